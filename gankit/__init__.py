@@ -1,0 +1,1 @@
+"""gankit: train, compare and study generative adversarial networks on images."""
