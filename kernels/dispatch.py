@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
+
+from gankit.kernels import cpu
 
 IMPLS = ("triton", "cpu", "ref")
 FLOATS = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
@@ -55,14 +58,35 @@ def why_not(impl: str, tensors: tuple[Tensor, ...]) -> str:
     """The reason `impl` cannot run on `tensors`, or an empty string."""
     if impl == "ref":
         return ""
-    return f"the {impl} kernels are not built yet"
+    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+        return "torch.compile and torch.func need the reference, which they fuse"
+    device = tensors[0].device.type
+    if impl == "cpu":
+        return cpu.REASON or ("" if device == "cpu" else f"the tensors are on {device}")
+    return triton_reason() or ("" if device == "cuda" or interpreting() else f"the tensors are on {device}")
+
+
+def interpreting() -> bool:
+    """Whether Triton runs its kernels in Python, on tensors of any device."""
+    return os.environ.get("TRITON_INTERPRET") == "1"
+
+
+def triton_reason() -> str:
+    """Why Triton cannot be used here, or an empty string."""
+    if importlib.util.find_spec("triton") is None:
+        return "the package triton is not installed"
+    if interpreting() or torch.cuda.is_available():
+        return ""
+    return "no GPU was found; TRITON_INTERPRET=1 runs the kernels in Python, for tests"
 
 
 def implementations() -> tuple[Implementation, ...]:
     """What can run on this machine, for `gankit doctor`."""
+    no_triton = triton_reason()
+    way = "its interpreter" if interpreting() else "the GPU"
     return (
-        Implementation("triton", False, "not built yet", ""),
-        Implementation("cpu", False, "not built yet", ""),
+        Implementation("triton", not no_triton, no_triton, "" if no_triton else f"on {way}"),
+        Implementation("cpu", not cpu.REASON, cpu.REASON, cpu.detail()),
         Implementation("ref", True, "", f"PyTorch {torch.__version__}"),
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from gankit.kernels.cpu import gather_cpu
 from gankit.kernels.dispatch import FLOATS, choose
 from gankit.kernels.gather_ref import gather_ref
 
@@ -38,10 +39,28 @@ def gather(
         )
     elif not out.is_contiguous(memory_format=memory_format):
         raise ValueError(f"gather: out is not laid out as {memory_format}")
-    choose(impl, images)
+    chosen = choose(impl, images, index)
+    if chosen == "cpu":
+        _fill_cpu(images, index, flip, offset, out, memory_format)
+        return out
     if images.device.type == "cpu":
         _check_range(images, index, offset, (height, width))
-    return out.copy_(gather_ref(images, index, flip, offset, (height, width), dtype))
+    if chosen == "ref":
+        return out.copy_(gather_ref(images, index, flip, offset, (height, width), dtype))
+    raise NotImplementedError(chosen)
+
+
+def _fill_cpu(
+    images: Tensor,
+    index: Tensor,
+    flip: Tensor | None,
+    offset: Tensor | None,
+    out: Tensor,
+    memory_format: torch.memory_format,
+) -> None:
+    flip = None if flip is None else flip.contiguous()
+    offset = None if offset is None else offset.contiguous()
+    gather_cpu(images, index.contiguous(), flip, offset, out, memory_format == torch.channels_last)
 
 
 def _check(

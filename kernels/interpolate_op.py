@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
+import torch
 from torch import Tensor
 
-from gankit.kernels.dispatch import FLOATS, choose
+from gankit.kernels.cpu import interpolate_cpu
+from gankit.kernels.dispatch import FLOATS, choose, wide
 from gankit.kernels.interpolate_ref import interpolate_ref
+from gankit.kernels.layout import dense
 
 
 def interpolate(real: Tensor, fake: Tensor, t: Tensor, *, impl: str = "auto") -> Tensor:
@@ -16,8 +21,47 @@ def interpolate(real: Tensor, fake: Tensor, t: Tensor, *, impl: str = "auto") ->
     Source: algorithm 1, line 6 of Gulrajani et al. 2017, arXiv 1704.00028, with t for its epsilon.
     """
     _check(real, fake, t)
-    choose(impl, real, fake, t)
-    return interpolate_ref(real, fake, t)
+    chosen = choose(impl, real, fake, t)
+    if chosen == "ref":
+        return interpolate_ref(real, fake, t)
+    weight = t.to(wide(real.dtype))
+    if torch.is_grad_enabled() and (real.requires_grad or fake.requires_grad or t.requires_grad):
+        return cast("Tensor", _Interpolate.apply(real, fake, weight, chosen))  # type: ignore[no-untyped-call]
+    return _interpolate_fwd(real, fake, weight, chosen)
+
+
+class _Interpolate(torch.autograd.Function):
+    """Saves what t's gradient needs; the backward is made of PyTorch's own ops, so any order follows from it."""
+
+    @staticmethod
+    def forward(ctx: Any, real: Tensor, fake: Tensor, t: Tensor, impl: str) -> Tensor:
+        ctx.dtype = wide(real.dtype)
+        ctx.save_for_backward(t, *((real, fake) if ctx.needs_input_grad[2] else ()))
+        return _interpolate_fwd(real, fake, t, impl)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
+        t, *ends = ctx.saved_tensors
+        outer = grad.to(ctx.dtype)
+        to_real = outer * t.view(-1, *[1] * (grad.dim() - 1))
+        to_t = None
+        if ends:
+            real, fake = ends
+            product = (real.to(ctx.dtype) - fake.to(ctx.dtype)) * outer
+            to_t = product.flatten(1).sum(1) if grad.dim() > 1 else product
+        return (
+            to_real.to(grad.dtype) if ctx.needs_input_grad[0] else None,
+            (outer - to_real).to(grad.dtype) if ctx.needs_input_grad[1] else None,
+            to_t,
+            None,
+        )
+
+
+def _interpolate_fwd(real: Tensor, fake: Tensor, t: Tensor, impl: str) -> Tensor:
+    real, fake = dense(real, fake)
+    if impl == "cpu":
+        return interpolate_cpu(real, fake, t.contiguous())
+    raise NotImplementedError(impl)
 
 
 def _check(real: Tensor, fake: Tensor, t: Tensor) -> None:
