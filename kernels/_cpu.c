@@ -28,6 +28,7 @@ struct loops {
     void (*mix)(const void *, const void *, void *, double, int64_t, int);
     void (*scale)(const void *, void *, double, int64_t, int);
     void (*normalise)(const uint8_t *, void *, int64_t, int);
+    void (*arrange)(const uint8_t *restrict, int64_t, int64_t, int64_t, uint8_t *restrict, int64_t);
 };
 
 #define LV(name) name##_baseline

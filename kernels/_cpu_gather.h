@@ -14,25 +14,24 @@ struct gather {
     int64_t channels_last, total;
 };
 
-/* n pixels of one window row, `lanes` planes side by side, mirrored or not. */
-static void gather_pixels(const struct gather *w, const uint8_t *line, int64_t lanes, int flip, int64_t n, char *out)
+/* A window of `rows` lines of `columns` pixels, `lanes` planes side by side, mirrored or not. Short lines are
+ * reordered several at a time, so that the scaling runs over long rows. */
+static void gather_window(const struct gather *w, const uint8_t *x, int64_t lanes, int flip, int64_t rows,
+                          int64_t columns, char *out)
 {
     uint8_t stage[STAGE];
-    int64_t area = w->height * w->width;
-    for (int64_t from = 0, some; from < n; from += some) {
-        some = least(STAGE / lanes, n - from);
-        for (int64_t lane = 0; lane < lanes; lane++) {
-            const uint8_t *x = line + lane * area;
-            if (flip)
-                for (int64_t j = 0; j < some; j++)
-                    stage[j * lanes + lane] = x[n - 1 - from - j];
-            else
-                for (int64_t j = 0; j < some; j++)
-                    stage[j * lanes + lane] = x[from + j];
+    int64_t area = w->height * w->width, part = least(STAGE / lanes, columns);
+    int64_t lines = part < columns ? 1 : STAGE / (part * lanes);
+    for (int64_t row = 0; row < rows; row += lines)
+        for (int64_t from = 0; from < columns; from += part) {
+            int64_t n = least(part, columns - from), some = least(lines, rows - row);
+            for (int64_t i = 0; i < some; i++) {
+                const uint8_t *first = x + (row + i) * w->width + (flip ? columns - 1 - from : from);
+                w->loops->arrange(first, area, lanes, flip ? -1 : 1, stage + i * n * lanes, n);
+            }
+            char *to = out + (size_t)((row * columns + from) * lanes) * w->loops->size;
+            w->loops->normalise(stage, to, some * n * lanes, streams(w->total, to));
         }
-        char *to = out + (size_t)(from * lanes) * w->loops->size;
-        w->loops->normalise(stage, to, some * lanes, streams(w->total, to));
-    }
 }
 
 /* An item is one plane of one sample, or one whole sample where the channels lie together. */
@@ -46,16 +45,15 @@ static void run_gather(const struct job *job, int64_t begin, int64_t end)
         int64_t top = w->offset ? w->offset[2 * sample] : 0, left = w->offset ? w->offset[2 * sample + 1] : 0;
         int flip = w->flip && w->flip[sample];
         const uint8_t *x = w->images + (w->index[sample] * w->channels + plane) * area + top * w->width + left;
-        /* Whole lines that are not mirrored follow one another in memory: one long row. */
-        int joined = !flip && w->columns == w->width;
-        int64_t rows = joined ? 1 : w->rows, columns = joined ? w->rows * w->columns : w->columns;
-        size_t length = (size_t)(columns * lanes) * w->loops->size;
-        char *out = w->out + (size_t)(item * rows) * length;
-        for (int64_t row = 0; row < rows; row++, x += w->width, out += length)
-            if (lanes == 1 && !flip)
-                w->loops->normalise(x, out, columns, streams(w->total, out));
-            else
-                gather_pixels(w, x, lanes, flip, columns, out);
+        char *out = w->out + (size_t)(item * w->rows * w->columns * lanes) * w->loops->size;
+        size_t line = (size_t)w->columns * w->loops->size;
+        if (lanes > 1 || flip)
+            gather_window(w, x, lanes, flip, w->rows, w->columns, out);
+        else if (w->columns == w->width)
+            w->loops->normalise(x, out, w->rows * w->columns, streams(w->total, out));
+        else
+            for (int64_t row = 0; row < w->rows; row++, x += w->width, out += line)
+                w->loops->normalise(x, out, w->columns, streams(w->total, out));
     }
     drain();
 }

@@ -146,6 +146,35 @@ INLINE LV(vd) LV(bytes_f64)(const uint8_t *p)
     return v;
 }
 
+/* n pixels of `lanes` planes, `area` bytes apart, put side by side; step -1 reads them backwards. One and
+ * three planes are spelled out because only then the compiler makes shuffles of the loop. */
+#define ARRANGE(at)                                                                          \
+    if (lanes == 1)                                                                          \
+        for (int64_t j = 0; j < n; j++)                                                      \
+            stage[j] = x[at];                                                                \
+    else if (lanes == 3)                                                                     \
+        for (int64_t j = 0; j < n; j++) {                                                    \
+            stage[3 * j] = x[at];                                                            \
+            stage[3 * j + 1] = y[at];                                                        \
+            stage[3 * j + 2] = z[at];                                                        \
+        }                                                                                    \
+    else                                                                                     \
+        for (int64_t lane = 0; lane < lanes; lane++)                                         \
+            for (int64_t j = 0; j < n; j++)                                                  \
+                stage[j * lanes + lane] = (x + lane * area)[at];
+
+static void LV(arrange)(const uint8_t *restrict x, int64_t area, int64_t lanes, int64_t step, uint8_t *restrict stage,
+                        int64_t n)
+{
+    const uint8_t *y = x + area * (lanes > 1), *z = x + 2 * area * (lanes > 2);
+    if (step > 0) {
+        ARRANGE(j)
+    } else {
+        ARRANGE(-j)
+    }
+}
+#undef ARRANGE
+
 #define FN(name) LV(name##_f32)
 #define ELEM float
 #define ACC float
@@ -159,6 +188,7 @@ INLINE LV(vd) LV(bytes_f64)(const uint8_t *p)
 #define SELECT(mask, c) (LV(vf))((mask) & (LV(vi))(c))
 #define NORM_HIGH 0x1.0102p-7
 #define NORM_LOW -0x1.fdfdfep-24
+#define ARRANGED LV(arrange)
 #include "_cpu_loops.h"
 
 #define FN(name) LV(name##_bf16)
@@ -174,6 +204,7 @@ INLINE LV(vd) LV(bytes_f64)(const uint8_t *p)
 #define SELECT(mask, c) (LV(vf))((mask) & (LV(vi))(c))
 #define NORM_HIGH 0x1.0102p-7
 #define NORM_LOW -0x1.fdfdfep-24
+#define ARRANGED LV(arrange)
 #include "_cpu_loops.h"
 
 #define FN(name) LV(name##_f16)
@@ -189,6 +220,7 @@ INLINE LV(vd) LV(bytes_f64)(const uint8_t *p)
 #define SELECT(mask, c) (LV(vf))((mask) & (LV(vi))(c))
 #define NORM_HIGH 0x1.0102p-7
 #define NORM_LOW -0x1.fdfdfep-24
+#define ARRANGED LV(arrange)
 #include "_cpu_loops.h"
 
 #define FN(name) LV(name##_f64)
@@ -204,6 +236,7 @@ INLINE LV(vd) LV(bytes_f64)(const uint8_t *p)
 #define SELECT(mask, c) (LV(vd))((mask) & (LV(vl))(c))
 #define NORM_HIGH 0x1.0101010101p-7
 #define NORM_LOW 0x1.010101010101p-55
+#define ARRANGED LV(arrange)
 #include "_cpu_loops.h"
 
 /* In the order of the type codes in cpu.py. */

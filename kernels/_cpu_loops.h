@@ -1,7 +1,8 @@
 /* The loops of every op for one element type at one vector width.
  *
  * Included by _cpu_level.h with these set: FN(name), ELEM (stored), ACC (computed), VEC (a vector of ACC),
- * LANES (accumulators of a sum, the same at every width), LOAD(p), STORE(p, v), STREAM(p, v).
+ * LANES (accumulators of a sum, the same at every width), LOAD(p), STORE(p, v), STREAM(p, v)
+ * and the constants and byte loops that gather uses.
  * A sum runs over LANES accumulators in index order and adds them pairwise, so its bits depend neither on
  * the vector width nor on the number of threads. A tail is copied to a padded vector: no second formula.
  */
@@ -160,7 +161,7 @@ static void FN(normalise)(const uint8_t *x, void *target, int64_t n, int stream)
 
 static const struct loops FN(loops) = {
     sizeof(ELEM),  FN(sum_squares), FN(sum_differences), FN(signs),
-    FN(mix),       FN(scale),       FN(normalise),
+    FN(mix),       FN(scale),       FN(normalise),       ARRANGED,
 };
 
 #undef WIDTH
@@ -179,3 +180,4 @@ static const struct loops FN(loops) = {
 #undef SELECT
 #undef NORM_HIGH
 #undef NORM_LOW
+#undef ARRANGED

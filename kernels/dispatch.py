@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import os
 from dataclasses import dataclass
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch._C import _are_functorch_transforms_active as transforming
+from torch.compiler import is_compiling
 
 from gankit.kernels import cpu
 
@@ -32,10 +35,31 @@ def wide(dtype: torch.dtype) -> torch.dtype:
     return torch.float64 if dtype == torch.float64 else torch.float32
 
 
+def same_device(*tensors: Tensor) -> bool:
+    """Whether the tensors lie on one device."""
+    first = tensors[0].device
+    return all(tensor.device == first for tensor in tensors)
+
+
+# Read once: looking it up costs as much as a small op.
+WANTED = os.environ.get("GANKIT_IMPL") or "auto"
+if WANTED not in ("auto", *IMPLS):
+    raise ValueError(f"GANKIT_IMPL={WANTED!r}: expected auto, triton, cpu or ref")
+
+
+_CPU_FIRST = WANTED in ("auto", "cpu") and not cpu.REASON
+
+
 def choose(impl: str, *tensors: Tensor) -> str:
     """The implementation that runs on `tensors`. RuntimeError says why a named one cannot."""
     if impl == "auto":
-        return _automatic(tensors)
+        if _CPU_FIRST and tensors[0].is_cpu and not is_compiling() and not transforming():
+            return "cpu"
+        natural = "cpu" if tensors[0].is_cpu else "triton"
+        for name in (natural,) if WANTED == "auto" else (WANTED, natural):
+            if not why_not(name, tensors):
+                return name
+        return "ref"
     if impl not in IMPLS:
         raise ValueError(f"impl={impl!r}: expected auto, triton, cpu or ref")
     reason = why_not(impl, tensors)
@@ -44,26 +68,16 @@ def choose(impl: str, *tensors: Tensor) -> str:
     return impl
 
 
-def _automatic(tensors: tuple[Tensor, ...]) -> str:
-    wanted = os.environ.get("GANKIT_IMPL", "auto") or "auto"
-    if wanted not in ("auto", *IMPLS):
-        raise ValueError(f"GANKIT_IMPL={wanted!r}: expected auto, triton, cpu or ref")
-    if wanted != "auto" and not why_not(wanted, tensors):
-        return wanted
-    natural = "cpu" if tensors[0].device.type == "cpu" else "triton"
-    return "ref" if why_not(natural, tensors) else natural
-
-
 def why_not(impl: str, tensors: tuple[Tensor, ...]) -> str:
     """The reason `impl` cannot run on `tensors`, or an empty string."""
     if impl == "ref":
         return ""
-    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+    if is_compiling() or transforming():
         return "torch.compile and torch.func need the reference, which they fuse"
-    device = tensors[0].device.type
+    first = tensors[0]
     if impl == "cpu":
-        return cpu.REASON or ("" if device == "cpu" else f"the tensors are on {device}")
-    return triton_reason() or ("" if device == "cuda" or interpreting() else f"the tensors are on {device}")
+        return cpu.REASON or ("" if first.is_cpu else f"the tensors are on {first.device}")
+    return triton_reason() or ("" if first.is_cuda or interpreting() else f"the tensors are on {first.device}")
 
 
 def interpreting() -> bool:
@@ -71,6 +85,7 @@ def interpreting() -> bool:
     return os.environ.get("TRITON_INTERPRET") == "1"
 
 
+@functools.cache
 def triton_reason() -> str:
     """Why Triton cannot be used here, or an empty string."""
     if importlib.util.find_spec("triton") is None:

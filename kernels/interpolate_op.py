@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gankit.kernels.cpu import interpolate_cpu
-from gankit.kernels.dispatch import FLOATS, choose, wide
+from gankit.kernels.dispatch import FLOATS, choose, same_device, wide
 from gankit.kernels.interpolate_ref import interpolate_ref
 from gankit.kernels.layout import dense
 
@@ -24,7 +24,8 @@ def interpolate(real: Tensor, fake: Tensor, t: Tensor, *, impl: str = "auto") ->
     chosen = choose(impl, real, fake, t)
     if chosen == "ref":
         return interpolate_ref(real, fake, t)
-    weight = t.to(wide(real.dtype))
+    kind = wide(real.dtype)
+    weight = t if t.dtype is kind else t.to(kind)
     if torch.is_grad_enabled() and (real.requires_grad or fake.requires_grad or t.requires_grad):
         return cast("Tensor", _Interpolate.apply(real, fake, weight, chosen))  # type: ignore[no-untyped-call]
     return _interpolate_fwd(real, fake, weight, chosen)
@@ -65,16 +66,17 @@ def _interpolate_fwd(real: Tensor, fake: Tensor, t: Tensor, impl: str) -> Tensor
 
 
 def _check(real: Tensor, fake: Tensor, t: Tensor) -> None:
-    if real.shape != fake.shape or real.dtype != fake.dtype:
+    # The order and the repetition are for speed: a good call is through after the fewest attribute reads.
+    shape, dtype = real.shape, real.dtype
+    if fake.shape != shape or fake.dtype is not dtype:
         raise ValueError(
-            f"interpolate: real is {list(real.shape)} {real.dtype}, fake is {list(fake.shape)} {fake.dtype}; "
-            "they must match"
+            f"interpolate: real is {list(shape)} {dtype}, fake is {list(fake.shape)} {fake.dtype}; they must match"
         )
-    if real.dim() == 0 or t.shape != real.shape[:1]:
-        raise ValueError(f"interpolate: t is {list(t.shape)}, expected one weight a sample of {list(real.shape)}")
-    if real.dtype not in FLOATS or t.dtype not in FLOATS:
-        raise ValueError(f"interpolate: {real.dtype} and t of {t.dtype}; expected floating types")
-    if not (real.device == fake.device == t.device):
+    if t.dim() != 1 or not shape or t.numel() != shape[0]:
+        raise ValueError(f"interpolate: t is {list(t.shape)}, expected one weight a sample of {list(shape)}")
+    if dtype not in FLOATS or t.dtype not in FLOATS:
+        raise ValueError(f"interpolate: {dtype} and t of {t.dtype}; expected floating types")
+    if not (real.is_cpu and fake.is_cpu and t.is_cpu) and not same_device(real, fake, t):
         raise ValueError(
             f"interpolate: tensors on {real.device}, {fake.device} and {t.device}; move them to one device"
         )

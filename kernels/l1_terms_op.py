@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from gankit.kernels.cpu import l1_terms_cpu, l1_terms_grad_cpu
-from gankit.kernels.dispatch import FLOATS, choose
+from gankit.kernels.dispatch import FLOATS, choose, same_device
 from gankit.kernels.l1_terms_ref import l1_terms_ref
 from gankit.kernels.layout import dense
 from gankit.kernels.once import once, sealed
@@ -58,7 +58,7 @@ def _dense_pairs(tensors: Sequence[Tensor]) -> list[Tensor]:
 
 
 def _l1_terms_fwd(tensors: Sequence[Tensor], factors: Sequence[float], impl: str) -> Tensor:
-    kind = torch.float64 if any(tensor.dtype == torch.float64 for tensor in tensors) else torch.float32
+    kind = torch.float64 if any(tensor.dtype is torch.float64 for tensor in tensors) else torch.float32
     if impl == "cpu":
         return l1_terms_cpu(tensors, factors, kind)
     raise NotImplementedError(impl)
@@ -77,12 +77,12 @@ def _check(pairs: Sequence[tuple[Tensor, Tensor]], weights: Sequence[float]) -> 
         raise ValueError(
             f"l1_terms: {len(pairs)} pairs and {len(weights)} weights; expected 1 to {MOST_PAIRS}, as many of each"
         )
-    device = pairs[0][0].device
+    first = pairs[0][0]
     for a, b in pairs:
-        if a.shape != b.shape or a.dtype != b.dtype or a.dtype not in FLOATS:
+        if a.shape != b.shape or a.dtype is not b.dtype or a.dtype not in FLOATS:
             raise ValueError(
                 f"l1_terms: a pair of {list(a.shape)} {a.dtype} and {list(b.shape)} {b.dtype}; "
                 "both must have one shape and one floating type"
             )
-        if a.device != device or b.device != device:
-            raise ValueError(f"l1_terms: tensors on {device}, {a.device} and {b.device}; move them to one device")
+        if not (first.is_cpu and a.is_cpu and b.is_cpu) and not same_device(first, a, b):
+            raise ValueError(f"l1_terms: tensors on {first.device}, {a.device} and {b.device}; move them to one device")

@@ -13,7 +13,10 @@ def dense(*tensors: Tensor) -> tuple[Tensor, ...]:
 
     An expanded, sliced or mixed layout becomes channels_last if any of them is, otherwise contiguous.
     """
-    if all(tensor.is_contiguous() for tensor in tensors):
+    for tensor in tensors:
+        if not tensor.is_contiguous():
+            break
+    else:
         return tensors
     last = _LAST.get(tensors[0].dim(), torch.contiguous_format)
     if not any(tensor.is_contiguous(memory_format=last) for tensor in tensors):
