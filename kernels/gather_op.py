@@ -40,27 +40,32 @@ def gather(
     elif not out.is_contiguous(memory_format=memory_format):
         raise ValueError(f"gather: out is not laid out as {memory_format}")
     chosen = choose(impl, images, index)
-    if chosen == "cpu":
-        _fill_cpu(images, index, flip, offset, out, memory_format)
-        return out
-    if images.device.type == "cpu":
+    if images.is_cpu and chosen != "cpu":  # the C code looks for itself
         _check_range(images, index, offset, (height, width))
     if chosen == "ref":
         return out.copy_(gather_ref(images, index, flip, offset, (height, width), dtype))
-    raise NotImplementedError(chosen)
+    _gather_fwd(images, index, flip, offset, out, memory_format == torch.channels_last, chosen)
+    return out
 
 
-def _fill_cpu(
+def _gather_fwd(
     images: Tensor,
     index: Tensor,
     flip: Tensor | None,
     offset: Tensor | None,
     out: Tensor,
-    memory_format: torch.memory_format,
+    channels_last: bool,
+    impl: str,
 ) -> None:
+    index = index.contiguous()
     flip = None if flip is None else flip.contiguous()
     offset = None if offset is None else offset.contiguous()
-    gather_cpu(images, index.contiguous(), flip, offset, out, memory_format == torch.channels_last)
+    if impl == "cpu":
+        gather_cpu(images, index, flip, offset, out, channels_last)
+        return
+    from gankit.kernels.gather_triton import gather_triton
+
+    gather_triton(images, index, flip, offset, out, channels_last)
 
 
 def _check(

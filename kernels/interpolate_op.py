@@ -62,7 +62,9 @@ def _interpolate_fwd(real: Tensor, fake: Tensor, t: Tensor, impl: str) -> Tensor
     real, fake = dense(real, fake)
     if impl == "cpu":
         return interpolate_cpu(real, fake, t.contiguous())
-    raise NotImplementedError(impl)
+    from gankit.kernels.interpolate_triton import interpolate_triton
+
+    return interpolate_triton(real, fake, t.contiguous())
 
 
 def _check(real: Tensor, fake: Tensor, t: Tensor) -> None:

@@ -61,7 +61,9 @@ def _l1_terms_fwd(tensors: Sequence[Tensor], factors: Sequence[float], impl: str
     kind = torch.float64 if any(tensor.dtype is torch.float64 for tensor in tensors) else torch.float32
     if impl == "cpu":
         return l1_terms_cpu(tensors, factors, kind)
-    raise NotImplementedError(impl)
+    from gankit.kernels.l1_terms_triton import l1_terms_triton
+
+    return l1_terms_triton(tensors, factors, kind)
 
 
 def _l1_terms_bwd(
@@ -69,7 +71,9 @@ def _l1_terms_bwd(
 ) -> list[Tensor | None]:
     if impl == "cpu":
         return l1_terms_grad_cpu(tensors, factors, slopes, wanted)
-    raise NotImplementedError(impl)
+    from gankit.kernels.l1_terms_triton import l1_terms_grad_triton
+
+    return l1_terms_grad_triton(tensors, factors, slopes, wanted)
 
 
 def _check(pairs: Sequence[tuple[Tensor, Tensor]], weights: Sequence[float]) -> None:

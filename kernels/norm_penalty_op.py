@@ -61,11 +61,15 @@ def _norm_penalty_fwd(grad: Tensor, target: float, one_sided: bool, impl: str) -
     (grad,) = dense(grad)
     if impl == "cpu":
         return norm_penalty_cpu(grad, target, one_sided)
-    raise NotImplementedError(impl)
+    from gankit.kernels.norm_penalty_triton import norm_penalty_triton
+
+    return norm_penalty_triton(grad, target, one_sided)
 
 
 def _norm_penalty_bwd(grad: Tensor, norms: Tensor, slope: Tensor, target: float, one_sided: bool, impl: str) -> Tensor:
     (grad,) = dense(grad)
     if impl == "cpu":
         return norm_penalty_grad_cpu(grad, norms, slope, target, one_sided)
-    raise NotImplementedError(impl)
+    from gankit.kernels.norm_penalty_triton import norm_penalty_grad_triton
+
+    return norm_penalty_grad_triton(grad, norms, slope, target, one_sided)
