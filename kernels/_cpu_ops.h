@@ -146,7 +146,7 @@ static void finish_norms(const struct norms *w, void *norms, void *penalty, doub
             ((double *)norms)[i] = norm;
         else
             ((float *)norms)[i] = (float)norm;
-        double over = excess(wide ? norm : (double)(float)norm, target, one_sided);
+        double over = excess(norm, target, one_sided);
         sum += over * over;
     }
     sum /= w->samples ? (double)w->samples : 1;

@@ -30,16 +30,23 @@ def l1_terms_sums(a, b, sizes, firsts, partial, WIDE: tl.constexpr, BLOCK: tl.co
 
 
 @triton.jit
-def l1_terms_finish(partial, out, firsts, factors, WIDE: tl.constexpr, BLOCK: tl.constexpr):
+def l1_terms_finish(partial, out, firsts, factors, BLOCK: tl.constexpr):
     pair = tl.program_id(0)
     for k in tl.static_range(len(factors)):
         if pair == k:
-            total = tl.zeros([BLOCK], WIDE)
+            total = tl.zeros([BLOCK], tl.float64)
             for start in range(firsts[k], firsts[k + 1], BLOCK):
                 at = start + tl.arange(0, BLOCK)
                 total += tl.load(partial + at, mask=at < firsts[k + 1], other=0)
-            factor = factors[k].to(tl.int64).to(tl.float64, bitcast=True).to(WIDE)
+            factor = factors[k].to(tl.int64).to(tl.float64, bitcast=True)
             tl.store(out + k, tl.sum(total, 0) * factor)
+
+
+@triton.jit
+def widened(x):
+    if x.dtype != tl.float64:
+        x = x.to(tl.float32)
+    return x
 
 
 @triton.jit
@@ -53,7 +60,6 @@ def l1_terms_bwd(
     factors,
     slopes,
     WANT: tl.constexpr,
-    WIDE: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     program = tl.program_id(0)
@@ -61,9 +67,10 @@ def l1_terms_bwd(
         if (program >= firsts[k]) & (program < firsts[k + 1]):
             at = (program - firsts[k]).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
             mask = at < sizes[k]
-            x = tl.load(a[k] + at, mask=mask).to(WIDE)
-            y = tl.load(b[k] + at, mask=mask).to(WIDE)
-            scale = tl.load(slopes + k).to(WIDE) * factors[k].to(tl.int64).to(tl.float64, bitcast=True).to(WIDE)
+            x = widened(tl.load(a[k] + at, mask=mask))
+            y = widened(tl.load(b[k] + at, mask=mask))
+            outer = tl.load(slopes + k).to(tl.float64)
+            scale = (outer * factors[k].to(tl.int64).to(tl.float64, bitcast=True)).to(x.dtype)
             signed = tl.where(x > y, scale, 0.0) - tl.where(x < y, scale, 0.0)
             if (WANT >> (2 * k)) & 1:
                 tl.store(to_a[k] + at, signed, mask=mask)
@@ -84,7 +91,7 @@ def l1_terms_triton(tensors: Sequence[Tensor], factors: Sequence[float], kind: t
     if firsts[-1]:
         sums = a, b, sizes, firsts, partial, wide, block, steps
         launch(l1_terms_sums, firsts[-1], row.warps, out.device, *sums)
-    launch(l1_terms_finish, len(a), 4, out.device, partial, out, firsts, tuple(map(bits, factors)), wide, 1024)
+    launch(l1_terms_finish, len(a), 4, out.device, partial, out, firsts, tuple(map(bits, factors)), 1024)
     return out
 
 
@@ -100,9 +107,8 @@ def l1_terms_grad_triton(
     # An unwanted gradient's place is taken by its input, which the kernel then leaves alone.
     to = [tensor if out is None else out for tensor, out in zip(tensors, outs, strict=True)]
     want = sum(1 << place for place, want in enumerate(wanted) if want)
-    wide = tl.float64 if slopes.dtype == torch.float64 else tl.float32
     coded = tuple(map(bits, factors))
-    args = a, b, tuple(to[::2]), tuple(to[1::2]), sizes, firsts, coded, slopes, want, wide, block
+    args = a, b, tuple(to[::2]), tuple(to[1::2]), sizes, firsts, coded, slopes, want, block
     if firsts[-1]:
         launch(l1_terms_bwd, firsts[-1], row.warps, slopes.device, *args)
     return outs

@@ -25,7 +25,7 @@ def norm_penalty_sums(grad, partial, elements, chunks, WIDE: tl.constexpr, BLOCK
 
 @triton.jit
 def excess(norm, target, ONE_SIDED: tl.constexpr):
-    over = norm - target.to(tl.int64).to(tl.float64, bitcast=True).to(norm.dtype)
+    over = norm.to(tl.float64) - target.to(tl.int64).to(tl.float64, bitcast=True)
     if ONE_SIDED:
         over = tl.where(over < 0, 0.0, over)  # a NaN is not below 0 and stays
     return over
@@ -40,18 +40,16 @@ def norm_penalty_finish(
     chunks,
     target,
     ONE_SIDED: tl.constexpr,
-    WIDE: tl.constexpr,
     ROWS: tl.constexpr,
     COLUMNS: tl.constexpr,
 ):
-    total = tl.zeros([ROWS], WIDE)
+    total = tl.zeros([ROWS], tl.float64)  # few values: float64 costs nothing here
     for first in range(0, samples, ROWS):
         sample = first + tl.arange(0, ROWS)
         column = tl.arange(0, COLUMNS)
         at = sample.to(tl.int64)[:, None] * chunks + column[None, :]
         inside = (sample < samples)[:, None] & (column < chunks)[None, :]
-        squares = tl.sum(tl.load(partial + at, mask=inside, other=0), 1)
-        norm = tl.sqrt(squares) if squares.dtype == tl.float64 else tl.sqrt_rn(squares)
+        norm = tl.sqrt(tl.sum(tl.load(partial + at, mask=inside, other=0).to(tl.float64), 1))
         tl.store(norms + sample, norm, mask=sample < samples)
         over = excess(norm, target, ONE_SIDED)
         total += tl.where(sample < samples, over * over, 0.0)
@@ -78,8 +76,8 @@ def norm_penalty_bwd(
     mask = inside < elements
     at = sample * elements + inside
     norm = tl.load(norms + sample)
-    scaled = tl.load(slope) * 2 * excess(norm, target, ONE_SIDED) / (samples * norm)
-    factor = tl.where(norm == 0, 0.0, scaled)
+    share = tl.load(slope).to(tl.float64) * 2 * excess(norm, target, ONE_SIDED) / samples
+    factor = tl.where(norm == 0, 0.0, share / tl.where(norm == 0, 1.0, norm.to(tl.float64))).to(WIDE)
     tl.store(out + at, tl.load(grad + at, mask=mask).to(WIDE) * factor, mask=mask)
 
 
@@ -98,7 +96,7 @@ def norm_penalty_triton(grad: Tensor, target: float, one_sided: bool) -> tuple[T
     rows = min(MOST_CHUNKS // columns, triton.next_power_of_2(len(grad)))
     sums = grad, partial, elements, chunks, wide, block, steps
     launch(norm_penalty_sums, len(grad) * chunks, row.warps, grad.device, *sums)
-    finish = partial, norms, penalty, len(grad), chunks, bits(target), one_sided, wide, rows, columns
+    finish = partial, norms, penalty, len(grad), chunks, bits(target), one_sided, rows, columns
     launch(norm_penalty_finish, 1, 4, grad.device, *finish)
     return penalty, norms
 
