@@ -20,11 +20,11 @@ def l1_terms_sums(a, b, sizes, firsts, partial, WIDE: tl.constexpr, BLOCK: tl.co
         if (program >= firsts[k]) & (program < firsts[k + 1]):
             start = (program - firsts[k]).to(tl.int64) * (BLOCK * STEPS)
             total = tl.zeros([BLOCK], WIDE)
+            left = tl.minimum(sizes[k] - start, BLOCK * STEPS).to(tl.int32)
             for step in range(STEPS):
-                at = start + step * BLOCK + tl.arange(0, BLOCK)
-                mask = at < sizes[k]
-                x = tl.load(a[k] + at, mask=mask, other=0).to(WIDE)
-                y = tl.load(b[k] + at, mask=mask, other=0).to(WIDE)
+                at = step * BLOCK + tl.arange(0, BLOCK)  # 64 bits of offset are in `start`, not in every lane
+                x = tl.load(a[k] + start + at, mask=at < left, other=0).to(WIDE)
+                y = tl.load(b[k] + start + at, mask=at < left, other=0).to(WIDE)
                 total += tl.abs(x - y)
             tl.store(partial + program, tl.sum(total, 0))
 

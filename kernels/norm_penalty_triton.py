@@ -16,9 +16,10 @@ def norm_penalty_sums(grad, partial, elements, chunks, WIDE: tl.constexpr, BLOCK
     sample = (program // chunks).to(tl.int64)
     start = (program % chunks).to(tl.int64) * (BLOCK * STEPS)
     total = tl.zeros([BLOCK], WIDE)
+    left = tl.minimum(elements - start, BLOCK * STEPS).to(tl.int32)
     for step in range(STEPS):
-        inside = start + step * BLOCK + tl.arange(0, BLOCK)
-        x = tl.load(grad + sample * elements + inside, mask=inside < elements, other=0).to(WIDE)
+        at = step * BLOCK + tl.arange(0, BLOCK)  # 64 bits of offset are in `start`, not in every lane
+        x = tl.load(grad + (sample * elements + start) + at, mask=at < left, other=0).to(WIDE)
         total += x * x
     tl.store(partial + program, tl.sum(total, 0))
 
