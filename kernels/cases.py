@@ -16,12 +16,11 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils import deterministic
 
-from gankit.kernels import gather, interpolate, l1_terms, norm_penalty
+from gankit.kernels import gather, interpolate, l1_terms, norm_penalty, textbook
 
 Exact = NDArray[np.longdouble]
 Results = dict[str, Tensor]
@@ -186,11 +185,7 @@ def _ends(case: Case) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 def _interpolate(case: Case, impl: str) -> Results:
     real, fake, t, outer = _ends(case)
     real, fake, t = _leaf(real), _leaf(fake), _leaf(t)
-    if impl == "eager":
-        weight = t.to(case.dtype).view(-1, 1, 1, 1)
-        out = weight * real + (1 - weight) * fake
-    else:
-        out = interpolate(real, fake, t, impl=impl)
+    out = textbook.interpolate(real, fake, t) if impl == "eager" else interpolate(real, fake, t, impl=impl)
     grads = torch.autograd.grad(out, (real, fake, t), outer)
     return {"out": out, "real": grads[0], "fake": grads[1], "t": grads[2]}
 
@@ -219,9 +214,7 @@ def _norm_penalty(case: Case, impl: str) -> Results:
     grad, target, one_sided, slope = _norm_penalty_call(case)
     grad = _leaf(grad)
     if impl == "eager":
-        norms = grad.flatten(1).norm(2, dim=1)
-        over = (norms - target).clamp(min=0) if one_sided else norms - target
-        penalty = over.square().mean() if len(grad) else over.sum()
+        penalty, norms = textbook.norm_penalty(grad, target, one_sided)
     else:
         penalty, norms = norm_penalty(grad, target, one_sided, impl=impl)
     (slopes,) = torch.autograd.grad(penalty, grad, slope.to(penalty.dtype))
@@ -261,12 +254,7 @@ def _pairs(case: Case) -> tuple[list[tuple[Tensor, Tensor]], list[float], Tensor
 def _l1_terms(case: Case, impl: str) -> Results:
     pairs, weights, slopes = _pairs(case)
     pairs = [(_leaf(a), _leaf(b)) for a, b in pairs]
-    if impl == "eager":
-        terms = [F.l1_loss(a, b) * w if len(a) else (a - b).sum() for (a, b), w in zip(pairs, weights, strict=True)]
-        kind = torch.float64 if any(term.dtype == torch.float64 for term in terms) else torch.float32
-        out = torch.stack([term.to(kind) for term in terms])
-    else:
-        out = l1_terms(pairs, weights, impl=impl)
+    out = textbook.l1_terms(pairs, weights) if impl == "eager" else l1_terms(pairs, weights, impl=impl)
     grads = torch.autograd.grad(out, [tensor for pair in pairs for tensor in pair], slopes.to(out.dtype))
     return {"out": out, **{f"{'ab'[place % 2]}{place // 2}": grad for place, grad in enumerate(grads)}}
 
@@ -313,12 +301,12 @@ def _gather(case: Case, impl: str) -> Results:
     if impl != "eager":
         return {"out": gather(images, index, flip, offset, size, dtype=case.dtype, memory_format=last, impl=impl)}
     rows = []
-    for place, which in enumerate(index.tolist()):
+    for place in range(len(index)):
         top, left = (0, 0) if offset is None else offset[place].tolist()
-        image = images[which, :, top : top + size[0], left : left + size[1]]
+        image = textbook.gather(images, index[place : place + 1], case.dtype)
+        image = image[:, :, top : top + size[0], left : left + size[1]]
         rows.append(image.flip(-1) if flip is not None and flip[place] else image)
-    picked = torch.stack(rows) if rows else images[:0]
-    return {"out": picked.to(case.dtype) / 127.5 - 1}
+    return {"out": torch.cat(rows) if rows else textbook.gather(images, index, case.dtype)}
 
 
 def _gather_exact(case: Case) -> dict[str, Exact]:
