@@ -33,3 +33,21 @@ slow: env  ## the long suites
 
 clean:
 	rm -rf $(VENV) build *.egg-info .typing .mypy_cache .pytest_cache .ruff_cache
+
+aot: env  ## compile the Triton kernels for every target and record registers, spills and widths
+	$(BIN)/python -m gankit.kernels.aot benchmarks/kernels_aot.csv
+
+interpret: env  ## the kernel tests with Triton's interpreter
+	TRITON_INTERPRET=1 $(BIN)/pytest -k triton tests/test_kernels_cases.py tests/test_kernels_contract.py tests/test_kernels_mutations.py
+
+sanitize: env  ## the C kernels under the address and undefined-behaviour sanitizers
+	$(BIN)/python benchmarks/sanitize_kernels.py
+
+bench-kernels: env  ## append a row per measurement to benchmarks/kernels.csv
+	$(BIN)/gankit profile kernels --append benchmarks/kernels.csv
+
+plot: env  ## draw docs/kernels.png
+	$(BIN)/pip install --quiet matplotlib
+	$(BIN)/python benchmarks/plot_kernels.py
+
+.PHONY: aot interpret sanitize bench-kernels plot

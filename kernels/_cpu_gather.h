@@ -14,6 +14,14 @@ struct gather {
     int64_t channels_last, total;
 };
 
+static void write_scaled(const struct gather *w, const uint8_t *x, char *out, int64_t n)
+{
+    int64_t head = head_of(n, w->total, out, w->loops->size);
+    w->loops->normalise(x, out, head, 0);
+    if (head < n)
+        w->loops->normalise(x + head, out + (size_t)head * w->loops->size, n - head, 1);
+}
+
 /* A window of `rows` lines of `columns` pixels, `lanes` planes side by side, mirrored or not. Short lines are
  * reordered several at a time, so that the scaling runs over long rows. */
 static void gather_window(const struct gather *w, const uint8_t *x, int64_t lanes, int flip, int64_t rows,
@@ -30,7 +38,7 @@ static void gather_window(const struct gather *w, const uint8_t *x, int64_t lane
                 w->loops->arrange(first, area, lanes, flip ? -1 : 1, stage + i * n * lanes, n);
             }
             char *to = out + (size_t)((row * columns + from) * lanes) * w->loops->size;
-            w->loops->normalise(stage, to, some * n * lanes, streams(w->total, to));
+            write_scaled(w, stage, to, some * n * lanes);
         }
 }
 
@@ -50,10 +58,10 @@ static void run_gather(const struct job *job, int64_t begin, int64_t end)
         if (lanes > 1 || flip)
             gather_window(w, x, lanes, flip, w->rows, w->columns, out);
         else if (w->columns == w->width)
-            w->loops->normalise(x, out, w->rows * w->columns, streams(w->total, out));
+            write_scaled(w, x, out, w->rows * w->columns);
         else
             for (int64_t row = 0; row < w->rows; row++, x += w->width, out += line)
-                w->loops->normalise(x, out, w->columns, streams(w->total, out));
+                write_scaled(w, x, out, w->columns);
     }
     drain();
 }

@@ -5,7 +5,11 @@
 static int64_t blocks_of(int64_t elements, int64_t block) { return (elements + block - 1) / block; }
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
-static int streams(int64_t bytes, const void *out) { return bytes >= STREAM_FROM && (uintptr_t)out % 64 == 0; }
+/* How many of n elements to write before the rest can be streamed to whole cache lines; all where it does not pay. */
+static int64_t head_of(int64_t n, int64_t bytes, const void *out, size_t size)
+{
+    return bytes < STREAM_FROM ? n : least(n, (int64_t)((64 - (uintptr_t)out % 64) % 64 / size));
+}
 
 /* Streaming stores are weakly ordered: they must be seen before the team's barrier lets others read. */
 static void drain(void)
@@ -58,6 +62,14 @@ struct rows {
     int64_t total;
 };
 
+static void run_row(const struct rows *w, size_t skip, double factor, int64_t n, int stream)
+{
+    if (w->second)
+        w->loops->mix(w->first + skip, w->second + skip, w->out + skip, factor, n, stream);
+    else
+        w->loops->scale(w->first + skip, w->out + skip, factor, n, stream);
+}
+
 static void run_rows(const struct job *job, int64_t begin, int64_t end)
 {
     const struct rows *w = (const struct rows *)job;
@@ -65,11 +77,10 @@ static void run_rows(const struct job *job, int64_t begin, int64_t end)
         int64_t sample = item / w->blocks, from = item % w->blocks * MAP_BLOCK;
         int64_t n = least(MAP_BLOCK, w->elements - from);
         size_t skip = (size_t)(sample * w->elements + from) * w->loops->size;
-        int stream = streams(w->total, w->out + skip);
-        if (w->second)
-            w->loops->mix(w->first + skip, w->second + skip, w->out + skip, w->factors[sample], n, stream);
-        else
-            w->loops->scale(w->first + skip, w->out + skip, w->factors[sample], n, stream);
+        int64_t head = head_of(n, w->total, w->out + skip, w->loops->size);
+        run_row(w, skip, w->factors[sample], head, 0);
+        if (head < n)
+            run_row(w, skip + (size_t)head * w->loops->size, w->factors[sample], n - head, 1);
     }
     drain();
 }

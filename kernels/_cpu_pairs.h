@@ -18,6 +18,15 @@ struct pairs {
     int64_t total;
 };
 
+static void write_signs(const struct pairs *w, const struct pair *p, const char *a, const char *b, char *out, int64_t n)
+{
+    int64_t head = head_of(n, w->total, out, p->loops->size);
+    size_t skip = (size_t)head * p->loops->size;
+    p->loops->signs(a, b, out, p->factor, head, 0);
+    if (head < n)
+        p->loops->signs(a + skip, b + skip, out + skip, p->factor, n - head, 1);
+}
+
 static void run_pairs(const struct job *job, int64_t begin, int64_t end)
 {
     const struct pairs *w = (const struct pairs *)job;
@@ -34,9 +43,9 @@ static void run_pairs(const struct job *job, int64_t begin, int64_t end)
             continue;
         }
         if (p->to_a)
-            p->loops->signs(a, b, p->to_a + skip, p->factor, n, streams(w->total, p->to_a + skip));
+            write_signs(w, p, a, b, p->to_a + skip, n);
         if (p->to_b)
-            p->loops->signs(b, a, p->to_b + skip, p->factor, n, streams(w->total, p->to_b + skip));
+            write_signs(w, p, b, a, p->to_b + skip, n);
     }
     drain();
 }

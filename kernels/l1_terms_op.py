@@ -53,8 +53,9 @@ class _L1Terms(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, slopes: Tensor) -> tuple[Tensor | None, ...]:
         tensors = ctx.saved_tensors
-        flat = _dense_pairs([tensor.detach() for tensor in tensors])
-        grads = _l1_terms_bwd(flat, ctx.factors, slopes.detach().contiguous(), ctx.needs_input_grad[2:], ctx.impl)
+        grads = _l1_terms_bwd(
+            _dense_pairs(tensors), ctx.factors, slopes.contiguous(), ctx.needs_input_grad[2:], ctx.impl
+        )
         return (None, None, *sealed("l1_terms", tuple(grads), (slopes, *tensors)))
 
 

@@ -189,6 +189,19 @@ def test_a_tensor_without_memory_gets_the_reference() -> None:
             l1_terms([(x, x)], [1.0], impl="cpu")
 
 
+@pytest.mark.skipif("triton" not in AVAILABLE, reason="Triton needs a GPU or its interpreter")
+def test_the_triton_gather_marks_a_sample_out_of_range_with_nan() -> None:
+    from gankit.kernels.gather_triton import gather_triton
+
+    images = torch.zeros(4, 1, 5, 7, dtype=torch.uint8, device=DEVICE)
+    index = torch.tensor([1, 9, -1, 2], device=DEVICE)
+    offset = torch.tensor([[0, 0], [0, 0], [0, 0], [3, 0]], device=DEVICE)
+    out = torch.empty(4, 1, 3, 4, device=DEVICE)
+    gather_triton(images, index, None, offset, out, False)
+    assert out[0].eq(-1).all()
+    assert out[1:].isnan().all()
+
+
 def test_mismatched_inputs_are_named() -> None:
     x = torch.zeros(2, 3)
     with pytest.raises(ValueError, match=r"real is \[2, 3\].*fake is \[3, 2\]"):

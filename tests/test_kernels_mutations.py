@@ -44,7 +44,12 @@ IN_C = {
         "rest_b[LANES] = {0}",
         "rest_b[LANES] = {1, 1, 1, 1}",
     ),
-    "the gradient to b with a's sign": ("l1_terms", "_cpu_pairs.h", "signs(b, a,", "signs(a, b,"),
+    "the gradient to b with a's sign": (
+        "l1_terms",
+        "_cpu_pairs.h",
+        "write_signs(w, p, b, a,",
+        "write_signs(w, p, a, b,",
+    ),
     "a sign that is not 0 at 0": ("l1_terms", "_cpu_loops.h", "SELECT(x > y, c)", "SELECT(x >= y, c)"),
     "gather that never mirrors": ("gather", "_cpu_gather.h", "int flip = w->flip && w->flip[sample]", "int flip = 0"),
     "gather that ignores the left edge": (
