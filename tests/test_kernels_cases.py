@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 
-from gankit.kernels import cases, cpu, implementations
+from gankit.kernels import cases, cpu, gather, implementations, interpolate, l1_terms, norm_penalty
 
 AVAILABLE = [each.name for each in implementations() if each.available]
 CASES = [case for op in cases.OPS for case in cases.cases(op)]
@@ -55,6 +57,43 @@ def test_every_simd_level_passes_the_cases() -> None:
             assert wrong == []
     finally:
         cpu._cpu.use(level)
+
+
+@pytest.mark.skipif("cpu" not in AVAILABLE, reason=cpu.REASON)
+@pytest.mark.parametrize(
+    "kind", ["fp32", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("bf16", "fp16", "fp64"))]
+)
+def test_outputs_too_large_for_the_caches_are_written_whole_from_any_alignment(kind: str) -> None:
+    dtype = cases.TYPES[kind]
+    n = (26 << 20) // dtype.itemsize // 7  # 26 MiB: past the size from which the C code streams
+    for start in (0, 1, 3):
+        with cases.poisoned():
+            real, fake = (torch.randn(7 * n + 3).to(dtype)[start : start + 7 * n].view(7, n) for _ in range(2))
+            t = torch.rand(7)
+            assert interpolate(real, fake, t, impl="cpu").equal(interpolate(real, fake, t, impl="ref"))
+            real.requires_grad_()
+            for op in (_penalty_of(real), _l1_of(real, fake)):
+                ours, plain = (torch.autograd.grad(op(impl), real)[0] for impl in ("cpu", "ref"))
+                torch.testing.assert_close(ours, plain)
+
+
+@pytest.mark.skipif("cpu" not in AVAILABLE, reason=cpu.REASON)
+@pytest.mark.parametrize("last", [False, True], ids=["contiguous", "channels_last"])
+def test_a_batch_too_large_for_the_caches_is_written_whole(last: bool) -> None:
+    images = torch.randint(0, 256, (9, 3, 261, 263), dtype=torch.uint8)
+    index, flip = torch.arange(40) % 9, torch.arange(40) % 2 == 0
+    order = torch.channels_last if last else torch.contiguous_format
+    with cases.poisoned():
+        ours = gather(images, index, flip, memory_format=order, impl="cpu")
+    assert ours.equal(gather(images, index, flip, memory_format=order, impl="ref"))
+
+
+def _penalty_of(real: torch.Tensor) -> Callable[[str], torch.Tensor]:
+    return lambda impl: norm_penalty(real, impl=impl)[0]
+
+
+def _l1_of(real: torch.Tensor, fake: torch.Tensor) -> Callable[[str], torch.Tensor]:
+    return lambda impl: l1_terms([(real, fake)], [2.0], impl=impl).sum()
 
 
 def same_bits(first: cases.Results, second: cases.Results) -> bool:
