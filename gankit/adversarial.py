@@ -85,7 +85,7 @@ class AdversarialModel(Model):
         return images
 
     def fakes(self, noise: Noise, *, keep_graph: bool) -> Tensor:
-        """Generated images for the discriminator's phase; they keep their graph if the generator's phase will use it."""
+        """Generated images for the discriminator's phase; with their graph if the generator's phase will use it."""
         with torch.set_grad_enabled(keep_graph and torch.is_grad_enabled()):
             return self.generate(noise)
 

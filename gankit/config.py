@@ -1,4 +1,4 @@
-"""A run's configuration: the variant, its options, the data and the training, as flags, TOML or config.json give them."""
+"""A run's configuration: variant, options, data and training, as flags, TOML or config.json give them."""
 
 from __future__ import annotations
 
@@ -36,9 +36,7 @@ class TrainOptions:
     impl: str = option(
         "auto", "implementation of the fused ops", choices=("auto", "triton", "cpu", "ref"), group="Training"
     )
-    threads: int | None = option(
-        None, "CPU threads; unset: PyTorch's choice", low=1, high=1024, group="Training"
-    )
+    threads: int | None = option(None, "CPU threads; unset: PyTorch's choice", low=1, high=1024, group="Training")
     same_batch: bool = option(False, "give all updates of a step the same real images", group="Training")
     decay_start: float = option(
         1.0, "share of the run after which learning rates fall linearly to 0; 1: never", low=0, high=1, group="Training"
@@ -124,7 +122,9 @@ def read(path: Path) -> dict[str, Any]:
         text = path.read_text()
         values = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
     except (OSError, ValueError) as error:
-        raise UsageError(f"{path}: cannot be read as {'JSON' if path.suffix == '.json' else 'TOML'}: {error}") from error
+        raise UsageError(
+            f"{path}: cannot be read as {'JSON' if path.suffix == '.json' else 'TOML'}: {error}"
+        ) from error
     known = ("variant", *SECTIONS)
     recorded = ("gankit", "spec", "classes", "machine")  # what a run's config.json holds besides
     for name in values:

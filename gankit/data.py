@@ -31,9 +31,7 @@ class DataOptions:
     channels: int | None = option(
         None, "1 for grey, 3 for colour; unset: the data set's own", low=1, high=4, group="Data"
     )
-    fit: str = option(
-        "crop", "how other shapes become square", choices=("crop", "pad", "stretch"), group="Data"
-    )
+    fit: str = option("crop", "how other shapes become square", choices=("crop", "pad", "stretch"), group="Data")
     split: str = option("train", "part of the data set", group="Data")
     limit: int | None = option(None, "use only the first so many images", low=1, group="Data")
     flip: bool = option(False, "mirror half of the images, chosen anew each time", group="Data")
@@ -61,8 +59,12 @@ class ImageSet:
 
     def __post_init__(self) -> None:
         for images in (self.images, self.other):
-            if images is not None and (images.dtype != torch.uint8 or images.dim() != 4 or images.shape[2] != images.shape[3]):
-                raise UsageError(f"a data set's images must be uint8 [N,C,S,S], not {images.dtype} {tuple(images.shape)}")
+            if images is not None and (
+                images.dtype != torch.uint8 or images.dim() != 4 or images.shape[2] != images.shape[3]
+            ):
+                raise UsageError(
+                    f"a data set's images must be uint8 [N,C,S,S], not {images.dtype} {tuple(images.shape)}"
+                )
         if len(self.images) == 0:
             raise UsageError("the data set holds no images")
         if self.labels is not None and self.labels.shape != (len(self.images),):
@@ -75,7 +77,9 @@ class ImageSet:
         """What a model needs to know of these images. The variance is taken on the [-1, 1] scale, over 1,000 images."""
         some = self.images[:: max(1, len(self) // 1000)][:1000].double() / 127.5 - 1
         variance = float(some.var(0, correction=0).mean())
-        return Spec(self.images.shape[1], self.images.shape[2], len(self.classes), len(self), variance, self.other is not None)
+        return Spec(
+            self.images.shape[1], self.images.shape[2], len(self.classes), len(self), variance, self.other is not None
+        )
 
     def first(self, limit: int | None) -> ImageSet:
         """The first ``limit`` images, or all."""
@@ -120,7 +124,7 @@ class Order:
 
 
 def square(image: Image.Image, size: int, fit: str) -> Image.Image:
-    """``image`` as size x size: the middle cropped, black bars added, or stretched; resized with an antialiased filter."""
+    """``image`` as size x size: the middle cropped, black bars added, or stretched; resized with a Lanczos filter."""
     width, height = image.size
     if width != height and fit != "stretch":
         side = min(width, height) if fit == "crop" else max(width, height)

@@ -15,7 +15,9 @@ from gankit.errors import GankitError
 _BLOCK = 1 << 18
 
 
-def download(url: str, to: Path, digest: str, *, algorithm: str = "sha256", tries: int = 4, timeout: float = 30) -> Path:
+def download(
+    url: str, to: Path, digest: str, *, algorithm: str = "sha256", tries: int = 4, timeout: float = 30
+) -> Path:
     """Fetch ``url`` into file ``to`` unless it is there with this ``digest``.
 
     A connection that breaks is taken up where it stopped, where the server allows that. GankitError where the server

@@ -39,7 +39,7 @@ def picture(image: Tensor) -> Image.Image:
 
 
 def save(images: Tensor, path: str | Path, columns: int | None = None) -> Path:
-    """Save [N,C,H,W] in [-1, 1], by the ending of ``path``: .png a grid, .npy uint8 [N,H,W,C], none a folder of PNGs."""
+    """Save [N,C,H,W] in [-1, 1], by ``path``'s ending: .png a grid, .npy uint8 [N,H,W,C], none a folder of PNGs."""
     path, pixels = Path(path), to_uint8(images)
     check_output(path)
     with explained(path):

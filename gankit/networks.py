@@ -25,8 +25,12 @@ class NetworkOptions:
 
     arch: str = option("dcgan", "family of networks", registry="architectures", group="Networks")
     nz: int = option(100, "width of the latent z", low=1, high=65536, group="Networks")
-    ngf: int = option(64, "width of the generator: feature maps of its last hidden layer", low=1, high=4096, group="Networks")
-    ndf: int = option(64, "width of the discriminator: feature maps of its first layer", low=1, high=4096, group="Networks")
+    ngf: int = option(
+        64, "width of the generator: feature maps of its last hidden layer", low=1, high=4096, group="Networks"
+    )
+    ndf: int = option(
+        64, "width of the discriminator: feature maps of its first layer", low=1, high=4096, group="Networks"
+    )
     generator_norm: str = option("batch", "norm in the generator", choices=NORMS[:-1], group="Networks")
     discriminator_norm: str = option(
         "batch", "norm in the discriminator or critic", choices=NORMS, aliases=("critic-norm",), group="Networks"
@@ -92,7 +96,8 @@ class Architecture(ABC):
         self, spec: Spec, options: NetworkOptions, *, outputs: int = 1, extra_channels: int = 0, extra_features: int = 0
     ) -> Discriminator:
         """A discriminator of images of ``spec``, with ``extra_channels`` more channels and ``extra_features`` joined
-        before the head."""
+        before the head.
+        """
 
 
 def norm(kind: str, channels: int) -> nn.Module:

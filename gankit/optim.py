@@ -17,7 +17,9 @@ EMA_RAMP = 0.05
 
 def make(spec: OptimSpec, parameters: Sequence[Tensor]) -> torch.optim.Optimizer:
     """The optimizer of ``spec``; its rate is a 0-dim tensor, so a captured or compiled step sees it change."""
-    lr = torch.tensor(spec.lr, dtype=torch.float32 if parameters[0].is_cuda else torch.float64, device=parameters[0].device)
+    lr = torch.tensor(
+        spec.lr, dtype=torch.float32 if parameters[0].is_cuda else torch.float64, device=parameters[0].device
+    )
     cuda = parameters[0].is_cuda
     match spec.kind:
         case "adam":
@@ -34,8 +36,7 @@ def make(spec: OptimSpec, parameters: Sequence[Tensor]) -> torch.optim.Optimizer
 
 
 def rate(step: int, steps: int, decay_start: float) -> float:
-    """The learning rate's factor at ``step`` (0-based): 1, then falling linearly; it would be 0 at ``steps``, just after
-    the last step."""
+    """The learning rate's factor at ``step`` (0-based): 1, then falling linearly; 0 would come just after the last step."""
     start = decay_start * steps
     return 1.0 if step < start or start >= steps else (steps - step) / (steps - start)
 
@@ -43,7 +44,10 @@ def rate(step: int, steps: int, decay_start: float) -> float:
 def state(optimizer: torch.optim.Optimizer) -> dict[str, dict[str, Tensor]]:
     """The optimizer's tensors by parameter number; its settings come from the configuration."""
     held = optimizer.state_dict()["state"]
-    return {str(i): {name: value for name, value in sorted(entry.items()) if isinstance(value, Tensor)} for i, entry in held.items()}
+    return {
+        str(i): {name: value for name, value in sorted(entry.items()) if isinstance(value, Tensor)}
+        for i, entry in held.items()
+    }
 
 
 def restore(optimizer: torch.optim.Optimizer, flat: Mapping[str, Tensor]) -> None:

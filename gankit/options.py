@@ -120,7 +120,9 @@ def fields(cls: type) -> tuple[OptionField, ...]:
             raise TypeError(f"{cls.__qualname__}.{field.name} is not declared with gankit.option(...)")
         kind, optional = _kind(hints[field.name])
         if kind not in _TYPE_NAMES:
-            raise TypeError(f"{cls.__qualname__}.{field.name}: an option is int, float, str or bool, or one of them | None")
+            raise TypeError(
+                f"{cls.__qualname__}.{field.name}: an option is int, float, str or bool, or one of them | None"
+            )
         found.append(OptionField(field.name, kind, optional, field.default, described))
     return tuple(found)
 

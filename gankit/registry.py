@@ -102,6 +102,28 @@ class Registry:
         self.manager.subset_hook_caller(f"register_{kind}", remove_plugins=others)(register=register)
         return collected
 
+    def add_commands(self, cli: Any) -> None:
+        """Let every plugin add its commands to the click group ``cli``; one whose hook fails is named and left out."""
+        for owner, plugin in self.manager.list_name_plugin():
+            before = dict(cli.commands)
+            others = [other for other in self.manager.get_plugins() if other is not plugin]
+            try:
+                self.manager.subset_hook_caller("register_commands", remove_plugins=others)(cli=cli)
+                taken = [name for name, command in before.items() if cli.commands.get(name) is not command]
+                if taken:
+                    raise UsageError(f"command '{taken[0]}' is already registered")
+            except Exception as error:
+                cli.commands.clear()
+                cli.commands.update(before)
+                self._fail(owner, error)
+
+    def _fail(self, owner: str, error: Exception) -> None:
+        cause = str(error) if isinstance(error, GankitError) else f"{type(error).__name__}: {error}"
+        if os.environ.get("GANKIT_STRICT") == "1":
+            raise GankitError(f"plugin {owner} failed to load: {cause}") from error
+        self.broken.append(Broken(owner, cause))
+        print(f"Warning: plugin {owner} is left out: {cause}", file=sys.stderr)
+
     def _check_duplicates(self, staged: list[tuple[str, Entry]]) -> None:
         seen: dict[tuple[str, str], str] = {}
         for kind, entry in staged:
@@ -145,9 +167,5 @@ def registry() -> Registry:
         try:
             found.add(point.load(), owner)
         except Exception as error:
-            cause = str(error) if isinstance(error, GankitError) else f"{type(error).__name__}: {error}"
-            if os.environ.get("GANKIT_STRICT") == "1":
-                raise GankitError(f"plugin {owner} failed to load: {cause}") from error
-            found.broken.append(Broken(owner, cause))
-            print(f"Warning: plugin {owner} is left out: {cause}", file=sys.stderr)
+            found._fail(owner, error)
     return found

@@ -3,7 +3,9 @@
 from gankit.hookspecs import Register, hookimpl
 
 if not __name__.startswith("gankit."):
-    raise ImportError("import this package as gankit.plugins; a bare import from the source folder would make a second copy")
+    raise ImportError(
+        "import this package as gankit.plugins; a bare import from the source folder would make a second copy"
+    )
 
 VARIANTS = {
     "dcgan": ("dcgan:DCGAN", "deep convolutional GAN with the non-saturating loss"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 from torch import Tensor, nn
@@ -40,7 +41,8 @@ class DCGANArchitecture(Architecture):
 
 class ConvGenerator(Generator):
     """z -> linear to b x b -> k times doubled. The linear layer is the paper's first transposed convolution, which on a
-    1 x 1 input is the same sum."""
+    1 x 1 input is the same sum.
+    """
 
     def __init__(self, inputs: int, spec: Spec, options: NetworkOptions) -> None:
         super().__init__()
@@ -49,7 +51,7 @@ class ConvGenerator(Generator):
         self.base, self.rate = base, options.dropout
         self.project = nn.Linear(inputs, widths[0] * base * base, bias=False)
         self.blocks = nn.ModuleList([nn.Sequential(norm(options.generator_norm, widths[0]), nn.ReLU(inplace=True))])
-        for before, width in zip(widths, widths[1:], strict=False):
+        for before, width in itertools.pairwise(widths):
             self.blocks.append(
                 nn.Sequential(up(before, width, options), norm(options.generator_norm, width), nn.ReLU(inplace=True))
             )

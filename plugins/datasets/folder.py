@@ -53,11 +53,10 @@ def find_images(root: Path) -> list[Path]:
     return paths
 
 
-def read_images(
-    paths: Sequence[Path], size: int, channels: int, fit: str
-) -> tuple[NDArray[np.uint8], list[Path]]:
+def read_images(paths: Sequence[Path], size: int, channels: int, fit: str) -> tuple[NDArray[np.uint8], list[Path]]:
     """(uint8 [n, channels, size, size], the paths that were read). Unreadable files are named on standard error and
-    left out; DamagedFile where they are more than one in twenty."""
+    left out; DamagedFile where they are more than one in twenty.
+    """
     images, kept, bad = [], [], []
     for path in paths:
         try:

@@ -29,9 +29,7 @@ class Shapes(Dataset):
         # The pictures depend on the split but not on the run's seed, so that runs of several seeds see one data set.
         rng = np.random.Generator(np.random.Philox(key=key("shapes", options.split)))
         labels = rng.integers(len(CLASSES), size=count)
-        images = np.concatenate(
-            [draw(labels[i : i + _BLOCK], size, channels, rng) for i in range(0, count, _BLOCK)]
-        )
+        images = np.concatenate([draw(labels[i : i + _BLOCK], size, channels, rng) for i in range(0, count, _BLOCK)])
         return ImageSet(torch.from_numpy(images), torch.from_numpy(labels), CLASSES)
 
 
@@ -48,7 +46,7 @@ def draw(labels: NDArray[np.int64], size: int, channels: int, rng: np.random.Gen
 
 
 def signed_distance(labels: NDArray[np.int64], size: int, centre: Array, radius: Array, turn: Array) -> Array:
-    """[n, size, size]: distance of each pixel's middle to the shape's edge, negative inside; the image spans -1 to 1."""
+    """[n, size, size]: each pixel's distance to the shape's edge, negative inside; the image spans -1 to 1."""
     axis = ((np.arange(size) + 0.5) * (2 / size) - 1).astype(np.float32)
     dx, dy = axis[None, None, :] - centre[:, 0, None, None], axis[None, :, None] - centre[:, 1, None, None]
     cos, sin, r = np.cos(turn)[:, None, None], np.sin(turn)[:, None, None], radius[:, None, None]

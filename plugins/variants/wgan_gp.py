@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -80,4 +80,5 @@ class WGANGP(Variant):
                 "score to its batch, so the measured slope is not the critic's; use layer, instance or none",
                 stacklevel=2,
             )
-        return WGANGPModel(options, spec)
+        beta1 = (0.0 if spec.size >= 48 else 0.5) if options.beta1 is None else options.beta1
+        return WGANGPModel(replace(options, beta1=beta1), spec)
