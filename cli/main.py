@@ -57,17 +57,17 @@ class Root(click.Group):
 @click.option("--debug", is_flag=True, help="Show a traceback where there is an error.")
 @click.version_option(__version__, prog_name="gankit")
 def main(debug: bool) -> None:
-    r"""Train, compare and study generative adversarial networks on images.
+    """Train, compare and study generative adversarial networks on images.
 
     \b
     gankit train wgan-gp --data shapes          train on pictures drawn from a seed
     gankit train dcgan --data folder:PHOTOS     train on your own images
     gankit sample RUN -o grid.png               draw from what was trained
-    """
+    """  # noqa: D301 -- click reads the control character as "do not rewrap"
     warnings.showwarning = _show_warning
 
 
-def _show_warning(message: Any, *_: Any) -> None:
+def _show_warning(message: Any, category: Any, filename: str, lineno: int, file: Any = None, line: Any = None) -> None:
     click.echo(f"Warning: {message}", err=True)
 
 

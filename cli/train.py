@@ -7,7 +7,6 @@ from typing import Any
 
 import click
 
-from gankit.cli.options import GroupedCommand, field_options, typed
 from gankit.errors import UsageError, closest
 from gankit.registry import registry
 
@@ -41,6 +40,7 @@ def train() -> None:
 
 def variant_command(name: str) -> click.Command:
     """The click command that trains variant ``name``; its flags are the fields of the variant's options."""
+    from gankit.cli.options import GroupedCommand, field_options, typed
     from gankit.config import TrainOptions, variant_class
     from gankit.data import DataOptions
 

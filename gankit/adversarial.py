@@ -29,7 +29,7 @@ class AdversarialOptions(NetworkOptions):
     )
     n_generator: int = option(1, "generator updates per step", low=1, high=1000, group="Optimizers")
     instance_noise: float = option(
-        0.0, "Gaussian noise added to what the discriminator sees", unit="standard deviation on the [-1, 1] scale",
+        0.0, "standard deviation of noise on what the discriminator sees, on the [-1, 1] scale",
         low=0, high=2, group="Optimizers",
     )  # fmt: skip
 
@@ -93,7 +93,7 @@ class AdversarialModel(Model):
         """The discriminator's scores of each set of images, in one pass where its norm allows that."""
         if self.joinable and len(images) > 1:
             scores: Tensor = self.discriminator(torch.cat(images))
-            return scores.split([len(part) for part in images])
+            return torch.split(scores, [len(part) for part in images])
         return [self.discriminator(part) for part in images]
 
     @staticmethod

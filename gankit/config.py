@@ -73,7 +73,7 @@ class Config:
     def from_dict(cls, values: Mapping[str, Any]) -> Config:
         """The configuration in ``values``. UsageError for an unknown section or option, or a value out of range."""
         variant = variant_class(values.get("variant", ""))
-        parts = {}
+        parts: dict[str, Any] = {}
         for name, kind, defaults in _sections(variant):
             section = values.get(name, {})
             if not isinstance(section, Mapping):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 
@@ -24,6 +23,8 @@ class DamagedFile(GankitError):
 
 def closest(name: str, known: Iterable[str]) -> str:
     """A sentence that helps someone who mistyped ``name``: the nearest known name, or all of them."""
+    import difflib  # slow to import, and only needed once something went wrong
+
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     if near:

@@ -36,7 +36,7 @@ def make(spec: OptimSpec, parameters: Sequence[Tensor]) -> torch.optim.Optimizer
 
 
 def rate(step: int, steps: int, decay_start: float) -> float:
-    """The learning rate's factor at ``step`` (0-based): 1, then falling linearly; 0 would come just after the last step."""
+    """The learning rate's factor at ``step`` (0-based): 1, then falling linearly to 0 just after the last step."""
     start = decay_start * steps
     return 1.0 if step < start or start >= steps else (steps - step) / (steps - start)
 

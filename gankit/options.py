@@ -12,7 +12,6 @@ import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, TypeVar
 
 from gankit.errors import UsageError, closest
@@ -93,7 +92,7 @@ class OptionField:
             raise UsageError(f"{self.flag} takes {_TYPE_NAMES[self.kind]}, not {value!r}")
         about = self.described
         if about.choices and value not in about.choices:
-            raise UsageError(f"{self.flag} {value!r}: {closest(value, about.choices)}")
+            raise UsageError(f"{self.flag} {value!r}: {closest(str(value), about.choices)}")
         if isinstance(value, int | float) and not isinstance(value, bool):
             outside = (
                 not math.isfinite(value)
@@ -109,7 +108,6 @@ class OptionField:
 _TYPE_NAMES: dict[type, str] = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
 
 
-@lru_cache(maxsize=256)
 def fields(cls: type) -> tuple[OptionField, ...]:
     """The options that dataclass ``cls`` declares, base classes first. TypeError for a field no flag can be made of."""
     hints = typing.get_type_hints(cls)

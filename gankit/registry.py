@@ -6,10 +6,9 @@ import importlib
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from functools import cache
 from importlib import metadata
-from typing import Any
+from typing import Any, NamedTuple
 
 import pluggy
 
@@ -19,8 +18,7 @@ from gankit.errors import GankitError, UsageError, closest
 KINDS = ("variants", "architectures", "datasets", "metrics", "extractors")
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """One registered thing: its name, a line about it, who registered it, and where its class is."""
 
     name: str
@@ -41,22 +39,21 @@ class Entry:
             ) from error
 
 
-@dataclass(frozen=True)
-class Broken:
+class Broken(NamedTuple):
     """A plugin that could not be used, and why."""
 
     plugin: str
     cause: str
 
 
-@dataclass
 class Registry:
     """Names to entries, one mapping for each kind, and the plugins they came from."""
 
-    manager: pluggy.PluginManager
-    entries: dict[str, dict[str, Entry]] = field(default_factory=lambda: {kind: {} for kind in KINDS})
-    plugins: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
-    broken: list[Broken] = field(default_factory=list)
+    def __init__(self, manager: pluggy.PluginManager) -> None:
+        self.manager = manager
+        self.entries: dict[str, dict[str, Entry]] = {kind: {} for kind in KINDS}
+        self.plugins: dict[str, list[tuple[str, str]]] = {}
+        self.broken: list[Broken] = []
 
     def get(self, kind: str, name: str) -> Any:
         """The class registered under ``name``. UsageError naming the closest where there is none."""

@@ -68,7 +68,9 @@ class Trainer:
         self.rows: list[tuple[int, list[tuple[Part, Vector]]]] = []
 
     def _part(self, phase: Phase) -> Part:
-        spans, names, parameters = [], [], []
+        spans: list[tuple[str, int, int]] = []
+        names: list[str] = []
+        parameters: list[torch.nn.Parameter] = []
         for network in phase.networks:
             some_names, some = optim.parameters_of(self.model, (network,))
             spans.append((network, len(parameters), len(parameters) + len(some)))

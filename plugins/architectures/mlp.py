@@ -63,4 +63,4 @@ class MLPGenerator(Generator):
         h = z
         for i, block in enumerate(self.blocks):
             h = drop(block(h), masks[i] if self.rate else None, self.rate)
-        return F.tanh(self.image(h)).unflatten(1, self.shape)
+        return F.tanh(self.image(h)).view(-1, *self.shape)
