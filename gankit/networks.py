@@ -114,6 +114,11 @@ def norm(kind: str, channels: int) -> nn.Module:
     raise UsageError(f"unknown norm '{kind}': one of {', '.join(NORMS)}")
 
 
+def needs_bias(kind: str) -> bool:
+    """Whether a layer followed by norm ``kind`` has use for a bias, or the norm subtracts it again."""
+    return kind not in ("batch", "instance")
+
+
 class AnyBatchNorm(_BatchNorm):
     """Batch norm of [n, C] as well as [n, C, H, W]."""
 

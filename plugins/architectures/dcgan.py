@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
 from gankit.model import Spec
-from gankit.networks import Architecture, Discriminator, Generator, NetworkOptions, doublings, drop, norm
+from gankit.networks import Architecture, Discriminator, Generator, NetworkOptions, doublings, drop, needs_bias, norm
 
 
 class DCGANArchitecture(Architecture):
@@ -80,7 +80,7 @@ def down(before: int, after: int, options: NetworkOptions, *, normed: bool) -> l
     kind = options.discriminator_norm if normed else "none"
     average = options.downsample == "average"
     size = options.kernel | 1 if average else options.kernel
-    conv: nn.Module = nn.Conv2d(before, after, size, 1 if average else 2, (size - 1) // 2, bias=kind != "batch")
+    conv: nn.Module = nn.Conv2d(before, after, size, 1 if average else 2, (size - 1) // 2, bias=needs_bias(kind))
     if options.discriminator_norm == "spectral":
         conv = spectral_norm(conv)
     pool = [nn.AvgPool2d(2)] if average else []
