@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gankit.keys import Draws
 from gankit.model import Batch, Model, Noise, OptimSpec, Phase, Spec
-from gankit.networks import NetworkOptions, uses_batch_statistics
+from gankit.networks import NetworkOptions, initialise, uses_batch_statistics
 from gankit.options import option
 from gankit.registry import registry
 
@@ -45,6 +45,7 @@ class AdversarialModel(Model):
         arch = registry().get("architectures", options.arch)()
         self.generator = arch.generator(options.nz, spec, options)
         self.discriminator = arch.discriminator(spec, options)
+        initialise(self, options.init)
         # Batch norm makes a sample's score depend on its batch, so real and fake must then be judged apart.
         self.joinable = not uses_batch_statistics(self.discriminator)
         betas = (options.beta1, options.beta2)
@@ -82,7 +83,7 @@ class AdversarialModel(Model):
         """Images [n,C,H,W] from ``noise``."""
         masks = [noise[f"mask{i}"] for i in range(len(self.generator.mask_shapes))]
         images: Tensor = self.generator(noise["z"], masks)
-        return images
+        return images.to(noise["z"].dtype)  # autocast makes them bfloat16; real images never are
 
     def fakes(self, noise: Noise, *, keep_graph: bool) -> Tensor:
         """Generated images for the discriminator's phase; with their graph if the generator's phase will use it."""

@@ -18,8 +18,7 @@ Field = int | str
 
 def key(*fields: Field) -> int:
     """128 bits that stand for ``fields``; the order, the types and the borders between fields all count."""
-    text = "\x1f".join(f"{type(field).__name__}:{field}" for field in fields)
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=16).digest(), "little")
+    return int.from_bytes(hashlib.blake2b(repr(fields).encode(), digest_size=16).digest(), "little")
 
 
 class Draws:

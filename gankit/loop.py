@@ -140,10 +140,11 @@ def _train(trainer: Trainer, run: Run, *, quiet: bool) -> Run:
                 files.append_lines(run.root / "timing.jsonl", [json.dumps(timing)])
                 if not quiet:
                     progress.update(rows[-1], rate, seconds)
-            if checkpoint_due:
-                run.save_checkpoint(trainer.tensors(), trainer.done, trainer.drawn)
             if trainer.done % options.sample_every == 0 or trainer.done == trainer.steps:
                 save(trainer.sample(options.samples), run.root / "samples" / f"{trainer.done:06d}.png")
+            # The checkpoint comes last: a run killed before it does this step's records and samples again.
+            if checkpoint_due:
+                run.save_checkpoint(trainer.tensors(), trainer.done, trainer.drawn)
             if stop and trainer.done < trainer.steps:
                 progress.close()
                 raise Interrupted(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -153,28 +152,20 @@ def drop(h: Tensor, mask: Tensor | None, rate: float) -> Tensor:
 
 
 @torch.no_grad()
-def initialise(module: nn.Module, kind: str, generator: torch.Generator) -> None:
-    """Set the initial weights of every layer in ``module``.
+def initialise(module: nn.Module, kind: str) -> None:
+    """Set the initial weights of every layer in ``module``, from PyTorch's global generator: the trainer seeds it from
+    the run's key while a model is built, and puts it back.
 
     "dcgan": convolutions and linear layers N(0, 0.02) with bias 0, norm weights N(1, 0.02) (Radford et al. 2016,
-    section 3, and the published code). "default": PyTorch's own, drawn from ``generator`` all the same.
+    section 4, and the published code). "default": PyTorch's own, as the layers were made.
     """
+    if kind == "default":
+        return
     for layer in module.modules():
-        weight = getattr(layer, "weight", None)
         if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
-            assert isinstance(weight, Tensor)
-            if kind == "dcgan":
-                weight.normal_(0, 0.02, generator=generator)
-                if layer.bias is not None:
-                    layer.bias.zero_()
-            else:
-                bound = 1 / math.sqrt(weight[0].numel())
-                weight.uniform_(-bound, bound, generator=generator)
-                if layer.bias is not None:
-                    layer.bias.uniform_(-bound, bound, generator=generator)
-        elif isinstance(weight, Tensor) and isinstance(layer, _BatchNorm | nn.GroupNorm | nn.InstanceNorm2d):
-            if kind == "dcgan":
-                weight.normal_(1, 0.02, generator=generator)
-            else:
-                weight.fill_(1)
-            layer.bias.zero_()
+            nn.init.normal_(layer.weight, 0, 0.02)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+        elif isinstance(layer, _BatchNorm | nn.GroupNorm):
+            nn.init.normal_(layer.weight, 1, 0.02)
+            nn.init.zeros_(layer.bias)

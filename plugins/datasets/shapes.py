@@ -10,6 +10,7 @@ from gankit.data import DataOptions, Dataset, ImageSet
 from gankit.keys import key
 
 COUNT = 10_000
+TILT = np.pi / 18
 CLASSES = ("circle", "square", "triangle")
 _BLOCK = 500  # images drawn at once, to bound memory
 
@@ -17,7 +18,7 @@ Array = NDArray[np.float32]
 
 
 class Shapes(Dataset):
-    """One bright filled shape, of any place, size, turn and colour, on a dark ground."""
+    """One bright filled shape on a dark ground: large, nearly upright, near the middle, in colour of any hue."""
 
     name = "shapes"
     summary = "circles, squares and triangles, drawn from a seed"
@@ -34,11 +35,11 @@ class Shapes(Dataset):
 
 
 def draw(labels: NDArray[np.int64], size: int, channels: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """uint8 [n, channels, size, size]: shape ``labels[i]`` at a random place, size, turn and colour."""
+    """uint8 [n, channels, size, size]: shape ``labels[i]`` with a random place, size, tilt and colour."""
     n = len(labels)
-    radius = rng.uniform(0.45, 0.7, n).astype(np.float32)
-    centre = (rng.uniform(-1, 1, (n, 2)) * (0.9 - radius[:, None])).astype(np.float32)
-    distance = signed_distance(labels, size, centre, radius, rng.uniform(0, 2 * np.pi, n).astype(np.float32))
+    radius = rng.uniform(0.65, 0.85, n).astype(np.float32)
+    centre = (rng.uniform(-1, 1, (n, 2)) * (0.95 - radius[:, None])).astype(np.float32)
+    distance = signed_distance(labels, size, centre, radius, rng.uniform(-TILT, TILT, n).astype(np.float32))
     cover = np.clip(0.5 - distance * (size / 2), 0, 1)[:, None]  # one pixel of antialiasing
     colour, ground = colours(n, channels, rng)
     pixels = ground + (colour - ground) * cover
@@ -54,7 +55,7 @@ def signed_distance(labels: NDArray[np.int64], size: int, centre: Array, radius:
     circle = np.hypot(x, y) - 0.9 * r
     square = np.maximum(np.abs(x), np.abs(y)) - 0.75 * r
     third = np.float32(np.sqrt(3) / 2)
-    triangle = np.maximum(np.maximum(third * x + 0.5 * y, 0.5 * y - third * x), -y) - 0.5 * r
+    triangle = np.maximum(np.abs(third * x) - 0.5 * y, y) - 0.5 * r
     which = labels[:, None, None]
     return np.asarray(np.where(which == 0, circle, np.where(which == 1, square, triangle)), dtype=np.float32)
 
