@@ -10,16 +10,20 @@ from __future__ import annotations
 import json
 import os
 import sys
+import tempfile
 import time
 import traceback
 from pathlib import Path
 
 import gankit
-from gankit import checkpoint, config, files, registry, run, trainer
+from gankit import checkpoint, files, run, trainer
 
 
 def main():
-    config.configure("wgan-gp", {}), registry.registry().get("datasets", "shapes")  # imported once, before the forks
+    with (
+        tempfile.TemporaryDirectory() as folder
+    ):  # so that what PyTorch imports at its first step is there before the forks
+        gankit.train("wgan-gp", data="shapes", arch="mlp", limit=8, steps=1, out=Path(folder) / "run", quiet=True)
     for line in sys.stdin:
         window, root, flags = json.loads(line)
         child = os.fork()
