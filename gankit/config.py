@@ -75,10 +75,7 @@ class Config:
         variant = variant_class(values.get("variant", ""))
         parts: dict[str, Any] = {}
         for name, kind, defaults in _sections(variant):
-            section = values.get(name, {})
-            if not isinstance(section, Mapping):
-                raise UsageError(f"[{name}] must be a table of options, not {section!r}")
-            parts[name] = opts.build(kind, section, defaults)
+            parts[name] = opts.build(kind, values.get(name, {}), defaults)
         if parts["train"].steps is not None and parts["train"].epochs is not None:
             raise UsageError("--steps and --epochs both say how long to train; give one of them")
         return cls(variant.name, **parts)
@@ -130,4 +127,7 @@ def read(path: Path) -> dict[str, Any]:
     for name in values:
         if name not in known and name not in recorded:
             raise UsageError(f"{path}: unknown key '{name}': {closest(name, known)}")
+    for name in SECTIONS:
+        if not isinstance(values.get(name, {}), Mapping):
+            raise UsageError(f"{path}: [{name}] must be a table of options, not {values[name]!r}")
     return {name: value for name, value in values.items() if name in known}

@@ -104,9 +104,9 @@ class Run:
         path = self.root / "checkpoints" / f"{done:06d}.pt"
         checkpoint.save(path, tensors, {"step": done, "drawn": drawn, "options": self.fingerprint()})
         milestone = self.config.train.milestone_every
-        steps = [p for p in self.checkpoints() if not (milestone and int(p.stem) % milestone == 0)]
-        for old in steps[:-KEEP]:
-            old.unlink()
+        for old in self.checkpoints()[:-KEEP]:
+            if not (milestone and int(old.stem) % milestone == 0):
+                old.unlink()
         return path
 
     def latest(self, note: Callable[[str], None] = warn) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
@@ -136,11 +136,11 @@ class Run:
 
         from gankit.trainer import DTYPES, build_model
 
+        model = build_model(self.config, self.spec).to(DTYPES[self.config.train.precision])
         latest = self.latest()
         if latest is None:
             raise GankitError(f"{self.root}: no checkpoint yet; train it further with `gankit resume {self.root}`")
         tensors, _ = latest
-        model = build_model(self.config, self.spec).to(DTYPES[self.config.train.precision])
         model.load_state_dict(checkpoint.under(tensors, "model/"))
         averaged = checkpoint.under(tensors, "average/")
         if average and averaged:
