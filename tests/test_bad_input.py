@@ -16,29 +16,8 @@ from click.testing import CliRunner
 import gankit
 from gankit.cli import main
 
-FAST = [
-    "--arch",
-    "mlp",
-    "--ngf",
-    "2",
-    "--ndf",
-    "2",
-    "--nz",
-    "4",
-    "--batch-size",
-    "8",
-    "--size",
-    "8",
-    "--channels",
-    "1",
-    "--limit",
-    "40",
-    "--samples",
-    "4",
-    "--steps",
-    "2",
-    "-q",
-]
+FAST = ["--arch", "mlp", "--ngf", "2", "--ndf", "2", "--nz", "4", "--batch-size", "8", "--size", "8", "--channels", "1",
+        "--limit", "40", "--samples", "4", "--steps", "2", "-q"]  # fmt: skip
 
 
 def call(*args, cwd=None):
@@ -136,7 +115,7 @@ def test_a_loss_that_stops_being_finite_ends_the_run_and_names_step_and_term(tmp
         "train",
         "wgan-gp",
         "--lr-d",
-        10,
+        0.3,
         "--optimizer",
         "sgd",
         "--out",
