@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import functools
+import importlib.util
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch._C import _are_functorch_transforms_active as transforming
+from torch.compiler import is_compiling
+
+from gankit.kernels import cpu
 
 IMPLS = ("triton", "cpu", "ref")
 FLOATS = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
@@ -29,10 +35,31 @@ def wide(dtype: torch.dtype) -> torch.dtype:
     return torch.float64 if dtype == torch.float64 else torch.float32
 
 
+def same_device(*tensors: Tensor) -> bool:
+    """Whether the tensors lie on one device."""
+    first = tensors[0].device
+    return all(tensor.device == first for tensor in tensors)
+
+
+# Read once: looking it up costs as much as a small op.
+WANTED = os.environ.get("GANKIT_IMPL") or "auto"
+if WANTED not in ("auto", *IMPLS):
+    raise ValueError(f"GANKIT_IMPL={WANTED!r}: expected auto, triton, cpu or ref")
+
+
+_CPU_FIRST = WANTED in ("auto", "cpu") and not cpu.REASON
+
+
 def choose(impl: str, *tensors: Tensor) -> str:
     """The implementation that runs on `tensors`. RuntimeError says why a named one cannot."""
     if impl == "auto":
-        return _automatic(tensors)
+        if _CPU_FIRST and tensors[0].is_cpu and not is_compiling() and not transforming():
+            return "cpu"
+        natural = "cpu" if tensors[0].is_cpu else "triton"
+        for name in (natural,) if WANTED == "auto" else (WANTED, natural):
+            if not why_not(name, tensors):
+                return name
+        return "ref"
     if impl not in IMPLS:
         raise ValueError(f"impl={impl!r}: expected auto, triton, cpu or ref")
     reason = why_not(impl, tensors)
@@ -41,28 +68,40 @@ def choose(impl: str, *tensors: Tensor) -> str:
     return impl
 
 
-def _automatic(tensors: tuple[Tensor, ...]) -> str:
-    wanted = os.environ.get("GANKIT_IMPL", "auto") or "auto"
-    if wanted not in ("auto", *IMPLS):
-        raise ValueError(f"GANKIT_IMPL={wanted!r}: expected auto, triton, cpu or ref")
-    if wanted != "auto" and not why_not(wanted, tensors):
-        return wanted
-    natural = "cpu" if tensors[0].device.type == "cpu" else "triton"
-    return "ref" if why_not(natural, tensors) else natural
-
-
 def why_not(impl: str, tensors: tuple[Tensor, ...]) -> str:
     """The reason `impl` cannot run on `tensors`, or an empty string."""
     if impl == "ref":
         return ""
-    return f"the {impl} kernels are not built yet"
+    if is_compiling() or transforming():
+        return "torch.compile and torch.func need the reference, which they fuse"
+    first = tensors[0]
+    if impl == "cpu":
+        return cpu.REASON or ("" if first.is_cpu else f"the tensors are on {first.device}")
+    return triton_reason() or ("" if first.is_cuda or interpreting() else f"the tensors are on {first.device}")
+
+
+def interpreting() -> bool:
+    """Whether Triton runs its kernels in Python, on tensors of any device."""
+    return os.environ.get("TRITON_INTERPRET") == "1"
+
+
+@functools.cache
+def triton_reason() -> str:
+    """Why Triton cannot be used here, or an empty string."""
+    if importlib.util.find_spec("triton") is None:
+        return "the package triton is not installed"
+    if interpreting() or torch.cuda.is_available():
+        return ""
+    return "no GPU was found; TRITON_INTERPRET=1 runs the kernels in Python, for tests"
 
 
 def implementations() -> tuple[Implementation, ...]:
     """What can run on this machine, for `gankit doctor`."""
+    no_triton = triton_reason()
+    way = "its interpreter" if interpreting() else "the GPU"
     return (
-        Implementation("triton", False, "not built yet", ""),
-        Implementation("cpu", False, "not built yet", ""),
+        Implementation("triton", not no_triton, no_triton, "" if no_triton else f"on {way}"),
+        Implementation("cpu", not cpu.REASON, cpu.REASON, cpu.detail()),
         Implementation("ref", True, "", f"PyTorch {torch.__version__}"),
     )
 
