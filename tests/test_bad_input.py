@@ -78,6 +78,7 @@ def test_a_wrong_call_says_what_is_wrong_and_starts_nothing(args, words, tmp_pat
         ("[train\n", ["cannot be read as TOML"]),
         ("train = 3\n", ["[train] must be a table"]),
         ("[data]\nflip = 1\n", ["--flip", "true or false"]),
+        ("variant = 'wgan-gp'\n", ["variant 'wgan-gp', not 'dcgan'"]),
     ],
 )
 def test_a_wrong_configuration_file_is_named_with_the_closest_key(text, words, tmp_path):
