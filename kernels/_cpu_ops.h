@@ -83,28 +83,35 @@ static void work_rows(struct rows *w, int64_t threads)
     run_job(&w->job, (w->second ? 3 : 2) * w->total, threads);
 }
 
-static PyObject *cpu_interpolate(PyObject *self, PyObject *const *args, Py_ssize_t count)
+/* out = fake + t (real - fake) without the GIL; 0 where memory ran out. */
+static int mix_samples(const char *real, const char *fake, const char *t, char *out, int64_t samples, int64_t elements,
+                       int64_t type, int64_t threads)
 {
-    struct reader from = {args, count};
-    struct rows w = {.first = address(&from), .second = address(&from)};
-    const void *t = address(&from);
-    w.out = address(&from);
-    w.samples = whole(&from);
-    w.elements = whole(&from);
-    int64_t type = whole(&from), threads = whole(&from);
-    if (!read_all(&from))
-        return NULL;
-    double *factors = malloc((size_t)w.samples * sizeof *factors + 1);
+    double *factors = malloc((size_t)samples * sizeof *factors + 1);
     if (!factors)
-        return PyErr_NoMemory();
+        return 0;
+    struct rows w = {.first = real, .second = fake, .out = out, .samples = samples, .elements = elements};
     w.loops = loops_of(type);
     w.factors = factors;
     Py_BEGIN_ALLOW_THREADS
-    for (int64_t i = 0; i < w.samples; i++)
+    for (int64_t i = 0; i < samples; i++)
         factors[i] = type == 0 ? ((const double *)t)[i] : (double)((const float *)t)[i];
     work_rows(&w, threads);
     Py_END_ALLOW_THREADS
     free(factors);
+    return 1;
+}
+
+static PyObject *cpu_interpolate(PyObject *self, PyObject *const *args, Py_ssize_t count)
+{
+    struct reader from = {args, count};
+    const char *real = address(&from), *fake = address(&from), *t = address(&from);
+    char *out = address(&from);
+    int64_t samples = whole(&from), elements = whole(&from), type = whole(&from), threads = whole(&from);
+    if (!read_all(&from))
+        return NULL;
+    if (!mix_samples(real, fake, t, out, samples, elements, type & 3, threads))
+        return PyErr_NoMemory();
     Py_RETURN_NONE;
 }
 

@@ -41,6 +41,17 @@ static void run_pairs(const struct job *job, int64_t begin, int64_t end)
     drain();
 }
 
+static void append_pair(struct pairs *w, struct pair *p, int64_t elements, int64_t type, double factor)
+{
+    p->elements = elements;
+    p->loops = loops_of(type);
+    p->factor = factor;
+    p->first = w->job.items;
+    w->job.items += blocks_of(elements, w->block);
+    w->job.run = run_pairs;
+    w->total += elements * (int64_t)p->loops->size;
+}
+
 static int read_pairs(struct pairs *w, struct reader *from, int backward)
 {
     while (from->left > 0 && w->count < MOST_PAIRS && !PyErr_Occurred()) {
@@ -51,15 +62,32 @@ static int read_pairs(struct pairs *w, struct reader *from, int backward)
             p->to_a = address(from);
             p->to_b = address(from);
         }
-        p->elements = whole(from);
-        p->loops = loops_of(whole(from) & 3);
-        p->factor = number(from);
-        p->first = w->job.items;
-        w->job.items += blocks_of(p->elements, w->block);
-        w->total += p->elements * (int64_t)p->loops->size;
+        int64_t elements = whole(from), type = whole(from);
+        append_pair(w, p, elements, type & 3, number(from));
     }
-    w->job.run = run_pairs;
     return read_all(from);
+}
+
+/* The weighted sums without the GIL; 0 where memory ran out. */
+static int sum_pairs(struct pairs *w, void *out, int64_t wide, int64_t threads)
+{
+    w->partial = malloc((size_t)w->job.items * sizeof *w->partial + 1);
+    if (!w->partial)
+        return 0;
+    Py_BEGIN_ALLOW_THREADS
+    run_job(&w->job, 2 * w->total, threads);
+    for (int64_t k = 0; k < w->count; k++) {
+        double sum = 0;
+        for (int64_t item = w->pair[k].first; item < (k + 1 < w->count ? w->pair[k + 1].first : w->job.items); item++)
+            sum += w->partial[item];
+        if (wide)
+            ((double *)out)[k] = sum * w->pair[k].factor;
+        else
+            ((float *)out)[k] = (float)(sum * w->pair[k].factor);
+    }
+    Py_END_ALLOW_THREADS
+    free(w->partial);
+    return 1;
 }
 
 static PyObject *cpu_l1_terms(PyObject *self, PyObject *const *args, Py_ssize_t count)
@@ -70,22 +98,8 @@ static PyObject *cpu_l1_terms(PyObject *self, PyObject *const *args, Py_ssize_t 
     struct pairs w = {.block = SUM_BLOCK};
     if (!read_pairs(&w, &from, 0))
         return NULL;
-    w.partial = malloc((size_t)w.job.items * sizeof *w.partial + 1);
-    if (!w.partial)
+    if (!sum_pairs(&w, out, wide, threads))
         return PyErr_NoMemory();
-    Py_BEGIN_ALLOW_THREADS
-    run_job(&w.job, 2 * w.total, threads);
-    for (int64_t k = 0; k < w.count; k++) {
-        double sum = 0;
-        for (int64_t item = w.pair[k].first; item < (k + 1 < w.count ? w.pair[k + 1].first : w.job.items); item++)
-            sum += w.partial[item];
-        if (wide)
-            ((double *)out)[k] = sum * w.pair[k].factor;
-        else
-            ((float *)out)[k] = (float)(sum * w.pair[k].factor);
-    }
-    Py_END_ALLOW_THREADS
-    free(w.partial);
     Py_RETURN_NONE;
 }
 

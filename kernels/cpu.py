@@ -31,6 +31,29 @@ def load() -> tuple[ModuleType | None, str]:
 _cpu, REASON = load()
 
 
+def describes() -> bool:
+    """Whether PyTorch describes its tensors to C, so that the ops ending in _quick can look at them there."""
+    capsule = getattr(Tensor, "__dlpack_c_exchange_api__", None)
+    return _cpu is not None and capsule is not None and _cpu.describe_by(capsule, Tensor)
+
+
+DESCRIBES = describes()
+
+
+def interpolate_quick(real: Tensor, fake: Tensor, t: Tensor) -> Tensor | None:
+    """As interpolate_cpu, or None unless all are plain contiguous CPU tensors that match."""
+    assert _cpu is not None
+    out = torch.empty_like(real)
+    return out if _cpu.interpolate_quick(real, fake, t, out, torch.get_num_threads()) else None
+
+
+def l1_terms_quick(pairs: Sequence[tuple[Tensor, Tensor]], weights: Sequence[float]) -> Tensor | None:
+    """As l1_terms, or None unless all are plain contiguous CPU tensors that match, none of them float64."""
+    assert _cpu is not None
+    out = torch.empty(len(pairs), dtype=torch.float32)
+    return out if _cpu.l1_terms_quick(pairs, weights, out, torch.get_num_threads()) else None
+
+
 def detail() -> str:
     """The SIMD level and the thread pool in use."""
     if _cpu is None:

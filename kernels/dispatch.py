@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch._C import _are_functorch_transforms_active as transforming
 from torch.compiler import is_compiling
+from torch.nn import Parameter
 
 from gankit.kernels import cpu
 
@@ -49,12 +50,12 @@ if WANTED not in ("auto", *IMPLS):
 
 _CPU_FIRST = WANTED in ("auto", "cpu") and not cpu.REASON
 
+_QUICK = _CPU_FIRST and cpu.DESCRIBES
+
 
 def choose(impl: str, *tensors: Tensor) -> str:
     """The implementation that runs on `tensors`. RuntimeError says why a named one cannot."""
     if impl == "auto":
-        if _CPU_FIRST and tensors[0].is_cpu and not is_compiling() and not transforming():
-            return "cpu"
         natural = "cpu" if tensors[0].is_cpu else "triton"
         for name in (natural,) if WANTED == "auto" else (WANTED, natural):
             if not why_not(name, tensors):
@@ -68,12 +69,20 @@ def choose(impl: str, *tensors: Tensor) -> str:
     return impl
 
 
+def quick() -> bool:
+    """Whether "auto" may try the C code before Python has looked at the tensors: a small op is done sooner."""
+    return _QUICK and not is_compiling() and not transforming()
+
+
 def why_not(impl: str, tensors: tuple[Tensor, ...]) -> str:
     """The reason `impl` cannot run on `tensors`, or an empty string."""
     if impl == "ref":
         return ""
     if is_compiling() or transforming():
         return "torch.compile and torch.func need the reference, which they fuse"
+    for tensor in tensors:
+        if type(tensor) is not Tensor and type(tensor) is not Parameter:
+            return f"a {type(tensor).__name__} may have no memory of its own; the reference takes it"
     first = tensors[0]
     if impl == "cpu":
         return cpu.REASON or ("" if first.is_cpu else f"the tensors are on {first.device}")

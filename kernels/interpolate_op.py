@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, is_grad_enabled
 
-from gankit.kernels.cpu import interpolate_cpu
-from gankit.kernels.dispatch import FLOATS, choose, same_device, wide
+from gankit.kernels.cpu import interpolate_cpu, interpolate_quick
+from gankit.kernels.dispatch import FLOATS, choose, quick, same_device, wide
 from gankit.kernels.interpolate_ref import interpolate_ref
 from gankit.kernels.layout import dense
 
@@ -20,13 +20,18 @@ def interpolate(real: Tensor, fake: Tensor, t: Tensor, *, impl: str = "auto") ->
     Raises ValueError for shapes, types or devices that do not match.
     Source: algorithm 1, line 6 of Gulrajani et al. 2017, arXiv 1704.00028, with t for its epsilon.
     """
+    tracked = is_grad_enabled() and (real.requires_grad or fake.requires_grad or t.requires_grad)
+    if impl == "auto" and not tracked and quick():
+        out = interpolate_quick(real, fake, t)
+        if out is not None:
+            return out
     _check(real, fake, t)
     chosen = choose(impl, real, fake, t)
     if chosen == "ref":
         return interpolate_ref(real, fake, t)
     kind = wide(real.dtype)
     weight = t if t.dtype is kind else t.to(kind)
-    if torch.is_grad_enabled() and (real.requires_grad or fake.requires_grad or t.requires_grad):
+    if tracked:
         return cast("Tensor", _Interpolate.apply(real, fake, weight, chosen))  # type: ignore[no-untyped-call]
     return _interpolate_fwd(real, fake, weight, chosen)
 

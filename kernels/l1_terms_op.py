@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, is_grad_enabled
 
-from gankit.kernels.cpu import l1_terms_cpu, l1_terms_grad_cpu
-from gankit.kernels.dispatch import FLOATS, choose, same_device
+from gankit.kernels.cpu import l1_terms_cpu, l1_terms_grad_cpu, l1_terms_quick
+from gankit.kernels.dispatch import FLOATS, choose, quick, same_device
 from gankit.kernels.l1_terms_ref import l1_terms_ref
 from gankit.kernels.layout import dense
 from gankit.kernels.once import once, sealed
@@ -24,6 +24,11 @@ def l1_terms(pairs: Sequence[tuple[Tensor, Tensor]], weights: Sequence[float], *
     RuntimeError. A pair without elements gives 0.
     Source: the cycle and identity terms of Zhu et al. 2017, arXiv 1703.10593, equation 2 and section 5.2.
     """
+    tracked = is_grad_enabled() and any(a.requires_grad or b.requires_grad for a, b in pairs)
+    if impl == "auto" and not tracked and quick():
+        terms = l1_terms_quick(pairs, weights)
+        if terms is not None:
+            return terms
     _check(pairs, weights)
     tensors = [tensor for pair in pairs for tensor in pair]
     chosen = choose(impl, *tensors)
@@ -31,7 +36,7 @@ def l1_terms(pairs: Sequence[tuple[Tensor, Tensor]], weights: Sequence[float], *
         marked = once("l1_terms", tuple(tensors))
         return l1_terms_ref(list(zip(marked[::2], marked[1::2], strict=True)), weights)
     factors = [weight / max(a.numel(), 1) for (a, _), weight in zip(pairs, weights, strict=True)]
-    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
+    if tracked:
         return cast("Tensor", _L1Terms.apply(chosen, factors, *tensors))  # type: ignore[no-untyped-call]
     return _l1_terms_fwd(_dense_pairs(tensors), factors, chosen)
 

@@ -10,8 +10,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch._subclasses import FakeTensorMode
 
-from gankit.kernels import build_log, dispatch, gather, implementations, interpolate, l1_terms, layout, norm_penalty
+from gankit.kernels import (
+    build_log,
+    cases,
+    dispatch,
+    gather,
+    implementations,
+    interpolate,
+    l1_terms,
+    layout,
+    norm_penalty,
+)
+from gankit.kernels.cpu import interpolate_quick, l1_terms_quick
 
 AVAILABLE = [each.name for each in implementations() if each.available]
 each_impl = pytest.mark.parametrize("impl", AVAILABLE)
@@ -145,6 +157,36 @@ def test_gather_raises_for_a_window_outside_the_images(impl: str, offset: tuple[
     images, index = torch.zeros(4, 1, 5, 7, dtype=torch.uint8), torch.tensor([0])
     with pytest.raises(IndexError, match="gather"):
         gather(images, index, offset=torch.tensor([offset]), size=(3, 4), impl=impl)
+
+
+@pytest.mark.skipif("cpu" not in AVAILABLE or DEVICE.type != "cpu", reason="the cases are not the C code's")
+@pytest.mark.parametrize("op", ["interpolate", "l1_terms"])
+def test_the_quick_way_gives_the_bits_of_the_long_one(op: str) -> None:
+    taken = 0
+    for case in cases.cases(op):
+        with torch.no_grad(), cases.poisoned():
+            if op == "interpolate":
+                real, fake, t, _ = cases._ends(case)
+                long, quick = interpolate(real, fake, t, impl="cpu"), interpolate_quick(real, fake, t)
+                plain = real.is_contiguous() and fake.is_contiguous()
+            else:
+                pairs, weights, _ = cases._pairs(case)
+                long, quick = l1_terms(pairs, weights, impl="cpu"), l1_terms_quick(pairs, weights)
+                plain = all(a.is_contiguous() and b.is_contiguous() for a, b in pairs)
+        assert plain or quick is None, f"{case}: the quick way cannot know this layout"
+        if quick is not None:
+            taken += 1
+            assert quick.view(torch.uint8).equal(long.view(torch.uint8)), str(case)
+    assert taken >= 10
+
+
+def test_a_tensor_without_memory_gets_the_reference() -> None:
+    with FakeTensorMode():
+        x = torch.empty(2, 3)
+        assert interpolate(x, x, torch.empty(2)).shape == (2, 3)
+        assert norm_penalty(x)[1].shape == (2,)
+        with pytest.raises(RuntimeError, match="FakeTensor may have no memory"):
+            l1_terms([(x, x)], [1.0], impl="cpu")
 
 
 def test_mismatched_inputs_are_named() -> None:
