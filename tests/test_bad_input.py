@@ -197,3 +197,13 @@ def test_an_impl_asked_for_by_name_runs_or_says_why_not(tmp_path):
             assert result.exit_code == 0, result.output
         else:
             says(result, f"--impl {each.name}")
+
+
+def test_an_impl_asked_for_by_name_is_what_the_ops_run(tmp_path, tiny, monkeypatch):
+    from gankit.kernels import dispatch
+
+    ran = []
+    choose = dispatch.choose
+    monkeypatch.setattr("gankit.kernels.interpolate_op.choose", lambda *args: ran.append(choose(*args)) or ran[-1])
+    gankit.train("wgan-gp", out=tmp_path / "run", impl="ref", steps=1, **tiny)
+    assert ran == ["ref"] * 5
