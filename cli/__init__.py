@@ -4,3 +4,7 @@ if not __name__.startswith("gankit."):
     raise ImportError(
         "import this package as gankit.cli; a bare import from the source folder would make a second copy"
     )
+
+from gankit.cli.main import main
+
+__all__ = ["main"]

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.util
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch._C import _are_functorch_transforms_active as transforming
+from torch._C import _len_torch_dispatch_stack as modes
 from torch.compiler import is_compiling
 from torch.nn import Parameter
 
@@ -43,21 +46,33 @@ def same_device(*tensors: Tensor) -> bool:
 
 
 # Read once: looking it up costs as much as a small op.
-WANTED = os.environ.get("GANKIT_IMPL") or "auto"
-if WANTED not in ("auto", *IMPLS):
-    raise ValueError(f"GANKIT_IMPL={WANTED!r}: expected auto, triton, cpu or ref")
+_wanted = os.environ.get("GANKIT_IMPL") or "auto"
+if _wanted not in ("auto", *IMPLS):
+    raise ValueError(f"GANKIT_IMPL={_wanted!r}: expected auto, triton, cpu or ref")
 
 
-_CPU_FIRST = WANTED in ("auto", "cpu") and not cpu.REASON
+@contextlib.contextmanager
+def steered(impl: str) -> Iterator[None]:
+    """Let "auto" prefer `impl` while this lasts, as GANKIT_IMPL does for a whole process; "auto" changes nothing."""
+    global _wanted
+    before = _wanted
+    _wanted = before if impl == "auto" else impl
+    try:
+        yield
+    finally:
+        _wanted = before
 
-_QUICK = _CPU_FIRST and cpu.DESCRIBES
+
+def watched() -> bool:
+    """Whether something traces or transforms PyTorch's ops: it would not see what a C or Triton kernel does."""
+    return is_compiling() or transforming() or modes() > 0
 
 
 def choose(impl: str, *tensors: Tensor) -> str:
     """The implementation that runs on `tensors`. RuntimeError says why a named one cannot."""
     if impl == "auto":
         natural = "cpu" if tensors[0].is_cpu else "triton"
-        for name in (natural,) if WANTED == "auto" else (WANTED, natural):
+        for name in (natural,) if _wanted == "auto" else (_wanted, natural):
             if not why_not(name, tensors):
                 return name
         return "ref"
@@ -71,15 +86,15 @@ def choose(impl: str, *tensors: Tensor) -> str:
 
 def quick() -> bool:
     """Whether "auto" may try the C code before Python has looked at the tensors: a small op is done sooner."""
-    return _QUICK and not is_compiling() and not transforming()
+    return cpu.DESCRIBES and _wanted in ("auto", "cpu") and not watched()
 
 
 def why_not(impl: str, tensors: tuple[Tensor, ...]) -> str:
     """The reason `impl` cannot run on `tensors`, or an empty string."""
     if impl == "ref":
         return ""
-    if is_compiling() or transforming():
-        return "torch.compile and torch.func need the reference, which they fuse"
+    if watched():
+        return "torch.compile, torch.func and dispatch modes need the reference, whose ops they see"
     for tensor in tensors:
         if type(tensor) is not Tensor and type(tensor) is not Parameter:
             return f"a {type(tensor).__name__} may have no memory of its own; the reference takes it"

@@ -1,6 +1,42 @@
 """The built-in plugins, registered through the same hooks as a stranger's."""
 
+from gankit.hookspecs import Register, hookimpl
+
 if not __name__.startswith("gankit."):
     raise ImportError(
         "import this package as gankit.plugins; a bare import from the source folder would make a second copy"
     )
+
+VARIANTS = {
+    "dcgan": ("dcgan:DCGAN", "deep convolutional GAN with the non-saturating loss"),
+    "wgan-gp": ("wgan_gp:WGANGP", "Wasserstein GAN with gradient penalty"),
+}
+ARCHITECTURES = {
+    "dcgan": ("dcgan:DCGANArchitecture", "strided convolutions, sizes b*2^k with b from 4 to 7"),
+    "mlp": ("mlp:MLPArchitecture", "fully connected layers, any size"),
+}
+DATASETS = {
+    "shapes": ("shapes:Shapes", "circles, squares and triangles, drawn from a seed"),
+    "fashion-mnist": ("idx:FashionMNIST", "60,000 grey 28x28 pictures of clothes in 10 classes"),
+    "folder": ("folder:Folder", "your own images: folder:PATH; class folders become labels"),
+}
+
+
+def _register_table(register: Register, package: str, table: dict[str, tuple[str, str]]) -> None:
+    for name, (target, summary) in table.items():
+        register(f"gankit.plugins.{package}.{target}", name=name, summary=summary)
+
+
+@hookimpl
+def register_variants(register: Register) -> None:
+    _register_table(register, "variants", VARIANTS)
+
+
+@hookimpl
+def register_architectures(register: Register) -> None:
+    _register_table(register, "architectures", ARCHITECTURES)
+
+
+@hookimpl
+def register_datasets(register: Register) -> None:
+    _register_table(register, "datasets", DATASETS)

@@ -43,7 +43,8 @@ def test_the_c_extension_is_loaded() -> None:
 def test_auto_takes_the_fastest_that_runs_on_a_cpu_tensor() -> None:
     x = torch.ones(2, 3)
     natural = "cpu" if "cpu" in AVAILABLE else "ref"
-    wanted = dispatch.WANTED if dispatch.WANTED in AVAILABLE else natural
+    asked = os.environ.get("GANKIT_IMPL")
+    wanted = asked if asked in AVAILABLE else natural
     assert dispatch.choose("auto", x) == wanted
 
 
@@ -185,8 +186,10 @@ def test_a_tensor_without_memory_gets_the_reference() -> None:
         x = torch.empty(2, 3)
         assert interpolate(x, x, torch.empty(2)).shape == (2, 3)
         assert norm_penalty(x)[1].shape == (2,)
-        with pytest.raises(RuntimeError, match="FakeTensor may have no memory"):
+        with pytest.raises(RuntimeError, match="dispatch modes need the reference"):
             l1_terms([(x, x)], [1.0], impl="cpu")
+    with pytest.raises(RuntimeError, match="FakeTensor may have no memory"):
+        l1_terms([(x, x)], [1.0], impl="cpu")
 
 
 @pytest.mark.skipif("triton" not in AVAILABLE, reason="Triton needs a GPU or its interpreter")
@@ -304,3 +307,25 @@ def python(code: str, **environment: str) -> str:
     if done.returncode:
         raise RuntimeError(done.stderr)
     return done.stdout.strip()
+
+
+def test_steering_in_a_program_chooses_the_implementation_and_ends_with_its_block(monkeypatch):
+    from gankit.kernels import dispatch
+
+    x = torch.zeros(2, 3)
+    before = dispatch.choose("auto", x)
+    with dispatch.steered("ref"):
+        assert dispatch.choose("auto", x) == "ref"
+        assert not dispatch.quick()
+        with dispatch.steered("auto"):
+            assert dispatch.choose("auto", x) == "ref"
+    assert dispatch.choose("auto", x) == before
+
+
+def test_a_tracer_sees_the_references_ops_and_never_a_buffer_that_c_filled():
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    real, fake, t = torch.randn(4, 9), torch.randn(4, 9), torch.rand(4)
+    traced = make_fx(lambda *args: norm_penalty(interpolate(*args))[0])(real, fake, t)
+    other = torch.randn(4, 9)
+    torch.testing.assert_close(traced(other, fake, t), norm_penalty(interpolate(other, fake, t))[0])

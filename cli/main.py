@@ -1,0 +1,85 @@
+"""The root command, and how errors reach the person who typed it."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from typing import Any
+
+import click
+
+from gankit import __version__
+from gankit.cli.data import data
+from gankit.cli.doctor import doctor
+from gankit.cli.interpolate import interpolate
+from gankit.cli.plugins import plugins
+from gankit.cli.profile import profile
+from gankit.cli.resume import resume
+from gankit.cli.sample import sample
+from gankit.cli.train import train
+from gankit.errors import GankitError
+from gankit.registry import registry
+
+HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+
+
+class Root(click.Group):
+    """Turns gankit's errors into one line and an exit code; ``--debug`` shows the traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except GankitError as error:
+            if ctx.params.get("debug"):
+                raise
+            click.echo(f"Error: {error}", err=True)
+            ctx.exit(error.exit_code)
+        except KeyboardInterrupt:
+            click.echo("Stopped.", err=True)
+            ctx.exit(130)
+        except BrokenPipeError:
+            # The reader of our output has gone, as `| head` does; what is left must not be written at exit either.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ctx.exit(1)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        _load_plugin_commands()
+        return super().resolve_command(ctx, args)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        _load_plugin_commands()
+        return super().list_commands(ctx)
+
+
+@click.group(cls=Root, context_settings=HELP)
+@click.option("--debug", is_flag=True, help="Show a traceback where there is an error.")
+@click.version_option(__version__, prog_name="gankit")
+def main(debug: bool) -> None:
+    """Train, compare and study generative adversarial networks on images.
+
+    \b
+    gankit train wgan-gp --data shapes          train on pictures drawn from a seed
+    gankit train dcgan --data folder:PHOTOS     train on your own images
+    gankit sample RUN -o grid.png               draw from what was trained
+    """  # noqa: D301 -- click reads the control character as "do not rewrap"
+    warnings.showwarning = _show_warning
+
+
+def _show_warning(message: Any, category: Any, filename: str, lineno: int, file: Any = None, line: Any = None) -> None:
+    click.echo(f"Warning: {message}", err=True)
+
+
+def _load_plugin_commands() -> None:
+    """Add the commands of plugins, once; they cannot replace one of ours."""
+    if not _loaded:
+        _loaded.append(True)
+        registry().add_commands(main)
+
+
+_loaded: list[bool] = []
+
+for command in (train, resume, sample, interpolate, data, plugins, profile, doctor):
+    main.add_command(command)

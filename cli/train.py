@@ -1,0 +1,77 @@
+"""gankit train VARIANT"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gankit.errors import UsageError, closest
+from gankit.registry import registry
+
+
+class Variants(click.Group):
+    """One subcommand a variant, made when it is asked for: listing them imports none."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return registry().names("variants")
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        entries = registry().entries["variants"]
+        return variant_command(cmd_name) if cmd_name in entries else None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in self.list_commands(ctx) and not args[0].startswith("-"):
+            raise UsageError(f"unknown variant '{args[0]}': {closest(args[0], self.list_commands(ctx))}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Variants"):
+            formatter.write_dl([(e.name, e.summary) for e in registry().entries["variants"].values()])
+
+
+@click.group(cls=Variants, subcommand_metavar="VARIANT [OPTIONS]")
+def train() -> None:
+    """Train a variant. `gankit train VARIANT --help` shows its options."""
+
+
+def variant_command(name: str) -> click.Command:
+    """The click command that trains variant ``name``; its flags are the fields of the variant's options."""
+    from gankit.cli.options import GroupedCommand, field_options, typed
+    from gankit.config import TrainOptions, variant_class
+    from gankit.data import DataOptions
+
+    variant = variant_class(name)
+    choices = {kind: registry().names(kind) for kind in ("architectures", "datasets")}
+
+    def callback(out: Path | None, config: Path | None, quiet: bool, **flags: Any) -> None:
+        from gankit.loop import train as train_it
+
+        run = train_it(name, out=out, config=config, quiet=quiet, **typed(flags))
+        click.echo(f"{run.root}")
+        grids = sorted((run.root / "samples").glob("*.png"))
+        if grids:
+            click.echo(f"samples: {grids[-1]}", err=True)
+
+    out = click.Option(["--out"], type=click.Path(path_type=Path), help="Run folder.  [default: runs/VARIANT-DATA-NNN]")
+    config = click.Option(
+        ["--config"],
+        type=click.Path(path_type=Path),
+        help="Options from a .toml file or a run's config.json; flags win.",
+    )
+    quiet = click.Option(["--quiet", "-q"], is_flag=True, help="Show no progress.")
+    for each in (out, config, quiet):
+        each.group = "Output"  # type: ignore[attr-defined]
+    params: list[click.Parameter] = [
+        *field_options(DataOptions, {}, choices),
+        *field_options(TrainOptions, variant.defaults, choices),
+        *field_options(variant.Options, {}, choices),
+        out,
+        config,
+        quiet,
+    ]
+    epilog = f"{variant.paper}. A run goes on with `gankit resume RUN`."
+    return GroupedCommand(name, params=params, callback=callback, help=f"Train: {variant.summary}.", epilog=epilog)

@@ -1,0 +1,30 @@
+"""Lim & Ye 2017, "Geometric GAN", section 3: the hinge loss."""
+
+from torch.nn.functional import relu
+
+from gankit import AdversarialModel, AdversarialOptions, Terms, Variant
+
+
+class HingeModel(AdversarialModel):
+    def terms(self, phase, batch, noise, carry):
+        if phase == "generator":
+            fake = carry["fake"] if self.shares_fake else self.generate(noise)
+            (on_fake,) = self.judge(fake)
+            return Terms(losses={"adversarial": -on_fake.mean()}, watch={"D(G(z))": on_fake.mean()})
+        fake = self.fakes(noise, keep_graph=self.shares_fake)
+        on_real, on_fake = self.judge(batch.images, fake.detach())
+        return Terms(
+            losses={"real": relu(1 - on_real).mean(), "fake": relu(1 + on_fake).mean()},
+            watch={"D(x)": on_real.mean(), "D(G(z))": on_fake.mean()},
+            carry={"fake": fake} if self.shares_fake else {},
+        )
+
+
+class Hinge(Variant):
+    name = "hinge"
+    summary = "GAN with the hinge loss"
+    paper = "Lim & Ye 2017, arXiv:1705.02894"
+    Options = AdversarialOptions
+
+    def build(self, options, spec):
+        return HingeModel(options, spec)

@@ -1,0 +1,106 @@
+"""What every variant with a generator and a discriminator shares: options, networks, phases, noise and sampling."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gankit.keys import Draws
+from gankit.model import Batch, Model, Noise, OptimSpec, Phase, Spec
+from gankit.networks import NetworkOptions, initialise, uses_batch_statistics
+from gankit.options import option
+from gankit.registry import registry
+
+
+@dataclass(frozen=True)
+class AdversarialOptions(NetworkOptions):
+    """The options of every adversarial variant; a variant's own defaults override these."""
+
+    lr_g: float = option(2e-4, "learning rate of the generator", above=0, high=10, group="Optimizers")
+    lr_d: float = option(2e-4, "learning rate of the discriminator or critic", above=0, high=10, group="Optimizers")
+    beta1: float = option(0.5, "Adam's decay of the mean gradient", low=0, high=0.9999, group="Optimizers")
+    beta2: float = option(0.999, "Adam's decay of the squared gradient", low=0, high=0.999999, group="Optimizers")
+    optimizer: str = option("adam", "optimizer of both sides", choices=("adam", "rmsprop", "sgd"), group="Optimizers")
+    n_critic: int = option(
+        1, "discriminator updates per step", low=1, high=1000, aliases=("n-discriminator",), group="Optimizers"
+    )
+    n_generator: int = option(1, "generator updates per step", low=1, high=1000, group="Optimizers")
+    instance_noise: float = option(
+        0.0, "standard deviation of noise on what the discriminator sees, on the [-1, 1] scale",
+        low=0, high=2, group="Optimizers",
+    )  # fmt: skip
+
+
+class AdversarialModel(Model):
+    """A generator and a discriminator, updated in that many repeats each; a subclass writes ``terms``."""
+
+    critic_name = "discriminator"
+
+    def __init__(self, options: AdversarialOptions, spec: Spec) -> None:
+        super().__init__()
+        self.options, self.spec = options, spec
+        arch = registry().get("architectures", options.arch)()
+        self.generator = arch.generator(options.nz, spec, options)
+        self.discriminator = arch.discriminator(spec, options)
+        initialise(self, options.init)
+        # Batch norm makes a sample's score depend on its batch, so real and fake must then be judged apart.
+        self.joinable = not uses_batch_statistics(self.discriminator)
+        betas = (options.beta1, options.beta2)
+        self.phases = (
+            Phase(
+                self.critic_name,
+                ("discriminator",),
+                OptimSpec(options.optimizer, options.lr_d, betas),
+                repeat=options.n_critic,
+            ),
+            Phase(
+                "generator",
+                ("generator",),
+                OptimSpec(options.optimizer, options.lr_g, betas),
+                repeat=options.n_generator,
+                data=False,
+            ),
+        )
+        self.shares_fake = options.n_critic == options.n_generator == 1
+        """With one update each, both phases use the same fakes, so they are made once a step."""
+
+    def noise(self, phase: str, n: int, draws: Draws) -> Noise:
+        noise: Noise = {}
+        if phase != "generator" or not self.shares_fake:
+            noise["z"] = draws.normal(n, self.options.nz)
+            for i, shape in enumerate(self.generator.mask_shapes):
+                noise[f"mask{i}"] = draws.bernoulli(1 - self.options.dropout, n, *shape)
+        if self.options.instance_noise and phase != "sample":
+            image = (n, self.spec.channels, self.spec.size, self.spec.size)
+            for name in ("instance_fake",) if phase == "generator" else ("instance_real", "instance_fake"):
+                noise[name] = self.options.instance_noise * draws.normal(*image)
+        return noise
+
+    def generate(self, noise: Noise) -> Tensor:
+        """Images [n,C,H,W] from ``noise``."""
+        masks = [noise[f"mask{i}"] for i in range(len(self.generator.mask_shapes))]
+        images: Tensor = self.generator(noise["z"], masks)
+        return images.to(noise["z"].dtype)  # autocast makes them bfloat16; real images never are
+
+    def fakes(self, noise: Noise, *, keep_graph: bool) -> Tensor:
+        """Generated images for the discriminator's phase; with their graph if the generator's phase will use it."""
+        with torch.set_grad_enabled(keep_graph and torch.is_grad_enabled()):
+            return self.generate(noise)
+
+    def judge(self, *images: Tensor) -> Sequence[Tensor]:
+        """The discriminator's scores of each set of images, in one pass where its norm allows that."""
+        if self.joinable and len(images) > 1:
+            scores: Tensor = self.discriminator(torch.cat(images))
+            return torch.split(scores, [len(part) for part in images])
+        return [self.discriminator(part) for part in images]
+
+    @staticmethod
+    def noisy(images: Tensor, noise: Noise, name: str) -> Tensor:
+        """``images`` with the instance noise ``name``, where the options ask for it (Sonderby et al. 2017)."""
+        return images + noise[name] if name in noise else images
+
+    def sample(self, noise: Noise, batch: Batch | None = None) -> Tensor:
+        return self.generate(noise)

@@ -1,0 +1,135 @@
+"""A run's configuration: variant, options, data and training, as flags, TOML or config.json give them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gankit import options as opts
+from gankit.data import DataOptions
+from gankit.errors import UsageError, closest
+from gankit.model import Variant
+from gankit.options import option
+from gankit.registry import registry
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """How long, how fast and where: what every variant has in common."""
+
+    steps: int | None = option(
+        None, "steps to train; a step is one pass over all phases, one generator update by default",
+        low=1, high=10**9, group="Training",
+    )  # fmt: skip
+    epochs: float | None = option(
+        None, "train until so many times the data set was drawn, all critic updates counted", above=0, group="Training"
+    )
+    batch_size: int = option(64, "images per update, over all ranks", low=1, high=65536, group="Training")
+    seed: int = option(0, "seed of everything random", low=0, high=2**64 - 1, group="Training")
+    device: str = option("auto", "where to compute", choices=("auto", "cpu", "cuda"), group="Training")
+    precision: str = option("fp32", "arithmetic of the networks", choices=("fp32", "bf16", "fp64"), group="Training")
+    impl: str = option(
+        "auto", "implementation of the fused ops", choices=("auto", "triton", "cpu", "ref"), group="Training"
+    )
+    threads: int | None = option(None, "CPU threads; unset: PyTorch's choice", low=1, high=1024, group="Training")
+    same_batch: bool = option(False, "give all updates of a step the same real images", group="Training")
+    decay_start: float = option(
+        1.0, "share of the run after which learning rates fall linearly to 0; 1: never", low=0, high=1, group="Training"
+    )
+    ema_halflife_images: int = option(
+        0, "half-life of the generator's moving average; 0: none", unit="images", low=0, group="Training"
+    )
+    log_every: int = option(50, "record and show progress", unit="steps", low=1, group="Output")
+    sample_every: int = option(500, "save a sample grid", unit="steps", low=1, group="Output")
+    samples: int = option(64, "images in a sample grid", low=1, high=4096, group="Output")
+    checkpoint_every: int = option(500, "save a checkpoint; the last two are kept", unit="steps", low=1, group="Output")
+    milestone_every: int | None = option(None, "keep a checkpoint for good", unit="steps", low=1, group="Output")
+
+
+SECTIONS = ("data", "train", "options")
+DEFAULT_EPOCHS = 10.0
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that decides a run's figures."""
+
+    variant: str
+    data: DataOptions
+    train: TrainOptions
+    options: Any
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, as config.json holds them and ``from_dict`` takes them."""
+        parts = {name: dataclasses.asdict(getattr(self, name)) for name in SECTIONS}
+        return {"variant": self.variant, **parts}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Config:
+        """The configuration in ``values``. UsageError for an unknown section or option, or a value out of range."""
+        variant = variant_class(values.get("variant", ""))
+        parts: dict[str, Any] = {}
+        for name, kind, defaults in _sections(variant):
+            parts[name] = opts.build(kind, values.get(name, {}), defaults)
+        if parts["train"].steps is not None and parts["train"].epochs is not None:
+            raise UsageError("--steps and --epochs both say how long to train; give one of them")
+        return cls(variant.name, **parts)
+
+
+def _sections(variant: type[Variant]) -> list[tuple[str, type, Mapping[str, Any]]]:
+    return [
+        ("data", DataOptions, {}),
+        ("train", TrainOptions, variant.defaults),
+        ("options", variant.Options, {}),
+    ]
+
+
+def variant_class(name: str) -> type[Variant]:
+    """The variant registered as ``name``. UsageError naming the closest where there is none."""
+    found: type[Variant] = registry().get("variants", name)
+    return found
+
+
+def configure(variant: str, flags: Mapping[str, Any], base: Mapping[str, Any] | None = None) -> Config:
+    """A configuration from ``flags``, option names of any section, over those of ``base`` (as ``read`` gives them).
+
+    UsageError naming the closest option where a name is unknown.
+    """
+    sections = _sections(variant_class(variant))
+    if base and base.get("variant", variant) != variant:
+        raise UsageError(f"the configuration is of variant '{base['variant']}', not '{variant}'")
+    owner = {field.name: name for name, kind, _ in sections for field in opts.fields(kind)}
+    values: dict[str, Any] = {"variant": variant, **{name: dict((base or {}).get(name, {})) for name in SECTIONS}}
+    for name, value in flags.items():
+        if name not in owner:
+            raise UsageError(f"unknown option '{name}': {closest(name, owner)}")
+        values[owner[name]][name] = value
+    for one, other in (("steps", "epochs"), ("epochs", "steps")):
+        if flags.get(one) is not None and other not in flags:
+            values["train"].pop(other, None)
+    return Config.from_dict(values)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The sections of a .toml file, or of a run's config.json. UsageError where it is neither, or has other keys."""
+    try:
+        text = path.read_text()
+        values = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"{path}: cannot be read as {'JSON' if path.suffix == '.json' else 'TOML'}: {error}"
+        ) from error
+    known = ("variant", *SECTIONS)
+    recorded = ("gankit", "spec", "classes", "machine")  # what a run's config.json holds besides
+    for name in values:
+        if name not in known and name not in recorded:
+            raise UsageError(f"{path}: unknown key '{name}': {closest(name, known)}")
+    for name in SECTIONS:
+        if not isinstance(values.get(name, {}), Mapping):
+            raise UsageError(f"{path}: [{name}] must be a table of options, not {values[name]!r}")
+    return {name: value for name, value in values.items() if name in known}

@@ -1,0 +1,166 @@
+"""Image data: a uint8 tensor [N,C,H,W] and the order in which its images are drawn."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from gankit.errors import UsageError
+from gankit.keys import Draws
+from gankit.model import Spec
+from gankit.options import option
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """Which images, in which shape."""
+
+    data: str = option("shapes", "data set: NAME or NAME:PATH (see `gankit data list`)", group="Data")
+    size: int | None = option(
+        None, "height and width; unset: the data set's own", low=4, high=4096, unit="pixels", group="Data"
+    )
+    channels: int | None = option(
+        None, "1 for grey, 3 for colour; unset: the data set's own", low=1, high=4, group="Data"
+    )
+    fit: str = option("crop", "how other shapes become square", choices=("crop", "pad", "stretch"), group="Data")
+    split: str = option("train", "part of the data set", group="Data")
+    limit: int | None = option(None, "use only the first so many images", low=1, group="Data")
+    flip: bool = option(False, "mirror half of the images, chosen anew each time", group="Data")
+    data_root: str | None = option(None, "folder in which to look for data sets", group="Data")
+
+    @property
+    def name(self) -> str:
+        """The data set's registered name."""
+        return self.data.partition(":")[0]
+
+    @property
+    def path(self) -> str | None:
+        """What follows the colon in ``--data NAME:PATH``."""
+        return self.data.partition(":")[2] or None
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """images: uint8 [N,C,H,W]; labels: int64 [N] or None, with their names; other: a second domain uint8 [M,C,H,W]."""
+
+    images: Tensor
+    labels: Tensor | None = None
+    classes: tuple[str, ...] = ()
+    other: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        for images in (self.images, self.other):
+            if images is not None and (
+                images.dtype != torch.uint8 or images.dim() != 4 or images.shape[2] != images.shape[3]
+            ):
+                raise UsageError(
+                    f"a data set's images must be uint8 [N,C,S,S], not {images.dtype} {tuple(images.shape)}"
+                )
+        if len(self.images) == 0:
+            raise UsageError("the data set holds no images")
+        if self.labels is not None and self.labels.shape != (len(self.images),):
+            raise UsageError(f"{len(self.images)} images but labels of shape {tuple(self.labels.shape)}")
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def spec(self) -> Spec:
+        """What a model needs to know of these images. The variance is taken on the [-1, 1] scale, over 1,000 images."""
+        some = self.images[:: max(1, len(self) // 1000)][:1000].double() / 127.5 - 1
+        variance = float(some.var(0, correction=0).mean())
+        return Spec(
+            self.images.shape[1], self.images.shape[2], len(self.classes), len(self), variance, self.other is not None
+        )
+
+    def first(self, limit: int | None) -> ImageSet:
+        """The first ``limit`` images, or all."""
+        if limit is None or limit >= len(self):
+            return self
+        labels = None if self.labels is None else self.labels[:limit]
+        return ImageSet(self.images[:limit], labels, self.classes, None if self.other is None else self.other[:limit])
+
+
+class Dataset(ABC):
+    """What a plugin registers: a name, and how to get the images."""
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    licence: ClassVar[str] = ""
+
+    @abstractmethod
+    def load(self, options: DataOptions, seed: int) -> ImageSet:
+        """The images of ``options``. UsageError naming the file and what to do where they cannot be had."""
+
+
+class Order:
+    """Which images a batch holds: consecutive slices of the epochs' permutations, joined end to end, never short."""
+
+    def __init__(self, count: int, seed: int, name: str = "order") -> None:
+        self.count, self.seed, self.name = count, seed, name
+        self._epochs: dict[int, Tensor] = {}
+
+    def batch(self, draw: int, size: int) -> Tensor:
+        """The indices, int64 [size], of the batch that starts ``draw * size`` images into the run."""
+        start = draw * size
+        first, last = start // self.count, (start + size - 1) // self.count
+        for old in [epoch for epoch in self._epochs if epoch < first]:
+            del self._epochs[old]
+        joined = torch.cat([self._epoch(epoch) for epoch in range(first, last + 1)])
+        return joined[start - first * self.count :][:size]
+
+    def _epoch(self, epoch: int) -> Tensor:
+        if epoch not in self._epochs:
+            self._epochs[epoch] = Draws(self.seed, self.name, epoch).permutation(self.count)
+        return self._epochs[epoch]
+
+
+def square(image: Image.Image, size: int, fit: str) -> Image.Image:
+    """``image`` as size x size: the middle cropped, black bars added, or stretched; resized with a Lanczos filter."""
+    width, height = image.size
+    if width != height and fit != "stretch":
+        side = min(width, height) if fit == "crop" else max(width, height)
+        left, top = (width - side) // 2, (height - side) // 2
+        image = image.crop((left, top, left + side, top + side))
+    return image if image.size == (size, size) else image.resize((size, size), Image.Resampling.LANCZOS)
+
+
+def resized(images: Tensor, options: DataOptions) -> Tensor:
+    """uint8 [N,C,H,W] in the size and channels that ``options`` ask for; grey is the ITU-R 601 luma."""
+    channels = options.channels or images.shape[1]
+    size = options.size or images.shape[2]
+    if channels == images.shape[1] and images.shape[2] == images.shape[3] == size:
+        return images
+    modes = {1: "L", 3: "RGB"}
+    if images.shape[1] not in modes or channels not in modes:
+        raise UsageError(f"--channels {channels}: images are grey (1) or colour (3)")
+    out = torch.empty(len(images), channels, size, size, dtype=torch.uint8)
+    for i, pixels in enumerate(images.movedim(1, -1).numpy()):
+        image = Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels)
+        image = square(image.convert(modes[channels]), size, options.fit)
+        out[i] = torch.from_numpy(np.array(image).reshape(size, size, channels)).movedim(-1, 0)
+    return out
+
+
+def roots(options: DataOptions, name: str, extra: Sequence[str] = ()) -> list[Path]:
+    """Folders in which the files of data set ``name`` may be: --data-root, the user's cache, then ``extra``."""
+    found = []
+    if options.path:
+        return [Path(options.path)]
+    if options.data_root:
+        found += [Path(options.data_root) / name, Path(options.data_root)]
+    return [*found, cache_folder() / name, *map(Path, extra)]
+
+
+def cache_folder() -> Path:
+    """Where downloads are kept: GANKIT_CACHE, or gankit under the user's cache folder."""
+    own = os.environ.get("GANKIT_CACHE")
+    return Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gankit"

@@ -1,0 +1,96 @@
+"""Files that are written whole or not at all, and never lose what was there before."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from gankit.errors import DamagedFile, GankitError
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write ``data`` to ``path`` under a temporary name, flush it to the disk, and rename it into place."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    with explained(path):
+        try:
+            with temporary.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write ``value`` as indented JSON, whole."""
+    write_whole(path, (json.dumps(value, indent=2) + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    """The value in a JSON file. DamagedFile where it is none."""
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise DamagedFile(f"{path}: cannot be read as JSON ({error})") from error
+
+
+def append_lines(path: Path, lines: list[str], *, sync: bool = False) -> None:
+    """Add ``lines`` to a text file, each ended by a newline."""
+    with explained(path), path.open("a") as file:
+        file.writelines(line + "\n" for line in lines)
+        if sync:
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The objects in a file of JSON lines, up to the first line that is torn; [] where there is no file."""
+    found: list[dict[str, Any]] = []
+    if path.exists():
+        for line in path.read_bytes().split(b"\n")[:-1]:
+            try:
+                found.append(json.loads(line))
+            except ValueError:
+                break
+    return found
+
+
+def cut_lines(path: Path, step: int) -> None:
+    """Keep of a file of JSON lines those whose "step" is at most ``step``; a torn line goes."""
+    if path.exists():
+        kept = [line for line in path.read_bytes().split(b"\n")[:-1] if _step(line) <= step]
+        write_whole(path, b"".join(line + b"\n" for line in kept))
+
+
+def _step(line: bytes) -> float:
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return float("inf")
+
+
+@contextlib.contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turn an operating system error about ``path`` into one line that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise GankitError(
+                f"{path}: the disk is full ({error.strerror}); what was written before is intact: "
+                "free some space, then `gankit resume`"
+            ) from error
+        raise GankitError(f"{path}: cannot be written ({error.strerror})") from error

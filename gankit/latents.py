@@ -1,0 +1,44 @@
+"""Paths between latents."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from gankit.errors import UsageError
+from gankit.keys import Draws
+from gankit.run import Run
+
+
+def interpolate(run: Run, rows: int = 8, steps: int = 10, mode: str = "spherical", seed: int = 0) -> Tensor:
+    """Images [rows * steps, C, H, W] in [-1, 1]: each row a path between two latents, ends included.
+
+    ``mode`` is linear or spherical (White 2016, arXiv:1609.04468). UsageError for a model without a latent z.
+    """
+    model = run.load()
+    ends = [model.noise("sample", rows, Draws(seed, "interpolate", end)) for end in ("from", "to")]
+    if "z" not in ends[0]:
+        raise UsageError(f"{run.root}: {run.config.variant} has no latent z to interpolate")
+    between = linear if mode == "linear" else spherical
+    path = between(ends[0]["z"], ends[1]["z"], steps).flatten(0, 1)
+    # Everything else random stays as it is along a row, so that only the latent moves.
+    noise = {name: value.repeat_interleave(steps, 0) for name, value in ends[0].items()}
+    dtype = next(model.parameters()).dtype
+    noise = {name: value.to(dtype) if value.is_floating_point() else value for name, value in noise.items()}
+    with torch.no_grad():
+        return model.sample({**noise, "z": path.to(dtype)})
+
+
+def linear(a: Tensor, b: Tensor, steps: int) -> Tensor:
+    """a, b: [n, d] -> [n, steps, d], straight from a to b."""
+    t = torch.linspace(0, 1, steps, dtype=a.dtype)[None, :, None]
+    return a[:, None] + t * (b - a)[:, None]
+
+
+def spherical(a: Tensor, b: Tensor, steps: int) -> Tensor:
+    """a, b: [n, d] -> [n, steps, d] along the great circle; where a and b are parallel, straight."""
+    angle = torch.acos(torch.nn.functional.cosine_similarity(a, b, dim=1).clamp(-1, 1))[:, None, None]
+    t = torch.linspace(0, 1, steps, dtype=a.dtype)[None, :, None]
+    sine = angle.sin()
+    curved = (((1 - t) * angle).sin() * a[:, None] + (t * angle).sin() * b[:, None]) / sine
+    return torch.where(sine.abs() < 1e-6, linear(a, b, steps), curved)

@@ -1,0 +1,205 @@
+"""The training loop: steps, records, samples, checkpoints, and an orderly end."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+
+from gankit import __version__, files
+from gankit.config import Config, configure, read
+from gankit.data import ImageSet
+from gankit.errors import GankitError, UsageError
+from gankit.images import save
+from gankit.kernels import implementations, steered
+from gankit.progress import Clock, Progress
+from gankit.registry import registry
+from gankit.run import Run, check_new, next_name, warn
+from gankit.trainer import Trainer
+
+
+class Interrupted(GankitError):
+    """Training was stopped by a signal, after a checkpoint was written."""
+
+    def __init__(self, number: int, message: str) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + number
+
+
+def train(
+    variant: str,
+    *,
+    out: str | Path | None = None,
+    config: str | Path | None = None,
+    images: ImageSet | None = None,
+    quiet: bool = False,
+    **flags: Any,
+) -> Run:
+    """Train ``variant`` and return its run folder: ``train("wgan-gp", data="shapes", steps=500)``.
+
+    ``flags`` are the options of `gankit train VARIANT --help` with underscores. ``images`` takes the place of a
+    registered data set. UsageError for options that do not exist or do not fit, before anything is written; GankitError
+    where a loss stops being finite.
+    """
+    settings = configure(variant, flags, read(Path(config)) if config else None)
+    root = Path(out) if out is not None else next_name(variant, settings.data.name)
+    check_new(root)
+    with _ops(settings.train.impl):
+        trainer = Trainer(settings, images)
+        run = Run.create(root, pinned(settings, trainer), recorded(trainer))
+        with run.locked():
+            return _train(trainer, run, quiet=quiet)
+
+
+def resume(root: str | Path, *, steps: int | None = None, images: ImageSet | None = None, quiet: bool = False) -> Run:
+    """Go on with the run in folder ``root`` from its last whole checkpoint, to ``steps`` if given.
+
+    A run killed before its first checkpoint starts again at step 0. On a CPU with the recorded number of threads and
+    vector width the result is that of a run that was never interrupted, bit for bit.
+    """
+    run = Run(root)
+    settings = run.config
+    if steps is not None and steps != settings.train.steps:
+        settings = _extended(run, settings, steps)
+    with _ops(settings.train.impl), run.locked():
+        latest = run.latest()
+        trainer = Trainer(settings, images)
+        _check_machine(run, trainer)
+        if latest is not None:
+            tensors, meta = latest
+            trainer.restore(tensors, meta["step"], meta["drawn"])
+        for name in ("metrics.jsonl", "timing.jsonl"):
+            files.cut_lines(run.root / name, trainer.done)
+        return _train(trainer, run, quiet=quiet)
+
+
+def _ops(impl: str) -> AbstractContextManager[None]:
+    """The fused ops run as ``impl`` in this block. UsageError where it was asked for by name and cannot run here."""
+    for each in implementations():
+        if each.name == impl and not each.available:
+            raise UsageError(f"--impl {impl}: {each.reason}; see `gankit doctor`")
+    return steered(impl)
+
+
+def _extended(run: Run, settings: Config, steps: int) -> Config:
+    """``settings`` with another number of steps, written to config.json."""
+    if settings.train.decay_start < 1:
+        raise UsageError(
+            f"{run.root}: its learning rates fall to 0 at step {settings.train.steps}, so --steps cannot be changed; "
+            "start a new run"
+        )
+    train = dataclasses.replace(settings.train, steps=steps, epochs=None)
+    settings = dataclasses.replace(settings, train=train)
+    files.write_json(run.root / "config.json", {**run.recorded, **settings.as_dict()})
+    for name in ("recorded", "config"):
+        run.__dict__.pop(name, None)
+    return settings
+
+
+def pinned(settings: Config, trainer: Trainer) -> Config:
+    """``settings`` with what was decided before the first step: steps, device, threads."""
+    train = dataclasses.replace(
+        settings.train, steps=trainer.steps, epochs=None, device=trainer.device.type, threads=trainer.threads
+    )
+    return dataclasses.replace(settings, train=train)
+
+
+def recorded(trainer: Trainer) -> dict[str, Any]:
+    """What config.json holds besides the options."""
+    return {
+        "gankit": __version__,
+        "spec": dataclasses.asdict(trainer.spec),
+        "classes": list(trainer.images.classes),
+        "machine": {"simd": torch.backends.cpu.get_cpu_capability()},
+    }
+
+
+def _check_machine(run: Run, trainer: Trainer) -> None:
+    if (simd := run.recorded.get("machine", {}).get("simd")) != torch.backends.cpu.get_cpu_capability():
+        warn(f"this processor works with other vectors than the run's ({simd}); figures may differ in the last bits")
+    if (was := run.spec) != trainer.spec:
+        raise UsageError(f"{run.root}: was trained on {was}, but the data set is now {trainer.spec}; put it back")
+
+
+def _train(trainer: Trainer, run: Run, *, quiet: bool) -> Run:
+    options, progress, clock = trainer.options, Progress(trainer.steps), Clock()
+    if trainer.done >= trainer.steps:
+        progress.note(f"{run.root} is at step {trainer.done} of {trainer.steps} already; --steps takes it further")
+        return run
+    with _signals() as stop:
+        while trainer.done < trainer.steps:
+            trainer.step()
+            last = trainer.done == trainer.steps or bool(stop)
+            checkpoint_due = last or trainer.done % options.checkpoint_every == 0
+            if checkpoint_due or trainer.done % options.log_every == 0:
+                rows = trainer.take_rows()
+                record(run, rows, sync=checkpoint_due)
+                seconds = clock.lap() / len(rows)
+                rate = options.batch_size * trainer.drawn / trainer.done / seconds
+                timing = {"step": trainer.done, "seconds per step": seconds, "images per second": rate}
+                files.append_lines(run.root / "timing.jsonl", [json.dumps(timing)])
+                if not quiet:
+                    progress.update(rows[-1], rate, seconds)
+            if trainer.done % options.sample_every == 0 or trainer.done == trainer.steps:
+                save(trainer.sample(options.samples), run.root / "samples" / f"{trainer.done:06d}.png")
+            # The checkpoint comes last: a run killed before it does this step's records and samples again.
+            if checkpoint_due:
+                run.save_checkpoint(trainer.tensors(), trainer.done, trainer.drawn)
+            if stop and trainer.done < trainer.steps:
+                progress.close()
+                raise Interrupted(
+                    stop[0], f"stopped after step {trainer.done}; a checkpoint was written: `gankit resume {run.root}`"
+                )
+    if not quiet:
+        progress.close()
+    return run
+
+
+def record(run: Run, rows: list[dict[str, Any]], *, sync: bool) -> None:
+    """Append ``rows`` to metrics.jsonl. GankitError naming the first step and term that is not finite, after the steps
+    before it were written.
+    """
+    for i, row in enumerate(rows):
+        bad = [name for name, value in row.items() if not math.isfinite(value)]
+        if bad:
+            rows = rows[:i]
+            break
+    lines = [json.dumps(row, allow_nan=False) for row in rows]
+    files.append_lines(run.root / "metrics.jsonl", lines, sync=sync)
+    for row in rows:
+        registry().log(str(run.root), row["step"], row)
+    if bad:
+        kept = run.checkpoints()
+        raise GankitError(
+            f"{bad[0]} stopped being finite at step {row['step']}; the last checkpoint is "
+            f"{kept[-1].name if kept else 'none'}; lower the learning rates, or train in fp32 if this was bf16"
+        )
+
+
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    """A list that Ctrl-C and SIGTERM put their number into; a second one ends the process as usual."""
+    caught: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield caught
+        return
+
+    def catch(number: int, frame: FrameType | None) -> None:
+        caught.append(number)
+        signal.signal(number, before[number])
+
+    before: dict[int, Any] = {int(number): signal.signal(number, catch) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield caught
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

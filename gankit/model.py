@@ -1,0 +1,126 @@
+"""What a variant is made of: networks, phases and loss terms. The trainer owns everything else."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from gankit.keys import Draws
+
+Noise = dict[str, Tensor]
+Carry = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Spec:
+    """The images a model is built for: [N, channels, size, size] in [-1, 1], with ``classes`` labels (0: none).
+
+    ``count`` is the number of training images; ``variance`` their mean per-pixel variance on the [-1, 1] scale.
+    """
+
+    channels: int
+    size: int
+    classes: int = 0
+    count: int = 0
+    variance: float = 1.0
+    paired_domains: bool = False
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Real images [n,C,H,W] in [-1, 1]; ``labels`` [n] int64; ``other`` [m,C,H,W], a second domain."""
+
+    images: Tensor
+    labels: Tensor | None = None
+    other: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class OptimSpec:
+    """How a phase's parameters are moved; ``kind`` is adam, rmsprop or sgd."""
+
+    kind: str = "adam"
+    lr: float = 2e-4
+    betas: tuple[float, float] = (0.5, 0.999)
+    weight_decay: float = 0.0
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One kind of update within a step.
+
+    ``networks`` are the submodules (dotted names) whose parameters it moves; it computes gradients for no others.
+    ``repeat`` is how often it runs in a step, a number or a function of the step. ``data`` says whether it draws real
+    images; a phase that does not is handed a batch of no images.
+    """
+
+    name: str
+    networks: tuple[str, ...]
+    optimizer: OptimSpec
+    repeat: int | Callable[[int], int] = 1
+    data: bool = True
+
+    def times(self, step: int) -> int:
+        """How often this phase runs in ``step`` (0-based)."""
+        return self.repeat if isinstance(self.repeat, int) else self.repeat(step)
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a phase computed.
+
+    ``losses``: named scalars, already weighted; their sum is minimised. ``watch``: named scalars only to look at.
+    ``carry``: tensors for later phases of the same step; one may keep its graph as long as no network in that graph is
+    updated in between.
+    """
+
+    losses: Mapping[str, Tensor]
+    watch: Mapping[str, Tensor] = field(default_factory=dict)
+    carry: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+class Model(nn.Module):
+    """Networks with the phases that train them.
+
+    A step must be static, so that it can be captured or compiled: fixed shapes, no ``.item()``, nothing random but what
+    ``noise`` drew, no Python number that changes from step to step.
+    """
+
+    phases: tuple[Phase, ...]
+    ema_networks: tuple[str, ...] = ("generator",)
+    """The networks that ``sample`` needs, averaged over training where the run asks for it."""
+
+    def noise(self, phase: str, n: int, draws: Draws) -> Noise:
+        """Everything random that ``terms`` (or, for phase "sample", ``sample``) needs for ``n`` images, on the CPU."""
+        raise NotImplementedError
+
+    def terms(self, phase: str, batch: Batch, noise: Noise, carry: Carry) -> Terms:
+        """The losses of ``phase``. Images in ``batch`` are in [-1, 1] and on the model's device, like ``noise``."""
+        raise NotImplementedError
+
+    def after(self, phase: str) -> None:
+        """Called when ``phase`` has moved its parameters: to clip weights, say."""
+
+    def sample(self, noise: Noise, batch: Batch | None = None) -> Tensor:
+        """Images [n,C,H,W] in [-1, 1] from ``noise("sample", n, ...)``; called in eval mode and without gradients."""
+        raise NotImplementedError
+
+
+class Variant(ABC):
+    """What a plugin registers: a name, the paper, its options, and how to build the model."""
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    paper: ClassVar[str]
+    Options: ClassVar[type[Any]]
+    """A frozen dataclass whose fields are declared with ``gankit.option``."""
+    defaults: ClassVar[Mapping[str, object]] = {}
+    """Defaults of the common training options that this variant's paper sets otherwise: ``{"batch_size": 128}``."""
+
+    @abstractmethod
+    def build(self, options: Any, spec: Spec) -> Model:
+        """The model for images of ``spec``. UsageError where the options do not fit the images."""

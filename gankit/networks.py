@@ -1,0 +1,171 @@
+"""What every architecture shares: its interface, its options, norms and weight initialisation."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from gankit.errors import UsageError
+from gankit.model import Spec
+from gankit.options import option
+
+NORMS = ("none", "batch", "instance", "layer", "spectral")
+
+
+@dataclass(frozen=True)
+class NetworkOptions:
+    """The options of the networks, shared by every adversarial variant."""
+
+    arch: str = option("dcgan", "family of networks", registry="architectures", group="Networks")
+    nz: int = option(100, "width of the latent z", low=1, high=65536, group="Networks")
+    ngf: int = option(
+        64, "width of the generator: feature maps of its last hidden layer", low=1, high=4096, group="Networks"
+    )
+    ndf: int = option(
+        64, "width of the discriminator: feature maps of its first layer", low=1, high=4096, group="Networks"
+    )
+    generator_norm: str = option("batch", "norm in the generator", choices=NORMS[:-1], group="Networks")
+    discriminator_norm: str = option(
+        "batch", "norm in the discriminator or critic", choices=NORMS, aliases=("critic-norm",), group="Networks"
+    )
+    kernel: int = option(4, "width of the convolutions, 4 or 5", low=4, high=5, unit="pixels", group="Networks")
+    upsample: str = option(
+        "transposed", "how the generator doubles the size", choices=("transposed", "shuffle"), group="Networks"
+    )
+    downsample: str = option(
+        "stride", "how the discriminator halves the size", choices=("stride", "average"), group="Networks"
+    )
+    dropout: float = option(
+        0.0, "dropout in the generator, at training and at sampling alike", low=0, high=0.9, group="Networks"
+    )
+    init: str = option(
+        "dcgan", "initial weights: N(0, 0.02), or PyTorch's own", choices=("dcgan", "default"), group="Networks"
+    )
+
+
+class Generator(nn.Module):
+    """Latents [n, inputs] -> images [n,C,H,W] in [-1, 1]."""
+
+    mask_shapes: tuple[tuple[int, ...], ...] = ()
+    """Shapes, without the batch, of the dropout masks that ``forward`` takes."""
+
+    def forward(self, z: Tensor, masks: Sequence[Tensor] = ()) -> Tensor:
+        raise NotImplementedError
+
+
+class Discriminator(nn.Module):
+    """Images [n,C,H,W] -> scores [n] (or [n, outputs]): a ``trunk`` to flat features, and a linear ``head``.
+
+    ``extra`` features [n, F] are joined to the trunk's before the head.
+    """
+
+    def __init__(self, trunk: nn.Module, features: int, outputs: int = 1) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self.features = features
+        self.head = nn.Linear(features, outputs)
+
+    def forward(self, x: Tensor, extra: Tensor | None = None) -> Tensor:
+        """x: [n,C,H,W]; extra: [n, F] or None. Returns [n] for one output, else [n, outputs]."""
+        h = self.trunk(x)
+        if extra is not None:
+            h = torch.cat([h, extra], 1)
+        out: Tensor = self.head(h)
+        return out.squeeze(1) if out.shape[1] == 1 else out
+
+
+class Architecture(ABC):
+    """A family of networks; what a plugin registers with ``register_architectures``."""
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+
+    @abstractmethod
+    def generator(self, inputs: int, spec: Spec, options: NetworkOptions) -> Generator:
+        """A generator from ``inputs`` numbers to images of ``spec``. UsageError where it cannot make that size."""
+
+    @abstractmethod
+    def discriminator(
+        self, spec: Spec, options: NetworkOptions, *, outputs: int = 1, extra_channels: int = 0, extra_features: int = 0
+    ) -> Discriminator:
+        """A discriminator of images of ``spec``, with ``extra_channels`` more channels and ``extra_features`` joined
+        before the head.
+        """
+
+
+def norm(kind: str, channels: int) -> nn.Module:
+    """The normalisation layer ``kind`` for [n, channels, ...]; "none" and "spectral" add no layer."""
+    match kind:
+        case "batch":
+            return AnyBatchNorm(channels)
+        case "instance":
+            return nn.GroupNorm(channels, channels)
+        case "layer":
+            return nn.GroupNorm(1, channels)
+        case "none" | "spectral":
+            return nn.Identity()
+    raise UsageError(f"unknown norm '{kind}': one of {', '.join(NORMS)}")
+
+
+def needs_bias(kind: str) -> bool:
+    """Whether a layer followed by norm ``kind`` has use for a bias, or the norm subtracts it again."""
+    return kind not in ("batch", "instance")
+
+
+class AnyBatchNorm(_BatchNorm):
+    """Batch norm of [n, C] as well as [n, C, H, W]."""
+
+    def _check_input_dim(self, input: Tensor) -> None:  # noqa: A002 -- PyTorch's name
+        if input.dim() < 2:
+            raise ValueError(f"batch norm takes [n, C, ...], not {tuple(input.shape)}")
+
+
+def uses_batch_statistics(module: nn.Module) -> bool:
+    """Whether a sample's output depends on the rest of its batch."""
+    return any(isinstance(child, _BatchNorm) for child in module.modules())
+
+
+def doublings(size: int) -> tuple[int, int]:
+    """(b, k) with size = b * 2**k and b from 4 to 7. UsageError naming the nearest sizes where there are none."""
+    base, k = size, 0
+    while base > 7 and base % 2 == 0:
+        base, k = base // 2, k + 1
+    if 4 <= base <= 7 and k >= 1:
+        return base, k
+    sizes = sorted(b << i for b in range(4, 8) for i in range(1, 12))
+    below = max((s for s in sizes if s < size), default=sizes[0])
+    above = min((s for s in sizes if s > size), default=sizes[-1])
+    raise UsageError(
+        f"--size {size} is not b*2^k with b from 4 to 7, which --arch dcgan needs; the nearest are {below} and {above}"
+    )
+
+
+def drop(h: Tensor, mask: Tensor | None, rate: float) -> Tensor:
+    """``h`` where ``mask`` is true, scaled by 1 / (1 - rate) to keep its mean, and 0 elsewhere."""
+    return h if mask is None else h * (mask.to(h.dtype) * (1 / (1 - rate)))
+
+
+@torch.no_grad()
+def initialise(module: nn.Module, kind: str) -> None:
+    """Set the initial weights of every layer in ``module``, from PyTorch's global generator: the trainer seeds it from
+    the run's key while a model is built, and puts it back.
+
+    "dcgan": convolutions and linear layers N(0, 0.02) with bias 0, norm weights N(1, 0.02) (Radford et al. 2016,
+    section 4, and the published code). "default": PyTorch's own, as the layers were made.
+    """
+    if kind == "default":
+        return
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+            nn.init.normal_(layer.weight, 0, 0.02)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+        elif isinstance(layer, _BatchNorm | nn.GroupNorm):
+            nn.init.normal_(layer.weight, 1, 0.02)
+            nn.init.zeros_(layer.bias)

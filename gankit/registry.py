@@ -1,0 +1,168 @@
+"""The registry of everything that plugins add, filled by pluggy and importing nothing heavy."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib import metadata
+from typing import Any, NamedTuple
+
+import pluggy
+
+from gankit import hookspecs
+from gankit.errors import GankitError, UsageError, closest
+
+KINDS = ("variants", "architectures", "datasets", "metrics", "extractors")
+
+
+class Entry(NamedTuple):
+    """One registered thing: its name, a line about it, who registered it, and where its class is."""
+
+    name: str
+    summary: str
+    owner: str
+    target: Any
+
+    def load(self) -> Any:
+        """The class itself. GankitError naming the owner and the cause where its module cannot be imported."""
+        if not isinstance(self.target, str):
+            return self.target
+        module, _, attribute = self.target.partition(":")
+        try:
+            return getattr(importlib.import_module(module), attribute)
+        except Exception as error:
+            raise GankitError(
+                f"'{self.name}' from {self.owner} could not be loaded: {type(error).__name__}: {error}"
+            ) from error
+
+
+class Broken(NamedTuple):
+    """A plugin that could not be used, and why."""
+
+    plugin: str
+    cause: str
+
+
+class Registry:
+    """Names to entries, one mapping for each kind, and the plugins they came from."""
+
+    def __init__(self, manager: pluggy.PluginManager) -> None:
+        self.manager = manager
+        self.entries: dict[str, dict[str, Entry]] = {kind: {} for kind in KINDS}
+        self.plugins: dict[str, list[tuple[str, str]]] = {}
+        self.broken: list[Broken] = []
+
+    def get(self, kind: str, name: str) -> Any:
+        """The class registered under ``name``. UsageError naming the closest where there is none."""
+        found = self.entries[kind].get(name)
+        if found is None:
+            raise UsageError(f"unknown {_SINGULAR[kind]} '{name}': {closest(name, self.entries[kind])}")
+        return found.load()
+
+    def names(self, kind: str) -> list[str]:
+        """The registered names of ``kind``, in the order they were registered."""
+        return list(self.entries[kind])
+
+    def __iter__(self) -> Iterator[tuple[str, Entry]]:
+        for kind, entries in self.entries.items():
+            for entry in entries.values():
+                yield kind, entry
+
+    def add(self, plugin: Any, owner: str) -> None:
+        """Register everything ``plugin`` offers, or nothing of it: a plugin that fails is left out whole."""
+        try:
+            self.manager.register(plugin, owner)
+            self.manager.check_pending()
+            staged = [(kind, entry) for kind in KINDS for entry in self._collect(plugin, kind, owner)]
+            self._check_duplicates(staged)
+        except Exception:
+            if self.manager.is_registered(plugin):
+                self.manager.unregister(plugin)
+            raise
+        for kind, entry in staged:
+            self.entries[kind][entry.name] = entry
+        self.plugins[owner] = [(kind, entry.name) for kind, entry in staged]
+
+    def _collect(self, plugin: Any, kind: str, owner: str) -> list[Entry]:
+        collected: list[Entry] = []
+
+        def register(target: Any, *, name: str = "", summary: str = "") -> None:
+            if isinstance(target, str) and not (name and summary and ":" in target):
+                raise TypeError(f"register({target!r}): the dotted form is 'module:Class' with a name and a summary")
+            name = name or target.name
+            collected.append(Entry(name, summary or target.summary, owner, target))
+
+        others = [other for other in self.manager.get_plugins() if other is not plugin]
+        self.manager.subset_hook_caller(f"register_{kind}", remove_plugins=others)(register=register)
+        return collected
+
+    def add_commands(self, cli: Any) -> None:
+        """Let every plugin add its commands to the click group ``cli``; one whose hook fails is named and left out."""
+        for owner, plugin in self.manager.list_name_plugin():
+            before = dict(cli.commands)
+            others = [other for other in self.manager.get_plugins() if other is not plugin]
+            try:
+                self.manager.subset_hook_caller("register_commands", remove_plugins=others)(cli=cli)
+                taken = [name for name, command in before.items() if cli.commands.get(name) is not command]
+                if taken:
+                    raise UsageError(f"command '{taken[0]}' is already registered")
+            except Exception as error:
+                cli.commands.clear()
+                cli.commands.update(before)
+                self._fail(owner, error)
+
+    def _fail(self, owner: str, error: Exception) -> None:
+        cause = str(error) if isinstance(error, GankitError) else f"{type(error).__name__}: {error}"
+        if os.environ.get("GANKIT_STRICT") == "1":
+            raise GankitError(f"plugin {owner} failed to load: {cause}") from error
+        self.broken.append(Broken(owner, cause))
+        print(f"Warning: plugin {owner} is left out: {cause}", file=sys.stderr)
+
+    def _check_duplicates(self, staged: list[tuple[str, Entry]]) -> None:
+        seen: dict[tuple[str, str], str] = {}
+        for kind, entry in staged:
+            existing = self.entries[kind].get(entry.name)
+            owner = existing.owner if existing else seen.get((kind, entry.name))
+            if owner is not None:
+                raise UsageError(
+                    f"{_SINGULAR[kind]} '{entry.name}' from {entry.owner} is already registered by {owner}"
+                )
+            seen[kind, entry.name] = entry.owner
+
+    def log(self, run: str, step: int, values: Mapping[str, Any]) -> None:
+        """Hand one recorded step to every plugin that listens."""
+        self.manager.hook.log(run=run, step=step, values=values)
+
+
+_SINGULAR = {
+    "variants": "variant",
+    "architectures": "architecture",
+    "datasets": "data set",
+    "metrics": "metric",
+    "extractors": "feature extractor",
+}
+
+
+@cache
+def registry() -> Registry:
+    """The registry with the built-in plugins and those of every installed package's entry points in group "gankit".
+
+    A plugin that fails to load is named on standard error with its cause and the rest work; with GANKIT_STRICT=1 it is
+    an error.
+    """
+    manager = pluggy.PluginManager("gankit")
+    manager.add_hookspecs(hookspecs)
+    found = Registry(manager)
+    found.add(importlib.import_module("gankit.plugins"), "gankit")
+    for point in sorted(metadata.entry_points(group="gankit"), key=lambda point: point.name):
+        owner = f"{point.dist.name} {point.dist.version}" if point.dist else point.name
+        if owner in found.plugins:
+            owner = f"{owner} ({point.name})"
+        try:
+            found.add(point.load(), owner)
+        except Exception as error:
+            found._fail(owner, error)
+    return found

@@ -1,0 +1,212 @@
+"""A run folder: what a training leaves behind, and everything that is done with it later."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import platform
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gankit import checkpoint, files
+from gankit.errors import DamagedFile, GankitError, UsageError
+from gankit.model import Spec
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from gankit.config import Config
+    from gankit.model import Model
+
+KEEP = 2
+"""Checkpoints kept besides milestones: one may turn out to be damaged."""
+
+
+def warn(text: str) -> None:
+    """A line for the person watching, on standard error."""
+    print(f"Warning: {text}", file=sys.stderr)
+
+
+class Run:
+    """A run folder: config.json, environment.json, metrics.jsonl, timing.jsonl, samples/ and checkpoints/."""
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = Path(root)
+        if not (self.root / "config.json").is_file():
+            raise UsageError(
+                f"{self.root}: not a run folder (it has no config.json); name one that `gankit train` made"
+            )
+
+    @classmethod
+    def create(cls, root: Path, config: Config, recorded: Mapping[str, Any]) -> Run:
+        """Make the folder ``root`` for ``config``. UsageError where it holds something already."""
+        check_new(root)
+        with files.explained(root):
+            (root / "samples").mkdir(parents=True, exist_ok=True)
+            (root / "checkpoints").mkdir(exist_ok=True)
+        files.write_json(root / "environment.json", environment())
+        # config.json makes the folder a run, so it comes last.
+        files.write_json(root / "config.json", {**config.as_dict(), **recorded})
+        return cls(root)
+
+    @cached_property
+    def recorded(self) -> dict[str, Any]:
+        """config.json as it is."""
+        values = files.read_json(self.root / "config.json")
+        if not isinstance(values, dict):
+            raise DamagedFile(f"{self.root / 'config.json'}: not the configuration of a run")
+        return values
+
+    @cached_property
+    def config(self) -> Config:
+        """The configuration the run was started with."""
+        from gankit.config import Config, read
+
+        return Config.from_dict(read(self.root / "config.json"))
+
+    @cached_property
+    def spec(self) -> Spec:
+        """The images the run was trained on."""
+        try:
+            return Spec(**self.recorded["spec"])
+        except (KeyError, TypeError) as error:
+            raise DamagedFile(
+                f"{self.root / 'config.json'}: its 'spec' is missing or not what gankit writes"
+            ) from error
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """What was recorded, one mapping a step: "step" (1-based), then "phase/term"."""
+        return files.read_lines(self.root / "metrics.jsonl")
+
+    def checkpoints(self) -> list[Path]:
+        """The checkpoint files, oldest first."""
+        found = (self.root / "checkpoints").glob("*.pt")
+        return sorted(path for path in found if re.fullmatch(r"\d{6,}", path.stem))
+
+    def fingerprint(self) -> str:
+        """A digest of the options that a checkpoint belongs to: all but how long to train and what to put out."""
+        values = {name: self.recorded.get(name) for name in ("variant", "data", "train", "options")}
+        train = values["train"]
+        if isinstance(train, dict):
+            free = ("steps", "epochs", "log_every", "sample_every", "samples", "checkpoint_every", "milestone_every")
+            values["train"] = {name: value for name, value in train.items() if name not in free}
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
+
+    def save_checkpoint(self, tensors: Mapping[str, Tensor], done: int, drawn: int) -> Path:
+        """Write the checkpoint of step ``done`` and delete those no longer kept."""
+        path = self.root / "checkpoints" / f"{done:06d}.pt"
+        checkpoint.save(path, tensors, {"step": done, "drawn": drawn, "options": self.fingerprint()})
+        milestone = self.config.train.milestone_every
+        for old in self.checkpoints()[:-KEEP]:
+            if not (milestone and int(old.stem) % milestone == 0):
+                old.unlink()
+        return path
+
+    def latest(self, note: Callable[[str], None] = warn) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """(tensors, meta) of the newest checkpoint that is whole; each damaged one is named to ``note``. None where
+        there is none. UsageError where it was made with other options than config.json now holds.
+        """
+        for path in reversed(self.checkpoints()):
+            try:
+                tensors, meta = checkpoint.load(path)
+            except DamagedFile as error:
+                note(f"{error}; using the one before")
+                continue
+            if meta["options"] != self.fingerprint():
+                raise UsageError(
+                    f"{self.root / 'config.json'} was changed since {path.name} was made; undo that, "
+                    "or start a new run with `gankit train --config`"
+                )
+            return tensors, meta
+        return None
+
+    def load(self, *, average: bool = True) -> Model:
+        """The trained model in eval mode on the CPU, with averaged weights where the run has them.
+
+        GankitError where there is no whole checkpoint yet.
+        """
+        import torch
+
+        from gankit.trainer import DTYPES, build_model
+
+        model = build_model(self.config, self.spec).to(DTYPES[self.config.train.precision])
+        latest = self.latest()
+        if latest is None:
+            raise GankitError(f"{self.root}: no checkpoint yet; train it further with `gankit resume {self.root}`")
+        tensors, _ = latest
+        model.load_state_dict(checkpoint.under(tensors, "model/"))
+        averaged = checkpoint.under(tensors, "average/")
+        if average and averaged:
+            model.load_state_dict(averaged, strict=False)
+        return model.eval().requires_grad_(False).to(torch.device("cpu"))
+
+    def sample(self, n: int = 64, seed: int = 0) -> Tensor:
+        """N images [n,C,H,W] in [-1, 1] from latents that ``seed`` gives."""
+        import torch
+
+        from gankit.trainer import DTYPES, sample
+
+        return sample(self.load(), n, seed, torch.device("cpu"), DTYPES[self.config.train.precision])
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the run for training. UsageError where another process does; a killed holder leaves no lock behind."""
+        with (self.root / ".lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise UsageError(
+                    f"{self.root}: another process is training this run; wait for it or stop it"
+                ) from error
+            yield
+
+
+def check_new(root: Path) -> None:
+    """UsageError where ``root`` cannot become a new run folder."""
+    if (root / "config.json").exists():
+        raise UsageError(f"{root}: holds a run already; go on with `gankit resume {root}`, or choose another --out")
+    if root.exists() and (not root.is_dir() or any(root.glob("[!.]*.*")) or any(root.glob("checkpoints/*"))):
+        raise UsageError(f"{root}: exists and is not empty; choose another --out")
+
+
+def next_name(variant: str, data: str, parent: Path = Path("runs")) -> Path:
+    """The first unused runs/VARIANT-DATA-NNN."""
+    numbers = [0, *(int(p.name[-3:]) for p in parent.glob(f"{variant}-{data}-[0-9][0-9][0-9]"))]
+    return parent / f"{variant}-{data}-{max(numbers) + 1:03d}"
+
+
+def environment() -> dict[str, Any]:
+    """What a run was made on, as far as it can change its figures."""
+    import numpy
+    import torch
+
+    import gankit
+
+    return {
+        "gankit": gankit.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": numpy.__version__,
+        "platform": platform.platform(),
+        "processor": processor(),
+        "cores": os.cpu_count(),
+        "simd": torch.backends.cpu.get_cpu_capability(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+    }
+
+
+def processor() -> str:
+    """The processor's name, as Linux tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()

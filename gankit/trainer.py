@@ -1,0 +1,244 @@
+"""The trainer: one step of any variant, and the loop that repeats it.
+
+A variant says what is computed; everything here is how: device, precision, order of the data, optimizers, schedule,
+moving average, statistics. Nothing is read back from the device between two log intervals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gankit import checkpoint, optim
+from gankit.config import DEFAULT_EPOCHS, Config, TrainOptions, variant_class
+from gankit.data import Dataset, ImageSet, Order
+from gankit.errors import UsageError
+from gankit.kernels import gather
+from gankit.keys import Draws, key
+from gankit.model import Batch, Carry, Model, Noise, Phase, Spec
+from gankit.registry import registry
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.float32, "fp64": torch.float64}
+Vector = Tensor
+
+
+@dataclass
+class Part:
+    """A phase with what the trainer keeps for it: its parameters by network, its optimizer, the names it records."""
+
+    phase: Phase
+    names: list[str]
+    parameters: list[torch.nn.Parameter]
+    spans: list[tuple[str, int, int]]
+    optimizer: torch.optim.Optimizer
+    recorded: tuple[str, ...] = ()
+
+
+class Trainer:
+    """A model in training. ``done`` counts finished steps, ``drawn`` the batches of real images drawn so far."""
+
+    def __init__(self, config: Config, images: ImageSet | None = None) -> None:
+        self.config, self.options = config, config.train
+        self.device = pick_device(config.train.device)
+        self.threads = config.train.threads or torch.get_num_threads()
+        torch.set_num_threads(self.threads)
+        self.dtype = DTYPES[config.train.precision]
+        self.images = images or load_images(config)
+        self.spec = self.images.spec()
+        self.model = build_model(config, self.spec).to(self.device, self.dtype).train()
+        self.pixels = self.images.images.to(self.device)
+        self.labels = None if self.images.labels is None else self.images.labels.to(self.device)
+        self.other = None if self.images.other is None else self.images.other.to(self.device)
+        self.order = Order(len(self.images), config.train.seed)
+        self.other_order = Order(0 if self.other is None else len(self.other), config.train.seed, "other order")
+        self.parts = [self._part(phase) for phase in self.model.phases]
+        self.average: optim.Average | None = None
+        if config.train.ema_halflife_images:
+            self.average = optim.Average(
+                self.model, self.model.ema_networks, config.train.ema_halflife_images, config.train.batch_size
+            )
+        self.done, self.drawn = 0, 0
+        self.steps = total_steps(config.train, self.model.phases, len(self.images))
+        self.rows: list[tuple[int, list[tuple[Part, Vector]]]] = []
+
+    def _part(self, phase: Phase) -> Part:
+        spans: list[tuple[str, int, int]] = []
+        names: list[str] = []
+        parameters: list[torch.nn.Parameter] = []
+        for network in phase.networks:
+            some_names, some = optim.parameters_of(self.model, (network,))
+            spans.append((network, len(parameters), len(parameters) + len(some)))
+            names += some_names
+            parameters += some
+        return Part(phase, names, parameters, spans, optim.make(phase.optimizer, parameters))
+
+    def step(self) -> None:
+        """One pass over all phases: draw data and noise, move each phase's networks, average, record."""
+        step, carry = self.done, Carry()
+        row: list[tuple[Part, Vector]] = []
+        factor = optim.rate(step, self.steps, self.options.decay_start)
+        first_batch = self.drawn
+        for part in self.parts:
+            _rate(part.optimizer).fill_(part.phase.optimizer.lr * factor)
+            total: Vector | None = None
+            times = part.phase.times(step)
+            for repeat in range(times):
+                if part.phase.data and not self.options.same_batch:
+                    self.drawn += 1
+                batch = self.batch(first_batch if self.options.same_batch else self.drawn - 1, part.phase.data)
+                noise = self.noise(part.phase.name, step, repeat)
+                values, carried = self.update(part, batch, noise, carry)
+                carry |= carried
+                total = values if total is None else total + values
+            if total is not None:  # a phase may rest in some steps
+                row.append((part, total / times))
+        if self.options.same_batch:
+            self.drawn += 1
+        if self.average is not None:
+            self.average.update(step)
+        self.done += 1
+        self.rows.append((self.done, row))
+
+    def update(self, part: Part, batch: Batch, noise: Noise, carry: Carry) -> tuple[Vector, Carry]:
+        """Move the networks of ``part`` once. Returns what is recorded, as one vector, and what later phases need."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.precision == "bf16"):
+            terms = self.model.terms(part.phase.name, batch, noise, carry)
+        loss = torch.stack([value.to(self.dtype) for value in terms.losses.values()]).sum()
+        grads = torch.autograd.grad(loss, part.parameters)
+        norms = torch._foreach_norm(grads)
+        for parameter, grad in zip(part.parameters, grads, strict=True):
+            parameter.grad = grad
+        part.optimizer.step()
+        for parameter in part.parameters:
+            parameter.grad = None
+        self.model.after(part.phase.name)
+        watched = {**terms.losses, "loss": loss, **terms.watch}
+        for network, start, end in part.spans:
+            watched[f"grad norm {network}"] = torch.stack(norms[start:end]).norm()
+            watched[f"first layer grad norm {network}"] = norms[start]
+        part.recorded = tuple(f"{part.phase.name}/{name}" for name in watched)
+        return torch.stack([value.detach().to(self.dtype) for value in watched.values()]), dict(terms.carry)
+
+    def batch(self, draw: int, data: bool) -> Batch:
+        """Batch number ``draw`` of the run, or one of no images for a phase that draws none."""
+        n = self.options.batch_size if data else 0
+        if not n:
+            return Batch(torch.empty(0, *self.pixels.shape[1:], device=self.device, dtype=self.dtype))
+        index = self.order.batch(draw, n).to(self.device)
+        flips = Draws(self.options.seed, "flip", draw)
+        images = self._gather(self.pixels, index, flips)
+        labels = None if self.labels is None else self.labels[index]
+        other = None
+        if self.other is not None:
+            other = self._gather(self.other, self.other_order.batch(draw, n).to(self.device), flips)
+        return Batch(images, labels, other)
+
+    def _gather(self, pixels: Tensor, index: Tensor, flips: Draws) -> Tensor:
+        flip = flips.bernoulli(0.5, len(index)).to(self.device) if self.config.data.flip else None
+        return gather(pixels, index, flip, dtype=self.dtype)
+
+    def noise(self, phase: str, step: int, repeat: int) -> Noise:
+        """Everything random of one update, a function of the run's seed and these numbers alone."""
+        drawn = self.model.noise(phase, self.options.batch_size, Draws(self.options.seed, "noise", step, phase, repeat))
+        return self._placed(drawn)
+
+    def _placed(self, noise: Noise) -> Noise:
+        return {
+            name: value.to(self.device, self.dtype if value.is_floating_point() else value.dtype, non_blocking=True)
+            for name, value in noise.items()
+        }
+
+    @torch.no_grad()
+    def sample(self, n: int) -> Tensor:
+        """N images [n,C,H,W] in [-1, 1] from the run's fixed latents, by the averaged weights where there are any."""
+        model = self.average.model if self.average is not None else self.model
+        return sample(model, n, self.options.seed, self.device, self.dtype)
+
+    def take_rows(self) -> list[dict[str, Any]]:
+        """What was recorded since the last call, one mapping a step, read back from the device in one go."""
+        rows, self.rows = self.rows, []
+        vectors = [vector for _, row in rows for _, vector in row]
+        values = iter(torch.cat(vectors).tolist() if vectors else [])
+        found: list[dict[str, Any]] = []
+        for step, row in rows:
+            found.append({"step": step})
+            for part, _ in row:
+                found[-1] |= {name: next(values) for name in part.recorded}
+        return found
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything that a checkpoint must hold to go on."""
+        found: dict[str, Any] = {"model": self.model.state_dict()}
+        found["optimizers"] = {part.phase.name: optim.state(part.optimizer) for part in self.parts}
+        if self.average is not None:
+            found["average"] = self.average.state()
+        return checkpoint.flatten(found)
+
+    def restore(self, tensors: Mapping[str, Tensor], done: int, drawn: int) -> None:
+        """Continue from what ``tensors`` gave after ``done`` steps."""
+        self.model.load_state_dict(checkpoint.under(tensors, "model/"))
+        for part in self.parts:
+            optim.restore(part.optimizer, checkpoint.under(tensors, f"optimizers/{part.phase.name}/"))
+        if self.average is not None:
+            self.average.model.load_state_dict(checkpoint.under(tensors, "average/"), strict=False)
+        self.done, self.drawn, self.rows = done, drawn, []
+
+
+def _rate(optimizer: torch.optim.Optimizer) -> Tensor:
+    lr: Tensor = optimizer.param_groups[0]["lr"]
+    return lr
+
+
+@torch.no_grad()
+def sample(model: Model, n: int, seed: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """N images [n,C,H,W] from ``model`` in eval mode; the mode it had is put back."""
+    noise = model.noise("sample", n, Draws(seed, "sample"))
+    placed = {k: v.to(device, dtype if v.is_floating_point() else v.dtype) for k, v in noise.items()}
+    training = model.training
+    model.eval()
+    try:
+        return model.sample(placed)
+    finally:
+        model.train(training)
+
+
+def load_images(config: Config) -> ImageSet:
+    """The images that ``config.data`` names."""
+    dataset: Dataset = registry().get("datasets", config.data.name)()
+    return dataset.load(config.data, config.train.seed)
+
+
+def build_model(config: Config, spec: Spec) -> Model:
+    """The variant's model with its initial weights, a function of the run's seed alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(key(config.train.seed, "weights") % 2**63)
+        return variant_class(config.variant)().build(config.options, spec)
+
+
+def pick_device(name: str) -> torch.device:
+    """The device that ``--device`` names. UsageError where there is no such device."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UsageError("--device cuda: PyTorch sees no CUDA device here; use --device cpu, or see `gankit doctor`")
+    return torch.device(name)
+
+
+def total_steps(options: TrainOptions, phases: tuple[Phase, ...], images: int) -> int:
+    """The number of steps that --steps or --epochs ask for; an epoch is as many real images drawn as there are."""
+    if options.steps is not None:
+        return options.steps
+    wanted = (options.epochs or DEFAULT_EPOCHS) * images
+    fixed = [phase.repeat for phase in phases if phase.data]
+    if options.same_batch or all(isinstance(repeat, int) for repeat in fixed):
+        per_step = 1 if options.same_batch else sum(phase.times(0) for phase in phases if phase.data)
+        return max(1, round(wanted / (per_step * options.batch_size)))
+    drawn, step = 0, 0
+    while drawn * options.batch_size < wanted:
+        drawn += sum(phase.times(step) for phase in phases if phase.data)
+        step += 1
+    return step

@@ -1,0 +1,87 @@
+"""Radford, Metz & Chintala 2016, "Unsupervised representation learning with deep convolutional GANs", section 3."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.parametrizations import spectral_norm
+
+from gankit.model import Spec
+from gankit.networks import Architecture, Discriminator, Generator, NetworkOptions, doublings, drop, needs_bias, norm
+
+
+class DCGANArchitecture(Architecture):
+    """Strided convolutions from b x b to the full size and back; widths double up to eight times the base."""
+
+    name = "dcgan"
+    summary = "strided convolutions, sizes b*2^k with b from 4 to 7"
+
+    def generator(self, inputs: int, spec: Spec, options: NetworkOptions) -> Generator:
+        return ConvGenerator(inputs, spec, options)
+
+    def discriminator(
+        self, spec: Spec, options: NetworkOptions, *, outputs: int = 1, extra_channels: int = 0, extra_features: int = 0
+    ) -> Discriminator:
+        base, k = doublings(spec.size)
+        widths = [options.ndf * min(8, 1 << i) for i in range(k)]
+        layers: list[nn.Module] = []
+        channels = spec.channels + extra_channels
+        for i, width in enumerate(widths):
+            layers += down(channels, width, options, normed=i > 0)
+            channels = width
+        trunk = nn.Sequential(*layers, nn.Flatten())
+        net = Discriminator(trunk, channels * base * base + extra_features, outputs)
+        if options.discriminator_norm == "spectral":
+            spectral_norm(net.head)
+        return net
+
+
+class ConvGenerator(Generator):
+    """z -> linear to b x b -> k times doubled. The linear layer is the paper's first transposed convolution, which on a
+    1 x 1 input is the same sum.
+    """
+
+    def __init__(self, inputs: int, spec: Spec, options: NetworkOptions) -> None:
+        super().__init__()
+        base, k = doublings(spec.size)
+        widths = [options.ngf * min(8, 1 << i) for i in reversed(range(k))]
+        self.base, self.rate = base, options.dropout
+        self.project = nn.Linear(inputs, widths[0] * base * base, bias=False)
+        self.blocks = nn.ModuleList([nn.Sequential(norm(options.generator_norm, widths[0]), nn.ReLU(inplace=True))])
+        for before, width in itertools.pairwise(widths):
+            self.blocks.append(
+                nn.Sequential(up(before, width, options), norm(options.generator_norm, width), nn.ReLU(inplace=True))
+            )
+        self.image = up(widths[-1], spec.channels, options)
+        if options.dropout:
+            self.mask_shapes = tuple((width, base << i, base << i) for i, width in enumerate(widths))
+
+    def forward(self, z: Tensor, masks: Sequence[Tensor] = ()) -> Tensor:
+        h: Tensor = self.project(z).unflatten(1, (-1, self.base, self.base))
+        for i, block in enumerate(self.blocks):
+            h = drop(block(h), masks[i] if self.rate else None, self.rate)
+        return F.tanh(self.image(h))
+
+
+def up(before: int, after: int, options: NetworkOptions) -> nn.Module:
+    """[n, before, h, w] -> [n, after, 2h, 2w]."""
+    pad = (options.kernel - 1) // 2
+    if options.upsample == "shuffle":
+        size = options.kernel | 1  # an odd kernel, so that the size is kept
+        return nn.Sequential(nn.Conv2d(before, after * 4, size, padding=size // 2, bias=False), nn.PixelShuffle(2))
+    return nn.ConvTranspose2d(before, after, options.kernel, 2, pad, output_padding=options.kernel % 2, bias=False)
+
+
+def down(before: int, after: int, options: NetworkOptions, *, normed: bool) -> list[nn.Module]:
+    """[n, before, h, w] -> [n, after, h/2, w/2]: convolution, norm where ``normed``, LeakyReLU 0.2."""
+    kind = options.discriminator_norm if normed else "none"
+    average = options.downsample == "average"
+    size = options.kernel | 1 if average else options.kernel
+    conv: nn.Module = nn.Conv2d(before, after, size, 1 if average else 2, (size - 1) // 2, bias=needs_bias(kind))
+    if options.discriminator_norm == "spectral":
+        conv = spectral_norm(conv)
+    pool = [nn.AvgPool2d(2)] if average else []
+    return [conv, *pool, norm(kind, after), nn.LeakyReLU(0.2, inplace=True)]

@@ -1,0 +1,69 @@
+"""Fully connected networks, as in Goodfellow et al. 2014 and the tutorials that repeat it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.parametrizations import spectral_norm
+
+from gankit.model import Spec
+from gankit.networks import Architecture, Discriminator, Generator, NetworkOptions, drop, needs_bias, norm
+
+
+class MLPArchitecture(Architecture):
+    """Generator 128-256-512-1024-pixels, discriminator 512-256-1 at the default widths of 64."""
+
+    name = "mlp"
+    summary = "fully connected layers, any size"
+
+    def generator(self, inputs: int, spec: Spec, options: NetworkOptions) -> Generator:
+        return MLPGenerator(inputs, spec, options)
+
+    def discriminator(
+        self, spec: Spec, options: NetworkOptions, *, outputs: int = 1, extra_channels: int = 0, extra_features: int = 0
+    ) -> Discriminator:
+        layers: list[nn.Module] = [nn.Flatten()]
+        before = (spec.channels + extra_channels) * spec.size**2
+        for i, width in enumerate((8 * options.ndf, 4 * options.ndf)):
+            kind = options.discriminator_norm if i else "none"
+            linear = nn.Linear(before, width, bias=needs_bias(kind))
+            layers += [
+                spectral_norm(linear) if options.discriminator_norm == "spectral" else linear,
+                norm(kind, width),
+                nn.LeakyReLU(0.2, inplace=True),
+            ]
+            before = width
+        net = Discriminator(nn.Sequential(*layers), before + extra_features, outputs)
+        if options.discriminator_norm == "spectral":
+            spectral_norm(net.head)
+        return net
+
+
+class MLPGenerator(Generator):
+    """z -> four hidden layers, norm after all but the first, LeakyReLU 0.2 -> tanh."""
+
+    def __init__(self, inputs: int, spec: Spec, options: NetworkOptions) -> None:
+        super().__init__()
+        widths = [options.ngf * multiple for multiple in (2, 4, 8, 16)]
+        self.rate, self.shape = options.dropout, (spec.channels, spec.size, spec.size)
+        self.blocks = nn.ModuleList()
+        before = inputs
+        for i, width in enumerate(widths):
+            kind = options.generator_norm if i else "none"
+            self.blocks.append(
+                nn.Sequential(
+                    nn.Linear(before, width, bias=needs_bias(kind)), norm(kind, width), nn.LeakyReLU(0.2, inplace=True)
+                )
+            )
+            before = width
+        self.image = nn.Linear(before, spec.channels * spec.size**2)
+        if options.dropout:
+            self.mask_shapes = tuple((width,) for width in widths)
+
+    def forward(self, z: Tensor, masks: Sequence[Tensor] = ()) -> Tensor:
+        h = z
+        for i, block in enumerate(self.blocks):
+            h = drop(block(h), masks[i] if self.rate else None, self.rate)
+        return F.tanh(self.image(h)).view(-1, *self.shape)

@@ -1,0 +1,38 @@
+"""Shared by all tests: one thread (the networks are tiny, and the suite shares two cores), and a tiny run to use."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import pytest
+
+import gankit
+
+TINY = {
+    "arch": "mlp",
+    "ngf": 2,
+    "ndf": 2,
+    "nz": 4,
+    "batch_size": 8,
+    "size": 8,
+    "channels": 1,
+    "limit": 40,
+    "samples": 4,
+    "quiet": True,
+}
+
+
+@pytest.fixture
+def tiny():
+    """Options that train any variant in a fraction of a second."""
+    return dict(TINY)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory):
+    """The folder of a finished tiny WGAN-GP run; only to be read."""
+    root = tmp_path_factory.mktemp("finished") / "run"
+    gankit.train("wgan-gp", out=root, steps=4, **TINY)
+    return root

@@ -1,0 +1,245 @@
+"""A run that was killed, at whatever moment, ends as if it had never been."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+import gankit
+from gankit import checkpoint
+
+DRIVER = Path(__file__).with_name("killed_run.py")
+FLAGS = {
+    "variant": "wgan-gp", "data": "shapes", "size": 8, "channels": 1, "limit": 50, "batch_size": 8, "arch": "mlp",
+    "ngf": 2, "ndf": 2, "nz": 4, "steps": 30, "n_critic": 5, "ema_halflife_images": 100, "decay_start": 0.5,
+    "dropout": 0.5, "flip": True, "checkpoint_every": 7, "log_every": 4, "sample_every": 10, "samples": 4, "threads": 1,
+}  # fmt: skip
+WINDOWS = ("before the first checkpoint", "steps", "around", "writing", "rename")
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    root = tmp_path_factory.mktemp("uninterrupted") / "run"
+    gankit.train(out=root, quiet=True, **FLAGS)
+    return root
+
+
+def outcome(root):
+    """All that must be the same: the final tensors, every recorded step, and the pictures."""
+    last = sorted((root / "checkpoints").glob("*.pt"))[-1]
+    tensors, meta = checkpoint.load(last)
+    pictures = {p.name: p.read_bytes() for p in sorted((root / "samples").glob("*.png"))}
+    return tensors, meta["drawn"], (root / "metrics.jsonl").read_bytes(), pictures
+
+
+def assert_same(root, other):
+    ours, theirs = outcome(root), outcome(other)
+    assert ours[0].keys() == theirs[0].keys()
+    assert [name for name in ours[0] if not torch.equal(ours[0][name], theirs[0][name])] == []
+    assert ours[1:] == theirs[1:]
+
+
+class Server:
+    """The process in which runs are trained and killed."""
+
+    def __init__(self):
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        command = [sys.executable, str(DRIVER)]
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        )
+
+    def start(self, window, root):
+        """Start training; the child's process number."""
+        self.process.stdin.write(json.dumps([window, str(root), FLAGS]) + "\n")
+        self.process.stdin.flush()
+        word, number = self.line()
+        assert word == "pid"
+        return int(number)
+
+    def line(self):
+        words = self.process.stdout.readline().split()
+        assert words, "the training server died"
+        return words
+
+    def status(self):
+        """Wait for the child's end."""
+        while (words := self.line())[0] != "ended":
+            pass
+        return int(words[1])
+
+    def kill_in(self, window, root, rng):
+        """Train until the run is in ``window`` for the so-many-th time, and kill it a random moment later."""
+        pid = self.start(window, root)
+        for _ in range(rng.randrange(1, 4)):
+            if (words := self.line())[0] == "ended":
+                assert words[1] == "0"
+                return False
+        time.sleep(rng.uniform(0, 0.04))
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        return self.status() == signal.SIGKILL
+
+
+@pytest.fixture(scope="module")
+def server():
+    it = Server()
+    yield it
+    it.process.stdin.close()
+    it.process.stdout.close()
+    assert it.process.wait() == 0
+
+
+def killed_run_matches(window, times, root, uninterrupted, seed, server):
+    """Kill a run in ``window`` until it was really killed ``times`` times, each time a new run if one got through."""
+    rng = random.Random(f"{window} {seed}")
+    killed = 0
+    while killed < times:
+        if server.kill_in(window, root, rng):
+            killed += 1
+        else:
+            assert_same(root, uninterrupted)
+            shutil.rmtree(root)
+    server.start("never", root)
+    assert server.status() == 0
+    assert_same(root, uninterrupted)
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+def test_a_run_killed_three_times_ends_as_one_never_interrupted(window, tmp_path, uninterrupted, server):
+    killed_run_matches(window, 3, tmp_path / "run", uninterrupted, "quick", server)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("trial", range(8))
+@pytest.mark.parametrize("window", WINDOWS)
+def test_a_run_killed_again_and_again_ends_as_one_never_interrupted(window, trial, tmp_path, uninterrupted, server):
+    killed_run_matches(window, 5, tmp_path / "run", uninterrupted, trial, server)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_step_writes_a_checkpoint_and_says_how_to_resume(number, tmp_path, uninterrupted):
+    root = tmp_path / "run"
+    flags = [f"--{name.replace('_', '-')}={value}" for name, value in FLAGS.items() if name not in ("variant", "flip")]
+    command = [
+        sys.executable,
+        "-c",
+        "from gankit.cli import main; main()",
+        "train",
+        "wgan-gp",
+        "--flip",
+        "--out",
+        str(root),
+        *flags,
+    ]
+    # Slowed to a crawl by its record interval of one step, so that the signal falls within the run.
+    process = subprocess.Popen([*command, "--log-every=1", "--steps=3000"], stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    process.stderr.readline()
+    process.send_signal(number)
+    said = process.stderr.read()
+    process.stderr.close()
+    assert process.wait() == 128 + number
+    assert "gankit resume" in said
+    step = max(int(p.stem) for p in (root / "checkpoints").glob("*.pt"))
+    assert len(gankit.Run(root).metrics()) == step > 0
+
+
+def test_a_run_stopped_between_checkpoints_and_resumed_matches(tmp_path, uninterrupted, monkeypatch):
+    root = tmp_path / "run"
+    step = gankit.Trainer.step
+
+    def interrupted_step(self):
+        step(self)
+        if self.done == 10:  # neither a checkpoint nor an epoch ends here
+            signal.raise_signal(signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(gankit.Trainer, "step", interrupted_step)
+        with pytest.raises(gankit.Interrupted) as caught:
+            gankit.train(out=root, quiet=True, **FLAGS)
+    assert caught.value.exit_code == 143
+    gankit.resume(root, quiet=True)
+    assert_same(root, uninterrupted)
+
+
+def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(tmp_path, uninterrupted, capsys):
+    root = tmp_path / "run"
+    shutil.copytree(uninterrupted, root)
+    last = root / "checkpoints" / "000030.pt"
+    content = bytearray(last.read_bytes())
+    content[len(content) // 2] ^= 1
+    last.write_bytes(content)
+    gankit.resume(root, quiet=True)
+    assert "000030.pt" in capsys.readouterr().err
+    assert_same(root, uninterrupted)
+
+
+@pytest.mark.parametrize("content", [b"", b"torn", None], ids=["empty", "torn", "foreign"])
+def test_a_file_that_is_no_checkpoint_of_ours_is_passed_over(content, tmp_path, uninterrupted, capsys):
+    root = tmp_path / "run"
+    shutil.copytree(uninterrupted, root)
+    stranger = root / "checkpoints" / "000031.pt"
+    if content is None:
+        torch.save({"weights": torch.zeros(3)}, stranger)
+    else:
+        stranger.write_bytes(content)
+    gankit.resume(root, quiet=True)
+    assert "000031.pt" in capsys.readouterr().err
+
+
+def test_a_checkpoint_that_would_run_code_is_refused(tmp_path, capsys):
+    import pickle
+
+    class Payload:
+        def __reduce__(self):
+            return (os.mkdir, (str(tmp_path / "ran"),))
+
+    (tmp_path / "000001.pt").write_bytes(pickle.dumps(Payload()))
+    with pytest.raises(gankit.DamagedFile):
+        checkpoint.load(tmp_path / "000001.pt")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_run_with_changed_options_is_not_resumed(tmp_path, uninterrupted):
+    root = tmp_path / "run"
+    shutil.copytree(uninterrupted, root)
+    values = json.loads((root / "config.json").read_text())
+    values["options"]["gp_weight"] = 3.0
+    (root / "config.json").write_text(json.dumps(values))
+    with pytest.raises(gankit.UsageError, match="was changed since"):
+        gankit.resume(root, quiet=True)
+
+
+def test_a_run_can_be_taken_further_unless_its_schedule_has_ended(tmp_path, tiny, uninterrupted):
+    long, short = tmp_path / "long", tmp_path / "short"
+    gankit.train("dcgan", out=long, steps=9, **tiny)
+    gankit.train("dcgan", out=short, steps=5, **tiny)
+    gankit.resume(short, steps=9, quiet=True)
+    one, two = outcome(short), outcome(long)
+    assert all(torch.equal(one[0][name], two[0][name]) for name in two[0])
+    assert one[1:3] == two[1:3]  # but for one more picture, of step 5
+    with pytest.raises(gankit.UsageError, match="learning rates fall"):
+        gankit.resume(uninterrupted, steps=40, quiet=True)
+
+
+def test_two_processes_cannot_train_one_run(finished):
+    run = gankit.Run(finished)
+    with run.locked(), pytest.raises(gankit.UsageError, match="another process"):
+        gankit.resume(finished, steps=9, quiet=True)
+
+
+def test_two_checkpoints_and_the_milestones_are_kept(tmp_path, tiny):
+    run = gankit.train("dcgan", out=tmp_path / "run", steps=12, checkpoint_every=2, milestone_every=4, **tiny)
+    assert [int(p.stem) for p in run.checkpoints()] == [4, 8, 10, 12]

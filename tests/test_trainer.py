@@ -1,0 +1,247 @@
+"""The trainer's words: step, phase, epoch, batch, average, schedule; and what a variant may not do."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+import gankit
+from gankit import Draws, ImageSet, Trainer
+from gankit.config import configure
+from gankit.data import Order
+from gankit.model import Phase
+from gankit.optim import rate
+from gankit.registry import registry
+from gankit.trainer import total_steps
+
+VARIANTS = registry().names("variants")
+
+
+def trainer(variant, tiny, **flags):
+    options = {**tiny, "steps": 4, **flags}
+    options.pop("quiet")
+    return Trainer(configure(variant, options))
+
+
+class NoReadBack(TorchDispatchMode):
+    """Fails on every operation that reads a value back from the device, as ``.item()`` does."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        assert func is not torch.ops.aten._local_scalar_dense.default, "a step read a value back from the device"
+        assert func is not torch.ops.aten.nonzero.default, "a step has a shape that depends on data"
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_variants_terms_are_static(variant, tiny):
+    it = trainer(variant, tiny)
+    it.step()
+    carry = {}
+    for part in it.parts:
+        batch, noise = it.batch(0, part.phase.data), it.noise(part.phase.name, 1, 0)
+        with NoReadBack():
+            terms = it.model.terms(part.phase.name, batch, noise, carry)
+            torch.autograd.grad(sum(terms.losses.values()), part.parameters)
+            it.model.after(part.phase.name)
+        carry |= terms.carry
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_phase_moves_its_own_networks_and_no_other(variant, tiny):
+    it = trainer(variant, tiny)
+    carry = {}
+    for part in it.parts:
+        before = {name: p.detach().clone() for name, p in it.model.named_parameters()}
+        _, carried = it.update(part, it.batch(0, part.phase.data), it.noise(part.phase.name, 0, 0), carry)
+        carry |= carried
+        moved = {name for name, p in it.model.named_parameters() if not torch.equal(p, before[name])}
+        # A Wasserstein critic's last bias has gradient 0: it cancels between real and fake.
+        assert set(part.names) - {"discriminator.head.bias"} <= moved <= set(part.names)
+        assert all(p.grad is None for p in it.model.parameters())
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_variant_is_the_same_function_of_its_inputs_each_time(variant, tiny):
+    it = trainer(variant, tiny)
+    part = it.parts[0]
+    state = torch.random.get_rng_state()
+    batch, noise = it.batch(0, part.phase.data), it.noise(part.phase.name, 0, 0)
+    one, two = (it.model.terms(part.phase.name, batch, noise, {}).losses for _ in range(2))
+    assert {k: v.detach().item() for k, v in one.items()} == {k: v.detach().item() for k, v in two.items()}
+    assert torch.equal(state, torch.random.get_rng_state())
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("arch", ["mlp", "dcgan"])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_variant_trains_with_every_architecture_in_both_precisions(variant, arch, precision, tiny):
+    it = trainer(variant, tiny, arch=arch, precision=precision, channels=3, batch_size=7)
+    for _ in range(2):
+        it.step()
+    for row in it.take_rows():
+        assert all(math.isfinite(value) for value in row.values())
+    assert it.sample(3).shape == (3, 3, 8, 8)
+
+
+@pytest.mark.parametrize("size", [8, 10, 12, 14, 28, 32, 48, 56, 96])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"kernel": 5},
+        {"upsample": "shuffle", "downsample": "average"},
+        {"generator_norm": "layer", "critic_norm": "spectral"},
+    ],
+    ids=str,
+)
+def test_dcgan_networks_make_and_judge_images_of_their_size(size, options):
+    options = {name.replace("critic_norm", "discriminator_norm"): value for name, value in options.items()}
+    spec = gankit.Spec(channels=2, size=size)
+    config = configure("wgan-gp", {"arch": "dcgan", "ngf": 2, "ndf": 2, "nz": 3, **options})
+    model = registry().get("variants", "wgan-gp")().build(config.options, spec)
+    images = model.generator(torch.zeros(2, 3))
+    assert images.shape == (2, 2, size, size)
+    assert model.discriminator(images).shape == (2,)
+
+
+def test_batches_are_consecutive_slices_of_the_epochs_permutations():
+    order = Order(10, seed=1)
+    joined = torch.cat([order.batch(i, 4) for i in range(10)])
+    for epoch in joined.split(10):
+        assert epoch.sort().values.tolist() == list(range(10))
+    assert not torch.equal(joined[:10], joined[10:20])
+    assert torch.equal(Order(10, seed=1).batch(7, 4), joined[28:32])
+    assert not torch.equal(Order(10, seed=2).batch(0, 10), joined[:10])
+
+
+def test_a_batch_may_be_larger_than_the_data():
+    assert Order(3, seed=0).batch(1, 8).bincount(minlength=3).tolist() in ([3, 3, 2], [3, 2, 3], [2, 3, 3])
+
+
+def test_an_epoch_is_every_image_drawn_once_counting_all_critic_updates(tiny):
+    it = trainer("wgan-gp", {**tiny, "limit": 80}, steps=None, epochs=2, n_critic=5)
+    assert it.steps == 4
+    for _ in range(4):
+        it.step()
+    assert it.drawn * 8 == 2 * 80
+    assert trainer("wgan-gp", {**tiny, "limit": 80}, steps=None, epochs=2, same_batch=True).steps == 20
+
+
+def test_epochs_count_a_phase_whose_repeats_change():
+    phase = Phase("critic", (), gankit.OptimSpec(), repeat=lambda step: 3 if step == 0 else 1)
+    options = configure("wgan-gp", {"epochs": 1.0, "batch_size": 10}).train
+    assert total_steps(options, (phase,), 50) == 3
+
+
+def test_same_batch_gives_every_update_of_a_step_the_same_images(tiny, monkeypatch):
+    it = trainer("wgan-gp", tiny, same_batch=True, n_critic=3)
+    seen = []
+    batch = it.batch
+    monkeypatch.setattr(it, "batch", lambda draw, data: seen.append((draw, data)) or batch(draw, data))
+    for _ in range(2):
+        it.step()
+    assert [draw for draw, data in seen if data] == [0, 0, 0, 1, 1, 1]
+
+
+@pytest.mark.parametrize(("n_critic", "n_generator"), [(1, 3), (4, 1), (2, 2)])
+def test_update_ratios_hold_either_way(n_critic, n_generator, tiny, monkeypatch):
+    it = trainer("dcgan", tiny, n_critic=n_critic, n_generator=n_generator)
+    updates = []
+    update = it.update
+    monkeypatch.setattr(it, "update", lambda part, *rest: updates.append(part.phase.name) or update(part, *rest))
+    it.step()
+    assert updates == ["discriminator"] * n_critic + ["generator"] * n_generator
+
+
+def test_the_learning_rate_falls_in_a_line_and_is_never_zero_in_training():
+    factors = [rate(step, 10, 0.5) for step in range(10)]
+    assert factors == pytest.approx([1, 1, 1, 1, 1, 1, 0.8, 0.6, 0.4, 0.2])
+    assert [rate(step, 4, 1.0) for step in range(4)] == [1] * 4
+
+
+def test_the_average_follows_the_generator_with_the_asked_half_life(tiny):
+    it = trainer("dcgan", tiny, steps=400, ema_halflife_images=16)
+    names = [name for name, _ in it.model.generator.named_parameters()]
+    expected = {name: p.detach().clone().double() for name, p in it.model.generator.named_parameters()}
+    for step in range(60):
+        it.step()
+        half_life = min(16, 0.05 * (step + 1) * 8)
+        for name, p in it.model.generator.named_parameters():
+            expected[name] += (1 - 0.5 ** (8 / half_life)) * (p.detach().double() - expected[name])
+    averaged = dict(it.average.model.generator.named_parameters())
+    for name in names:
+        torch.testing.assert_close(averaged[name].double(), expected[name], rtol=1e-4, atol=1e-6)
+    live = torch.cat([p.flatten() for p in it.model.generator.parameters()])
+    assert not torch.allclose(live, torch.cat([p.flatten() for p in averaged.values()]))
+
+
+def test_sampling_changes_nothing_of_the_run(tiny):
+    one, two = trainer("dcgan", tiny, arch="dcgan"), trainer("dcgan", tiny, arch="dcgan")
+    for _ in range(3):
+        one.step()
+        one.sample(5)
+        two.step()
+    for name, tensor in one.tensors().items():
+        assert torch.equal(tensor, two.tensors()[name]), name
+    assert one.model.training
+
+
+def test_dropout_masks_are_drawn_from_the_key_and_used_at_sampling_too(tiny):
+    it = trainer("dcgan", tiny, dropout=0.5)
+    noise = it.model.noise("sample", 4, Draws(0, "a"))
+    masks = [name for name in noise if name.startswith("mask")]
+    assert len(masks) == 4
+    it.model.eval()
+    plain = it.model.sample(noise)
+    noise[masks[0]] = ~noise[masks[0]]
+    assert not torch.equal(plain, it.model.sample(noise))
+
+
+def test_initial_weights_have_the_published_deviation_and_depend_on_the_seed_alone(tiny):
+    it = trainer("dcgan", tiny, arch="dcgan", ngf=32, ndf=32)
+    again, other = (
+        trainer("dcgan", tiny, arch="dcgan", ngf=32, ndf=32),
+        trainer("dcgan", tiny, arch="dcgan", ngf=32, ndf=32, seed=2**32),
+    )
+    weight = it.model.discriminator.trunk[0].weight
+    assert float(weight.detach().std()) == pytest.approx(0.02, rel=0.1)
+    assert torch.equal(weight, again.model.discriminator.trunk[0].weight)
+    assert not torch.equal(weight, other.model.discriminator.trunk[0].weight)
+
+
+def test_batch_norm_in_a_penalised_critic_is_warned_about(tiny):
+    with pytest.warns(UserWarning, match="penalty holds each sample"):
+        trainer("wgan-gp", tiny, discriminator_norm="batch")
+
+
+def test_wgan_gp_takes_the_published_beta1_of_its_image_size():
+    for size, beta1 in ((32, 0.5), (64, 0.0)):
+        options = configure("wgan-gp", {"arch": "mlp", "ngf": 1, "ndf": 1}).options
+        model = registry().get("variants", "wgan-gp")().build(options, gankit.Spec(1, size))
+        assert {phase.optimizer.betas for phase in model.phases} == {(beta1, 0.9)}
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "rmsprop", "sgd"])
+def test_every_optimizer_trains_and_resumes(optimizer, tiny):
+    one, two = (trainer("dcgan", tiny, optimizer=optimizer, lr_g=1e-3, lr_d=1e-3) for _ in range(2))
+    for _ in range(4):
+        one.step()
+    for _ in range(2):
+        two.step()
+    tensors = {name: tensor.clone() for name, tensor in two.tensors().items()}
+    three = trainer("dcgan", tiny, optimizer=optimizer, lr_g=1e-3, lr_d=1e-3)
+    three.restore(tensors, two.done, two.drawn)
+    for _ in range(2):
+        three.step()
+    for name, tensor in one.tensors().items():
+        assert torch.equal(tensor, three.tensors()[name]), name
+
+
+def test_images_from_a_program_can_be_trained_on(tiny, tmp_path):
+    images = ImageSet(Draws(0, "own").integers(256, 30, 3, 12, 12).to(torch.uint8))
+    tiny.pop("size"), tiny.pop("channels")
+    run = gankit.train("dcgan", images=images, out=tmp_path / "run", steps=2, **tiny)
+    assert run.sample(5).shape == (5, 3, 12, 12)
