@@ -74,7 +74,7 @@ class Work:
 
 def works(op: str, megabytes: float, dtype: torch.dtype, device: torch.device, impl: str) -> Iterator[Work]:
     """The ways an op is used, on inputs of about `megabytes` MiB each (for l1_terms: of all pairs together)."""
-    side = max(int((megabytes * MIB / dtype.itemsize / 64 / 3) ** 0.5), 1)
+    side = max(4 * round((megabytes * MIB / dtype.itemsize / 64 / 3) ** 0.5 / 4), 4)  # as images have
     shape = (64, 3, side, side)
     make = {"interpolate": _interpolate, "norm_penalty": _norm_penalty, "l1_terms": _l1_terms, "gather": _gather}[op]
     yield from make(shape, dtype, device, impl)
