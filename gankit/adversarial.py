@@ -77,8 +77,7 @@ class AdversarialModel(Model):
         noise: Noise = {}
         if phase != "generator" or not self.shares_fake:
             noise["z"] = draws.normal(n, self.options.nz)
-            for i, shape in enumerate(self.generator.mask_shapes):
-                noise[f"mask{i}"] = draws.bernoulli(1 - self.options.dropout, n, *shape)
+            noise |= {f"mask{i}": mask for i, mask in enumerate(self.generator.masks(n, draws))}
         if self.options.instance_noise and phase != "sample":
             image = (n, self.spec.channels, self.spec.size, self.spec.size)
             for name in ("instance_fake",) if phase == "generator" else ("instance_real", "instance_fake"):

@@ -22,7 +22,7 @@ def bce_fake(logits: Tensor) -> Tensor:
 
 
 def least_squares(scores: Tensor, target: float) -> Tensor:
-    """The mean of (score - target)^2 over scores of any shape. Mao et al. 2017, arXiv:1611.04076, eq. 2, without 1/2."""
+    """The mean of (score - target)^2 over scores of any shape. Mao et al. 2017, arXiv:1611.04076, eq. 2 without 1/2."""
     return (scores - target).square().mean()
 
 

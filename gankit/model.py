@@ -38,6 +38,12 @@ class Batch:
     labels: Tensor | None = None
     other: Tensor | None = None
 
+    @property
+    def domains(self) -> tuple[Tensor, Tensor]:
+        """Both domains, for a model that was built for two."""
+        assert self.other is not None
+        return self.images, self.other
+
 
 @dataclass(frozen=True)
 class OptimSpec:

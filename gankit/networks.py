@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from gankit.errors import UsageError
+from gankit.keys import Draws
 from gankit.model import Spec
 from gankit.options import option
 
@@ -57,9 +58,23 @@ class Generator(nn.Module):
     any_size: bool = False
     """Whether a translator takes images of other sizes than it was built for."""
 
+    rate: float = 0.0
+    """The dropout that the masks are drawn for."""
+
     def mask_shapes_at(self, height: int, width: int) -> tuple[tuple[int, ...], ...]:
         """The ``mask_shapes`` for images of another size."""
         return self.mask_shapes
+
+    def masks(self, n: int, draws: Draws, size: Sequence[int] | None = None) -> list[Tensor]:
+        """The dropout masks of ``n`` images, of another (height, width) where ``size`` is given."""
+        shapes = self.mask_shapes if size is None else self.mask_shapes_at(*size)
+        return [draws.bernoulli(1 - self.rate, n, *shape) for shape in shapes]
+
+    def translated(self, images: Tensor, draws: Draws) -> Tensor:
+        """What a translator makes of ``images`` [n,C,H,W] of any size it takes."""
+        masks = self.masks(len(images), draws, images.shape[2:])
+        made: Tensor = self(images, [mask.to(images.device) for mask in masks])
+        return made
 
     def forward(self, z: Tensor, masks: Sequence[Tensor] = ()) -> Tensor:
         raise NotImplementedError
@@ -116,7 +131,7 @@ class FlatTranslator(Generator):
 
     def __init__(self, generator: Generator) -> None:
         super().__init__()
-        self.generator, self.mask_shapes = generator, generator.mask_shapes
+        self.generator, self.mask_shapes, self.rate = generator, generator.mask_shapes, generator.rate
 
     def forward(self, z: Tensor, masks: Sequence[Tensor] = ()) -> Tensor:
         images: Tensor = self.generator(z.flatten(1), masks)
@@ -138,7 +153,7 @@ def norm(kind: str, channels: int) -> nn.Module:
 
 
 def flat(kind: str) -> str:
-    """The norm that ``kind`` is in a layer without pixels: statistics of one feature alone would leave nothing of it."""
+    """The norm that ``kind`` is in a layer without pixels, where the statistics of each feature alone leave nothing."""
     return "layer" if kind == "instance" else kind
 
 
@@ -165,14 +180,15 @@ def through(
 ) -> Sequence[Tensor]:
     """What ``net`` makes of each of ``images``, with the dropout masks of each where it is a generator.
 
-    In one pass over all, but for batch norm: it makes what becomes of a sample depend on the rest of its batch.
+    In one pass over all, but for batch norm: it makes what becomes of a sample depend on the rest of its batch. In the
+    type of the images, which autocast would make narrower.
     """
     rest: list[tuple[Any, ...]] = [() if masks is None else (masks[i],) for i in range(len(images))]
     if len(images) == 1 or uses_batch_statistics(net):
-        return [net(some, *more) for some, more in zip(images, rest, strict=True)]
+        return [net(some, *more).to(some.dtype) for some, more in zip(images, rest, strict=True)]
     joined = () if masks is None else ([torch.cat(layer) for layer in zip(*masks, strict=True)],)
     made: Tensor = net(torch.cat(list(images)), *joined)
-    return torch.split(made, [len(part) for part in images])
+    return torch.split(made.to(images[0].dtype), [len(part) for part in images])
 
 
 def doublings(size: int) -> tuple[int, int]:

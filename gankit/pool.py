@@ -14,25 +14,28 @@ class ImagePool(nn.Module):
 
     Until ``capacity`` images came they are kept and handed on. After that each is, with probability one half, put in a
     drawn image's place, which is handed on instead; else it is handed on itself and forgotten. Images of a batch come
-    one after the other. All is buffers and drawn indices, so a step with a pool has fixed shapes and reads nothing back.
+    one after the other. With buffers and drawn indices a step has fixed shapes and reads nothing back from the device.
     """
 
     images: Tensor
     count: Tensor
 
-    def __init__(self, capacity: int, shape: tuple[int, ...]) -> None:
+    def __init__(self, name: str, capacity: int, shape: tuple[int, ...]) -> None:
         super().__init__()
-        self.capacity = capacity
+        self.capacity, self.slot, self.swap = capacity, f"{name} slot", f"{name} swap"
         self.register_buffer("images", torch.zeros(capacity + 1, *shape))  # the last takes what is not kept
         self.register_buffer("count", torch.zeros((), dtype=torch.int64))
 
     def draw(self, n: int, draws: Draws) -> Noise:
-        """What ``forward`` needs for ``n`` images; nothing for a pool of none."""
-        return {"slot": draws.integers(self.capacity, n), "swap": draws.bernoulli(0.5, n)} if self.capacity else {}
+        """What ``forward`` needs for ``n`` images."""
+        return {self.slot: draws.integers(max(1, self.capacity), n), self.swap: draws.bernoulli(0.5, n)}
 
     @torch.no_grad()
-    def forward(self, fresh: Tensor, slot: Tensor, swap: Tensor) -> Tensor:
-        """fresh: [n,C,H,W]; slot: int64 [n] below the capacity; swap: bool [n]. Returns the images handed on."""
+    def forward(self, fresh: Tensor, noise: Noise) -> Tensor:
+        """fresh: [n,C,H,W]; noise: as ``draw`` gave it. Returns the images handed on; all, for a capacity of 0."""
+        if not self.capacity:
+            return fresh
+        slot, swap = noise[self.slot], noise[self.swap]
         order = torch.arange(len(fresh), device=fresh.device)
         fills = self.count + order < self.capacity
         place, kept = torch.where(fills, self.count + order, slot), fills | swap

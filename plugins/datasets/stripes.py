@@ -86,6 +86,6 @@ def mapping_error(run: Run, direction: str = "a2b", count: int = 256) -> Mapping
     assert held_out.other is not None
     images = to_unit(held_out.images if direction == "a2b" else held_out.other).to(next(model.parameters()).dtype)
     draws = Draws("mapping error")
-    learned = torch.cat([model.translate(some, direction, draws) for some in images.split(64)])
+    learned = torch.cat([model.translate(some, direction, draws) for some in torch.split(images, 64)])
     truth = true_mapping(images, direction)
     return MappingError(float((learned - truth).abs().mean()), float((images - truth).abs().mean()))

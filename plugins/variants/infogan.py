@@ -100,7 +100,7 @@ class InfoGANModel(AdversarialModel):
             return self.discriminator_terms(batch, noise)
         made = carry if self.shares_fake else {**noise, "fake": self.generate(noise)}
         features = self.discriminator.trunk(self.noisy(made["fake"], noise, "instance_fake"))
-        on_fake = self.discriminator.head(features).squeeze(1)
+        on_fake = self.discriminator.head(features).squeeze(1).to(made["fake"].dtype)
         losses, watch = self.information(features, made)
         return Terms(
             losses={"adversarial": generator_loss(on_fake, "non-saturating"), **losses},
@@ -114,7 +114,7 @@ class InfoGANModel(AdversarialModel):
         losses: dict[str, Tensor] = {}
         if self.options.q_trunk:
             features = self.discriminator.trunk(seen)
-            (on_real,), on_fake = self.judge(real), self.discriminator.head(features).squeeze(1)
+            (on_real,), on_fake = self.judge(real), self.discriminator.head(features).squeeze(1).to(real.dtype)
             losses, _ = self.information(features, noise)
         else:
             on_real, on_fake = self.judge(real, seen)
