@@ -33,6 +33,10 @@ class AdversarialOptions(NetworkOptions):
         low=0, high=2, group="Optimizers",
     )  # fmt: skip
 
+    def optim(self, lr: float) -> OptimSpec:
+        """The optimizer of a side whose learning rate is ``lr``."""
+        return OptimSpec(self.optimizer, lr, (self.beta1, self.beta2))
+
 
 class AdversarialModel(Model):
     """A generator and a discriminator, updated in that many repeats each; a subclass writes ``terms``."""
@@ -46,18 +50,17 @@ class AdversarialModel(Model):
         self.generator = arch.generator(self.inputs(), spec, options)
         self.discriminator = arch.discriminator(spec, options)
         initialise(self, options.init)
-        betas = (options.beta1, options.beta2)
         self.phases = (
             Phase(
                 self.critic_name,
                 ("discriminator",),
-                OptimSpec(options.optimizer, options.lr_d, betas),
+                options.optim(options.lr_d),
                 repeat=options.n_critic,
             ),
             Phase(
                 "generator",
                 ("generator",),
-                OptimSpec(options.optimizer, options.lr_g, betas),
+                options.optim(options.lr_g),
                 repeat=options.n_generator,
                 data=False,
             ),

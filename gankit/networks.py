@@ -175,9 +175,7 @@ def uses_batch_statistics(module: nn.Module) -> bool:
     return any(isinstance(child, _BatchNorm) for child in module.modules())
 
 
-def through(
-    net: nn.Module, images: Sequence[Tensor], masks: Sequence[Sequence[Tensor]] | None = None
-) -> Sequence[Tensor]:
+def through(net: nn.Module, images: Sequence[Tensor], masks: Sequence[Sequence[Tensor]] | None = None) -> list[Tensor]:
     """What ``net`` makes of each of ``images``, with the dropout masks of each where it is a generator.
 
     In one pass over all, but for batch norm: it makes what becomes of a sample depend on the rest of its batch. In the
@@ -188,7 +186,7 @@ def through(
         return [net(some, *more).to(some.dtype) for some, more in zip(images, rest, strict=True)]
     joined = () if masks is None else ([torch.cat(layer) for layer in zip(*masks, strict=True)],)
     made: Tensor = net(torch.cat(list(images)), *joined)
-    return torch.split(made.to(images[0].dtype), [len(part) for part in images])
+    return list(torch.split(made.to(images[0].dtype), [len(part) for part in images]))
 
 
 def doublings(size: int) -> tuple[int, int]:

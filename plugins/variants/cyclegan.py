@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +13,7 @@ from gankit.errors import UsageError
 from gankit.kernels import l1_terms
 from gankit.keys import Draws
 from gankit.losses import least_squares
-from gankit.model import Batch, Carry, Model, Noise, OptimSpec, Phase, Spec, Terms, Variant
+from gankit.model import Batch, Carry, Model, Noise, Phase, Spec, Terms, Variant
 from gankit.networks import initialise, through
 from gankit.options import option
 from gankit.plugins.architectures.resnet import ResnetOptions
@@ -27,9 +26,7 @@ class CycleGANOptions(AdversarialOptions, ResnetOptions):
     """Defaults as published: lambda 10, identity half of it, a pool of 50, Adam 2e-4 (0.5, 0.999), N(0, 0.02)."""
 
     lambda_cycle: float = option(10.0, "weight lambda of the cycle terms", low=0, high=1e6, group="Loss")
-    lambda_identity: float = option(
-        0.5, "the identity terms' weight over lambda; 0: none", low=0, high=1e6, group="Loss"
-    )
+    lambda_identity: float = option(0.5, "identity terms, in lambdas; 0: none", low=0, high=1e6, group="Loss")
     pool: int = option(50, "earlier fakes that the discriminators may be shown", low=0, high=10**6, group="Loss")
     label_smoothing: float = option(0.0, "real images' target is 1 minus this", low=0, high=0.5, group="Loss")
     nz: int = option(1, "not used: the generators' input is an image", low=1, high=65536, group="Networks")
@@ -39,9 +36,8 @@ class CycleGANOptions(AdversarialOptions, ResnetOptions):
 
 
 class CycleGANModel(Model):
-    """Generators a2b and b2a, discriminators of a and of b; the generators move first, as in the published code.
-
-    The discriminators' phase takes its images and fakes from the generators' phase: both see one batch a step.
+    """Generators a2b and b2a, discriminators of a and of b. As in the published code the generators move first and hand
+    their images and fakes to the discriminators: both phases see one batch a step.
     """
 
     directions = ("a2b", "b2a")
@@ -59,11 +55,10 @@ class CycleGANModel(Model):
         initialise(self, options.init)
         self.pools = nn.ModuleDict({name: ImagePool(name, options.pool, self.shape) for name in "ab"})
         self.any_size = self.generator["a2b"].any_size
-        adam = (options.beta1, options.beta2)
         both, judges = ("generator.a2b", "generator.b2a"), ("discriminator.a", "discriminator.b")
         self.phases = (
-            Phase("generator", both, OptimSpec(options.optimizer, options.lr_g, adam), options.n_generator),
-            Phase("discriminator", judges, OptimSpec(options.optimizer, options.lr_d, adam), options.n_critic, False),
+            Phase("generator", both, options.optim(options.lr_g), options.n_generator),
+            Phase("discriminator", judges, options.optim(options.lr_d), options.n_critic, False),
         )
 
     def noise(self, phase: str, n: int, draws: Draws) -> Noise:
@@ -80,13 +75,13 @@ class CycleGANModel(Model):
                 noise[f"on {seen}"] = self.options.instance_noise * draws.normal(n, *self.shape)
         return noise
 
-    def generate(self, direction: str, noise: Noise, **sources: Tensor) -> Sequence[Tensor]:
+    def generate(self, direction: str, noise: Noise, **sources: Tensor) -> list[Tensor]:
         """What generator ``direction`` makes of each source; the keyword is what ``noise`` calls the result."""
         net = self.generator[direction]
         masks = [[noise[f"{made} {i}"] for i in range(len(net.mask_shapes))] for made in sources]
         return through(net, list(sources.values()), masks)
 
-    def judge(self, domain: str, noise: Noise, **images: Tensor) -> Sequence[Tensor]:
+    def judge(self, domain: str, noise: Noise, **images: Tensor) -> list[Tensor]:
         """The scores that discriminator ``domain`` gives each of ``images``, instance noise added where asked for."""
         seen = [image + noise[f"on {name}"] if f"on {name}" in noise else image for name, image in images.items()]
         return through(self.discriminator[domain], seen)
