@@ -9,7 +9,8 @@ from torch import Tensor
 
 from gankit.data import DataOptions, Dataset, ImageSet
 from gankit.errors import UsageError
-from gankit.plugins.datasets.folder import find_images, read_images
+from gankit.images import find_images
+from gankit.plugins.datasets.folder import read_images
 
 DEFAULT_SIZE = 256
 
