@@ -9,6 +9,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from test_trainer import NoReadBack
 from torch.nn import functional as F
 from written_out import Adam
 
@@ -282,3 +283,23 @@ def test_one_domain_is_refused_and_so_is_a_size_the_networks_cannot_make():
 def test_the_resnet_is_refused_to_a_variant_that_does_not_translate(variant):
     with pytest.raises(UsageError, match="cyclegan"):
         registry().get("variants", variant)().build(configure(variant, {"arch": "resnet"}).options, Spec(3, 32))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_resnets_train_on_colour_in_both_precisions_and_their_step_is_static(precision, dropout):
+    flags = {"size": 8, "limit": 10, "ngf": 2, "ndf": 2, "blocks": 1, "batch_size": 3, "steps": 4, "pool": 4}
+    trainer = Trainer(configure("cyclegan", {**flags, "precision": precision, "dropout": dropout, "crop": 8}))
+    for _ in range(2):
+        trainer.step()
+    carry = {}
+    for part in trainer.parts:
+        batch, noise = trainer.batch(2, part.phase.data), trainer.noise(part.phase.name, 2, 0)
+        with NoReadBack():
+            terms = trainer.model.terms(part.phase.name, batch, noise, carry)
+            torch.autograd.grad(sum(terms.losses.values()), part.parameters)
+        assert all(value.dtype == torch.float32 for value in terms.losses.values())
+        carry |= terms.carry
+    for row in trainer.take_rows():
+        assert all(np.isfinite(value) for value in row.values())
+    assert trainer.sample(5).shape == (5, 3, 8, 8)
