@@ -12,7 +12,7 @@ $(VENV)/.ready: pyproject.toml setup.py constraints.txt $(wildcard kernels/*.c)
 	touch $@
 
 train: env  ## train a WGAN-GP on drawn shapes and show where the samples are
-	$(BIN)/gankit train wgan-gp --data shapes
+	$(BIN)/gankit train wgan-gp --config studies/shapes.toml
 
 test: env lint types  ## everything CI checks
 	$(BIN)/pytest -m "not slow"

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from setuptools import setup
+import subprocess
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
 
 FOLDERS = {
     "gankit": "gankit",
@@ -15,8 +19,66 @@ FOLDERS = {
     "gankit.cli": "cli",
 }
 
+# Contraction would make the bits depend on the vector width; -Wno-psabi, since no vector crosses a file.
+FLAGS = ["-O3", "-ffp-contract=off", "-fvisibility=hidden", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-psabi"]
+LOG = "_build_log.txt"
+
+
+class BuildOrExplain(build_ext):
+    """Builds the extension; a failure is written to kernels/_build_log.txt, which `gankit doctor` shows.
+
+    pip hides what a build prints and a machine without a compiler still has the reference, so a failure must
+    neither stop the installation nor be lost.
+    """
+
+    def build_extension(self, ext: Extension) -> None:
+        """Build `ext` or leave the compiler's words beside where it would lie."""
+        log = Path(self.build_lib, "gankit", "kernels", LOG)
+        log.unlink(missing_ok=True)
+        try:
+            super().build_extension(ext)
+        except Exception as error:
+            log.parent.mkdir(parents=True, exist_ok=True)
+            log.write_text(f"{type(error).__name__}: {error}\n\n{self.compiler_says(ext)}", encoding="utf-8")
+
+    def compiler_says(self, ext: Extension) -> str:
+        """What the compiler prints for this extension's source, which setuptools does not hand on."""
+        command = [
+            *getattr(self.compiler, "compiler_so", ["cc"]),
+            *(f"-I{folder}" for folder in self.include_dirs),
+            *ext.extra_compile_args,
+            "-fsyntax-only",
+            *ext.sources,
+        ]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+        except (OSError, subprocess.SubprocessError) as error:
+            return f"{command[0]}: {error}\n"
+        return done.stderr
+
+    def copy_extensions_to_source(self) -> None:
+        """In an editable installation the log, too, lies among the sources."""
+        super().copy_extensions_to_source()
+        built, shown = Path(self.build_lib, "gankit", "kernels", LOG), Path("kernels", LOG)
+        shown.unlink(missing_ok=True)
+        if built.exists():
+            shown.write_text(built.read_text(encoding="utf-8"), encoding="utf-8")
+
+
 setup(
     packages=list(FOLDERS),
     package_dir=FOLDERS,
-    package_data={"gankit": ["py.typed"]},
+    package_data={"gankit": ["py.typed"], "gankit.kernels": ["*.pyi", "*.c", "*.h", LOG]},
+    ext_modules=[
+        Extension(
+            "gankit.kernels._cpu",
+            ["kernels/_cpu.c"],
+            depends=[str(header) for header in Path("kernels").glob("_cpu*.h")],
+            extra_compile_args=FLAGS,
+            py_limited_api=True,
+            optional=True,
+        )
+    ],
+    cmdclass={"build_ext": BuildOrExplain},
+    options={"bdist_wheel": {"py_limited_api": "cp311"}},
 )

@@ -14,6 +14,7 @@ from gankit.cli.data import data
 from gankit.cli.doctor import doctor
 from gankit.cli.interpolate import interpolate
 from gankit.cli.plugins import plugins
+from gankit.cli.profile import profile
 from gankit.cli.resume import resume
 from gankit.cli.sample import sample
 from gankit.cli.train import train
@@ -82,5 +83,5 @@ def _load_plugin_commands() -> None:
 
 _loaded: list[bool] = []
 
-for command in (train, resume, sample, interpolate, translate, data, plugins, doctor):
+for command in (train, resume, sample, interpolate, translate, data, plugins, profile, doctor):
     main.add_command(command)

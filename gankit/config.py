@@ -107,6 +107,8 @@ def configure(variant: str, flags: Mapping[str, Any], base: Mapping[str, Any] | 
     UsageError naming the closest option where a name is unknown.
     """
     sections = _sections(variant_class(variant))
+    if base and base.get("variant", variant) != variant:
+        raise UsageError(f"the configuration is of variant '{base['variant']}', not '{variant}'")
     owner = {field.name: name for name, kind, _ in sections for field in opts.fields(kind)}
     values: dict[str, Any] = {"variant": variant, **{name: dict((base or {}).get(name, {})) for name in SECTIONS}}
     for name, value in flags.items():

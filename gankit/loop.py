@@ -8,7 +8,7 @@ import math
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -20,10 +20,11 @@ from gankit.config import Config, configure, read
 from gankit.data import ImageSet
 from gankit.errors import GankitError, UsageError
 from gankit.images import save
+from gankit.kernels import implementations, steered
 from gankit.progress import Clock, Progress
 from gankit.registry import registry
 from gankit.run import Run, check_new, next_name, warn
-from gankit.trainer import Trainer, steered
+from gankit.trainer import Trainer
 
 
 class Interrupted(GankitError):
@@ -52,7 +53,7 @@ def train(
     settings = configure(variant, flags, read(Path(config)) if config else None)
     root = Path(out) if out is not None else next_name(variant, settings.data.name)
     check_new(root)
-    with steered(settings.train.impl):
+    with _ops(settings.train.impl):
         trainer = Trainer(settings, images)
         run = Run.create(root, pinned(settings, trainer), recorded(trainer))
         with run.locked():
@@ -69,7 +70,7 @@ def resume(root: str | Path, *, steps: int | None = None, images: ImageSet | Non
     settings = run.config
     if steps is not None and steps != settings.train.steps:
         settings = _extended(run, settings, steps)
-    with steered(settings.train.impl), run.locked():
+    with _ops(settings.train.impl), run.locked():
         latest = run.latest()
         trainer = Trainer(settings, images)
         _check_machine(run, trainer)
@@ -79,6 +80,14 @@ def resume(root: str | Path, *, steps: int | None = None, images: ImageSet | Non
         for name in ("metrics.jsonl", "timing.jsonl"):
             files.cut_lines(run.root / name, trainer.done)
         return _train(trainer, run, quiet=quiet)
+
+
+def _ops(impl: str) -> AbstractContextManager[None]:
+    """The fused ops run as ``impl`` in this block. UsageError where it was asked for by name and cannot run here."""
+    for each in implementations():
+        if each.name == impl and not each.available:
+            raise UsageError(f"--impl {impl}: {each.reason}; see `gankit doctor`")
+    return steered(impl)
 
 
 def _extended(run: Run, settings: Config, steps: int) -> Config:

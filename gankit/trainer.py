@@ -6,9 +6,7 @@ moving average, statistics. Nothing is read back from the device between two log
 
 from __future__ import annotations
 
-import contextlib
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +17,7 @@ from gankit import checkpoint, optim
 from gankit.config import DEFAULT_EPOCHS, Config, TrainOptions, variant_class
 from gankit.data import Dataset, ImageSet, Order
 from gankit.errors import UsageError
-from gankit.kernels import gather, implementations
+from gankit.kernels import gather
 from gankit.keys import Draws, key
 from gankit.model import Batch, Carry, Model, Noise, Phase, Spec
 from gankit.registry import registry
@@ -249,23 +247,6 @@ def pick_device(name: str) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise UsageError("--device cuda: PyTorch sees no CUDA device here; use --device cpu, or see `gankit doctor`")
     return torch.device(name)
-
-
-@contextlib.contextmanager
-def steered(impl: str) -> Iterator[None]:
-    """The fused ops run as ``impl`` while this lasts. UsageError where it was asked for by name and cannot run."""
-    if impl != "auto":
-        found = next(each for each in implementations() if each.name == impl)
-        if not found.available:
-            raise UsageError(f"--impl {impl}: {found.reason}; see `gankit doctor`")
-    before = os.environ.get("GANKIT_IMPL")
-    os.environ["GANKIT_IMPL"] = impl if impl != "auto" else before or "auto"
-    try:
-        yield
-    finally:
-        del os.environ["GANKIT_IMPL"]
-        if before is not None:
-            os.environ["GANKIT_IMPL"] = before
 
 
 def total_steps(options: TrainOptions, phases: tuple[Phase, ...], images: int) -> int:

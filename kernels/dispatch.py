@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import importlib.util
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch._C import _are_functorch_transforms_active as transforming
+from torch._C import _len_torch_dispatch_stack as modes
+from torch.compiler import is_compiling
+from torch.nn import Parameter
+
+from gankit.kernels import cpu
 
 IMPLS = ("triton", "cpu", "ref")
 FLOATS = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
@@ -29,10 +39,43 @@ def wide(dtype: torch.dtype) -> torch.dtype:
     return torch.float64 if dtype == torch.float64 else torch.float32
 
 
+def same_device(*tensors: Tensor) -> bool:
+    """Whether the tensors lie on one device."""
+    first = tensors[0].device
+    return all(tensor.device == first for tensor in tensors)
+
+
+# Read once: looking it up costs as much as a small op.
+_wanted = os.environ.get("GANKIT_IMPL") or "auto"
+if _wanted not in ("auto", *IMPLS):
+    raise ValueError(f"GANKIT_IMPL={_wanted!r}: expected auto, triton, cpu or ref")
+
+
+@contextlib.contextmanager
+def steered(impl: str) -> Iterator[None]:
+    """Let "auto" prefer `impl` while this lasts, as GANKIT_IMPL does for a whole process; "auto" changes nothing."""
+    global _wanted
+    before = _wanted
+    _wanted = before if impl == "auto" else impl
+    try:
+        yield
+    finally:
+        _wanted = before
+
+
+def watched() -> bool:
+    """Whether something traces or transforms PyTorch's ops: it would not see what a C or Triton kernel does."""
+    return is_compiling() or transforming() or modes() > 0
+
+
 def choose(impl: str, *tensors: Tensor) -> str:
     """The implementation that runs on `tensors`. RuntimeError says why a named one cannot."""
     if impl == "auto":
-        return _automatic(tensors)
+        natural = "cpu" if tensors[0].is_cpu else "triton"
+        for name in (natural,) if _wanted == "auto" else (_wanted, natural):
+            if not why_not(name, tensors):
+                return name
+        return "ref"
     if impl not in IMPLS:
         raise ValueError(f"impl={impl!r}: expected auto, triton, cpu or ref")
     reason = why_not(impl, tensors)
@@ -41,28 +84,48 @@ def choose(impl: str, *tensors: Tensor) -> str:
     return impl
 
 
-def _automatic(tensors: tuple[Tensor, ...]) -> str:
-    wanted = os.environ.get("GANKIT_IMPL", "auto") or "auto"
-    if wanted not in ("auto", *IMPLS):
-        raise ValueError(f"GANKIT_IMPL={wanted!r}: expected auto, triton, cpu or ref")
-    if wanted != "auto" and not why_not(wanted, tensors):
-        return wanted
-    natural = "cpu" if tensors[0].device.type == "cpu" else "triton"
-    return "ref" if why_not(natural, tensors) else natural
+def quick() -> bool:
+    """Whether "auto" may try the C code before Python has looked at the tensors: a small op is done sooner."""
+    return cpu.DESCRIBES and _wanted in ("auto", "cpu") and not watched()
 
 
 def why_not(impl: str, tensors: tuple[Tensor, ...]) -> str:
     """The reason `impl` cannot run on `tensors`, or an empty string."""
     if impl == "ref":
         return ""
-    return f"the {impl} kernels are not built yet"
+    if watched():
+        return "torch.compile, torch.func and dispatch modes need the reference, whose ops they see"
+    for tensor in tensors:
+        if type(tensor) is not Tensor and type(tensor) is not Parameter:
+            return f"a {type(tensor).__name__} may have no memory of its own; the reference takes it"
+    first = tensors[0]
+    if impl == "cpu":
+        return cpu.REASON or ("" if first.is_cpu else f"the tensors are on {first.device}")
+    return triton_reason() or ("" if first.is_cuda or interpreting() else f"the tensors are on {first.device}")
+
+
+def interpreting() -> bool:
+    """Whether Triton runs its kernels in Python, on tensors of any device."""
+    return os.environ.get("TRITON_INTERPRET") == "1"
+
+
+@functools.cache
+def triton_reason() -> str:
+    """Why Triton cannot be used here, or an empty string."""
+    if importlib.util.find_spec("triton") is None:
+        return "the package triton is not installed"
+    if interpreting() or torch.cuda.is_available():
+        return ""
+    return "no GPU was found; TRITON_INTERPRET=1 runs the kernels in Python, for tests"
 
 
 def implementations() -> tuple[Implementation, ...]:
     """What can run on this machine, for `gankit doctor`."""
+    no_triton = triton_reason()
+    way = "its interpreter" if interpreting() else "the GPU"
     return (
-        Implementation("triton", False, "not built yet", ""),
-        Implementation("cpu", False, "not built yet", ""),
+        Implementation("triton", not no_triton, no_triton, "" if no_triton else f"on {way}"),
+        Implementation("cpu", not cpu.REASON, cpu.REASON, cpu.detail()),
         Implementation("ref", True, "", f"PyTorch {torch.__version__}"),
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from gankit.kernels.cpu import gather_cpu
 from gankit.kernels.dispatch import FLOATS, choose
 from gankit.kernels.gather_ref import gather_ref
 
@@ -38,10 +39,33 @@ def gather(
         )
     elif not out.is_contiguous(memory_format=memory_format):
         raise ValueError(f"gather: out is not laid out as {memory_format}")
-    choose(impl, images)
-    if images.device.type == "cpu":
+    chosen = choose(impl, images, index)
+    if images.is_cpu and chosen != "cpu":  # the C code looks for itself
         _check_range(images, index, offset, (height, width))
-    return out.copy_(gather_ref(images, index, flip, offset, (height, width), dtype))
+    if chosen == "ref":
+        return out.copy_(gather_ref(images, index, flip, offset, (height, width), dtype))
+    _gather_fwd(images, index, flip, offset, out, memory_format == torch.channels_last, chosen)
+    return out
+
+
+def _gather_fwd(
+    images: Tensor,
+    index: Tensor,
+    flip: Tensor | None,
+    offset: Tensor | None,
+    out: Tensor,
+    channels_last: bool,
+    impl: str,
+) -> None:
+    index = index.contiguous()
+    flip = None if flip is None else flip.contiguous()
+    offset = None if offset is None else offset.contiguous()
+    if impl == "cpu":
+        gather_cpu(images, index, flip, offset, out, channels_last)
+        return
+    from gankit.kernels.gather_triton import gather_triton
+
+    gather_triton(images, index, flip, offset, out, channels_last)
 
 
 def _check(

@@ -16,29 +16,8 @@ from click.testing import CliRunner
 import gankit
 from gankit.cli import main
 
-FAST = [
-    "--arch",
-    "mlp",
-    "--ngf",
-    "2",
-    "--ndf",
-    "2",
-    "--nz",
-    "4",
-    "--batch-size",
-    "8",
-    "--size",
-    "8",
-    "--channels",
-    "1",
-    "--limit",
-    "40",
-    "--samples",
-    "4",
-    "--steps",
-    "2",
-    "-q",
-]
+FAST = ["--arch", "mlp", "--ngf", "2", "--ndf", "2", "--nz", "4", "--batch-size", "8", "--size", "8", "--channels", "1",
+        "--limit", "40", "--samples", "4", "--steps", "2", "-q"]  # fmt: skip
 
 
 def call(*args, cwd=None):
@@ -99,6 +78,7 @@ def test_a_wrong_call_says_what_is_wrong_and_starts_nothing(args, words, tmp_pat
         ("[train\n", ["cannot be read as TOML"]),
         ("train = 3\n", ["[train] must be a table"]),
         ("[data]\nflip = 1\n", ["--flip", "true or false"]),
+        ("variant = 'wgan-gp'\n", ["variant 'wgan-gp', not 'dcgan'"]),
     ],
 )
 def test_a_wrong_configuration_file_is_named_with_the_closest_key(text, words, tmp_path):
@@ -136,7 +116,7 @@ def test_a_loss_that_stops_being_finite_ends_the_run_and_names_step_and_term(tmp
         "train",
         "wgan-gp",
         "--lr-d",
-        10,
+        0.3,
         "--optimizer",
         "sgd",
         "--out",
@@ -217,3 +197,13 @@ def test_an_impl_asked_for_by_name_runs_or_says_why_not(tmp_path):
             assert result.exit_code == 0, result.output
         else:
             says(result, f"--impl {each.name}")
+
+
+def test_an_impl_asked_for_by_name_is_what_the_ops_run(tmp_path, tiny, monkeypatch):
+    from gankit.kernels import dispatch
+
+    ran = []
+    choose = dispatch.choose
+    monkeypatch.setattr("gankit.kernels.interpolate_op.choose", lambda *args: ran.append(choose(*args)) or ran[-1])
+    gankit.train("wgan-gp", out=tmp_path / "run", impl="ref", steps=1, **tiny)
+    assert ran == ["ref"] * 5

@@ -1,0 +1,50 @@
+from collections.abc import Sequence
+
+from torch import Tensor
+
+def interpolate(real: int, fake: int, t: int, out: int, n: int, m: int, kind: int, threads: int, /) -> None: ...
+def interpolate_quick(real: Tensor, fake: Tensor, t: Tensor, out: Tensor, threads: int, /) -> bool: ...
+def l1_terms_quick(
+    pairs: Sequence[tuple[Tensor, Tensor]], weights: Sequence[float], out: Tensor, threads: int, /
+) -> bool: ...
+def describe_by(capsule: object, kind: type, /) -> bool: ...
+def norm_penalty(
+    grad: int, norms: int, penalty: int, n: int, m: int, target: float, one_sided: int, kind: int, threads: int, /
+) -> None: ...
+def norm_penalty_grad(
+    grad: int,
+    norms: int,
+    slope: int,
+    out: int,
+    n: int,
+    m: int,
+    target: float,
+    one_sided: int,
+    kind: int,
+    threads: int,
+    /,
+) -> None: ...
+def l1_terms(out: int, double: int, threads: int, /, *pairs: float) -> None: ...
+def l1_terms_grad(slopes: int, double: int, threads: int, /, *pairs: float) -> None: ...
+def gather(
+    images: int,
+    index: int,
+    flip: int,
+    offset: int,
+    out: int,
+    n: int,
+    channels: int,
+    height: int,
+    width: int,
+    b: int,
+    h: int,
+    w: int,
+    channels_last: int,
+    kind: int,
+    threads: int,
+    /,
+) -> None: ...
+def levels() -> list[str]: ...
+def use(level: str, /) -> None: ...
+def level() -> str: ...
+def openmp() -> str | None: ...

@@ -1,0 +1,166 @@
+"""The ops in C: hands addresses and sizes of dense tensors to gankit.kernels._cpu."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from types import ModuleType
+
+import torch
+from torch import Tensor
+
+TYPES = {torch.float64: 0, torch.float32: 1, torch.bfloat16: 2, torch.float16: 3}
+MOST_CHANNELS = 4096  # of a channels_last gather: the bytes that _cpu_gather.h reorders at a time
+
+
+def load() -> tuple[ModuleType | None, str]:
+    """The C extension, at the SIMD level that GANKIT_SIMD asks for, or the reason there is none."""
+    try:
+        from gankit.kernels import _cpu
+    except ImportError as error:
+        return None, f"the C extension is missing ({error}); gankit.kernels.build_log() has the compiler's words"
+    wanted = os.environ.get("GANKIT_SIMD")
+    if wanted and wanted not in _cpu.levels():
+        return None, f"GANKIT_SIMD={wanted}: this processor runs {', '.join(_cpu.levels())}"
+    if wanted:
+        _cpu.use(wanted)
+    _cpu.openmp()  # PyTorch is loaded by now, and with it the thread pool to share
+    return _cpu, ""
+
+
+_cpu, REASON = load()
+
+
+def describes() -> bool:
+    """Whether PyTorch describes its tensors to C, so that the ops ending in _quick can look at them there."""
+    capsule = getattr(Tensor, "__dlpack_c_exchange_api__", None)
+    return _cpu is not None and capsule is not None and _cpu.describe_by(capsule, Tensor)
+
+
+DESCRIBES = describes()
+
+
+def interpolate_quick(real: Tensor, fake: Tensor, t: Tensor) -> Tensor | None:
+    """As interpolate_cpu, or None unless all are plain contiguous CPU tensors that match."""
+    assert _cpu is not None
+    out = torch.empty_like(real)
+    return out if _cpu.interpolate_quick(real, fake, t, out, torch.get_num_threads()) else None
+
+
+def l1_terms_quick(pairs: Sequence[tuple[Tensor, Tensor]], weights: Sequence[float]) -> Tensor | None:
+    """As l1_terms, or None unless all are plain contiguous CPU tensors that match, none of them float64."""
+    assert _cpu is not None
+    out = torch.empty(len(pairs), dtype=torch.float32)
+    return out if _cpu.l1_terms_quick(pairs, weights, out, torch.get_num_threads()) else None
+
+
+def detail() -> str:
+    """The SIMD level and the thread pool in use."""
+    if _cpu is None:
+        return ""
+    return f"SIMD {_cpu.level()} of {', '.join(_cpu.levels())}; threads of {_cpu.openmp() or 'none: one thread'}"
+
+
+def interpolate_cpu(real: Tensor, fake: Tensor, t: Tensor) -> Tensor:
+    """real, fake: [N,...], dense in one order; t: [N], contiguous, in the wide type. Returns [N,...]."""
+    assert _cpu is not None
+    out = torch.empty_like(real)
+    n = real.shape[0]
+    _cpu.interpolate(
+        real.data_ptr(),
+        fake.data_ptr(),
+        t.data_ptr(),
+        out.data_ptr(),
+        n,
+        real.numel() // n if n else 0,
+        TYPES[real.dtype],
+        torch.get_num_threads(),
+    )
+    return out
+
+
+def norm_penalty_cpu(grad: Tensor, target: float, one_sided: bool) -> tuple[Tensor, Tensor]:
+    """grad: [N,...], dense. Returns the penalty, [], and the norms, [N], in the wide type."""
+    assert _cpu is not None
+    kind = torch.float64 if grad.dtype == torch.float64 else torch.float32
+    n = grad.shape[0]
+    penalty, norms = torch.empty((), dtype=kind), torch.empty(n, dtype=kind)
+    _cpu.norm_penalty(
+        grad.data_ptr(),
+        norms.data_ptr(),
+        penalty.data_ptr(),
+        n,
+        grad.numel() // n if n else 0,
+        target,
+        one_sided,
+        TYPES[grad.dtype],
+        torch.get_num_threads(),
+    )
+    return penalty, norms
+
+
+def norm_penalty_grad_cpu(grad: Tensor, norms: Tensor, slope: Tensor, target: float, one_sided: bool) -> Tensor:
+    """grad: [N,...], dense; norms: [N]; slope: [], the outer gradient. Returns the gradient, as grad."""
+    assert _cpu is not None
+    out = torch.empty_like(grad)
+    n = grad.shape[0]
+    _cpu.norm_penalty_grad(
+        grad.data_ptr(),
+        norms.data_ptr(),
+        slope.data_ptr(),
+        out.data_ptr(),
+        n,
+        grad.numel() // n if n else 0,
+        target,
+        one_sided,
+        TYPES[grad.dtype],
+        torch.get_num_threads(),
+    )
+    return out
+
+
+def l1_terms_cpu(tensors: Sequence[Tensor], factors: Sequence[float], kind: torch.dtype) -> Tensor:
+    """tensors: a and b in turn, each pair dense in one order. Returns factor * sum |a - b|, [k], of type `kind`."""
+    assert _cpu is not None
+    out = torch.empty(len(factors), dtype=kind)
+    pairs: list[float] = []
+    for a, b, factor in zip(tensors[::2], tensors[1::2], factors, strict=True):
+        pairs += (a.data_ptr(), b.data_ptr(), a.numel(), TYPES[a.dtype], factor)
+    _cpu.l1_terms(out.data_ptr(), kind == torch.float64, torch.get_num_threads(), *pairs)
+    return out
+
+
+def l1_terms_grad_cpu(
+    tensors: Sequence[Tensor], factors: Sequence[float], slopes: Tensor, wanted: Sequence[bool]
+) -> list[Tensor | None]:
+    """tensors, factors: as above; slopes: [k], the outer gradients. Returns the gradient of each wanted tensor."""
+    assert _cpu is not None
+    outs = [torch.empty_like(tensor) if want else None for tensor, want in zip(tensors, wanted, strict=True)]
+    to = [0 if out is None else out.data_ptr() for out in outs]
+    pairs: list[float] = []
+    for k, factor in enumerate(factors):
+        a, b = tensors[2 * k], tensors[2 * k + 1]
+        pairs += (a.data_ptr(), b.data_ptr(), to[2 * k], to[2 * k + 1], a.numel(), TYPES[a.dtype], factor)
+    _cpu.l1_terms_grad(slopes.data_ptr(), slopes.dtype == torch.float64, torch.get_num_threads(), *pairs)
+    return outs
+
+
+def gather_cpu(
+    images: Tensor, index: Tensor, flip: Tensor | None, offset: Tensor | None, out: Tensor, channels_last: bool
+) -> None:
+    """images: uint8 [N,C,H,W]; index: [B]; flip: [B]; offset: [B,2]; all contiguous. Fills out, [B,C,h,w]."""
+    assert _cpu is not None
+    _cpu.gather(
+        images.data_ptr(),
+        index.data_ptr(),
+        0 if flip is None else flip.data_ptr(),
+        0 if offset is None else offset.data_ptr(),
+        out.data_ptr(),
+        *images.shape,
+        out.shape[0],
+        out.shape[2],
+        out.shape[3],
+        channels_last and out.shape[1] > 1,
+        TYPES[out.dtype],
+        torch.get_num_threads(),
+    )

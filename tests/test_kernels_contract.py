@@ -1,0 +1,318 @@
+"""What the ops promise beyond their values: orders of differentiation, errors, layouts, and who runs them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch._subclasses import FakeTensorMode
+
+from gankit.kernels import (
+    build_log,
+    cases,
+    dispatch,
+    gather,
+    implementations,
+    interpolate,
+    l1_terms,
+    layout,
+    norm_penalty,
+)
+from gankit.kernels.cpu import interpolate_quick, l1_terms_quick
+
+AVAILABLE = [each.name for each in implementations() if each.available]
+each_impl = pytest.mark.parametrize("impl", AVAILABLE)
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def draw(*shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(3), dtype=dtype).to(DEVICE)
+
+
+def test_the_c_extension_is_loaded() -> None:
+    if os.environ.get("GANKIT_WITHOUT_EXTENSION") == "1":
+        pytest.skip("GANKIT_WITHOUT_EXTENSION=1: this machine has no compiler, and says so")
+    assert "cpu" in AVAILABLE, build_log() or dispatch.cpu.REASON
+
+
+def test_auto_takes_the_fastest_that_runs_on_a_cpu_tensor() -> None:
+    x = torch.ones(2, 3)
+    natural = "cpu" if "cpu" in AVAILABLE else "ref"
+    asked = os.environ.get("GANKIT_IMPL")
+    wanted = asked if asked in AVAILABLE else natural
+    assert dispatch.choose("auto", x) == wanted
+
+
+@each_impl
+def test_interpolate_passes_gradgradcheck(impl: str) -> None:
+    ends = [draw(2, 1, 2, 3, dtype=torch.float64) * k for k in (1, 2)]
+    t = draw(2, dtype=torch.float64).sigmoid()
+    inputs = [tensor.requires_grad_() for tensor in (*ends, t)]
+    assert torch.autograd.gradcheck(lambda *args: interpolate(*args, impl=impl), inputs)
+    assert torch.autograd.gradgradcheck(lambda *args: interpolate(*args, impl=impl), inputs)
+
+
+@each_impl
+@pytest.mark.parametrize("unused", [False, True])
+def test_norm_penalty_differentiated_twice_raises(impl: str, unused: bool) -> None:
+    x = draw(3, 4).requires_grad_()
+    (slope,) = torch.autograd.grad(norm_penalty(x, impl=impl)[0], x, create_graph=True)
+    with pytest.raises(RuntimeError, match="norm_penalty can be differentiated once"):
+        torch.autograd.grad(slope.sum(), x, allow_unused=unused)
+
+
+@each_impl
+def test_l1_terms_differentiated_twice_raises(impl: str) -> None:
+    a, b = draw(3, 4).requires_grad_(), draw(3, 4) * 2
+    (slope,) = torch.autograd.grad(l1_terms([(a, b)], [1.0], impl=impl).sum(), a, create_graph=True)
+    with pytest.raises(RuntimeError, match="l1_terms can be differentiated once"):
+        slope.sum().backward()
+
+
+@each_impl
+def test_the_norms_carry_no_gradient(impl: str) -> None:
+    penalty, norms = norm_penalty(draw(3, 4).requires_grad_(), impl=impl)
+    assert penalty.requires_grad
+    assert not norms.requires_grad
+
+
+@each_impl
+def test_norm_penalty_of_numbers_worked_out_by_hand(impl: str) -> None:
+    x = torch.tensor([[3.0, 4.0], [0.0, 0.0], [0.0, 0.5]], device=DEVICE, requires_grad=True)
+    penalty, norms = norm_penalty(x, impl=impl)
+    penalty.backward()
+    assert norms.tolist() == [5.0, 0.0, 0.5]
+    assert penalty.item() == pytest.approx((16 + 1 + 0.25) / 3)
+    # 2/3 (norm - 1) / norm times each sample; 0 at the zero norm
+    expected = [[1.6, 8 / 15 * 4], [0.0, 0.0], [0.0, -1 / 3]]
+    assert x.grad is not None
+    np.testing.assert_allclose(x.grad.cpu().numpy(), expected, rtol=1e-6)
+
+
+@each_impl
+def test_one_sided_counts_only_norms_above_the_target(impl: str) -> None:
+    x = torch.tensor([[0.5, 0.0], [0.0, 3.0]], device=DEVICE)
+    assert norm_penalty(x, one_sided=True, impl=impl)[0].item() == 2.0
+
+
+@each_impl
+def test_l1_terms_of_numbers_worked_out_by_hand(impl: str) -> None:
+    a = torch.tensor([1.0, -2.0, 5.0, 7.0], device=DEVICE, requires_grad=True)
+    b = torch.tensor([0.0, 2.0, 5.0, 8.0], device=DEVICE)
+    c = torch.tensor([[2.0]], device=DEVICE)
+    terms = l1_terms([(a, b), (c, c + 3)], [10.0, 0.5], impl=impl)
+    terms.sum().backward()
+    assert terms.tolist() == [15.0, 1.5]  # 10 * (1 + 4 + 0 + 1) / 4, and 0.5 * 3
+    assert a.grad is not None
+    assert a.grad.tolist() == [2.5, -2.5, 0.0, -2.5]
+
+
+@each_impl
+def test_empty_batches_give_zero_and_empty_outputs(impl: str) -> None:
+    none = torch.empty(0, 3, 2, 2, device=DEVICE)
+    assert interpolate(none, none, none[:, 0, 0, 0], impl=impl).shape == (0, 3, 2, 2)
+    assert norm_penalty(none, impl=impl)[0].item() == 0
+    assert l1_terms([(none, none)], [2.0], impl=impl).tolist() == [0.0]
+    images = torch.zeros(2, 3, 2, 2, dtype=torch.uint8, device=DEVICE)
+    index = torch.empty(0, dtype=torch.int64, device=DEVICE)
+    assert gather(images, index, impl=impl).shape == (0, 3, 2, 2)
+
+
+@pytest.mark.parametrize("impl", [name for name in AVAILABLE if name != "triton"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_gather_maps_all_256_bytes_to_the_nearest_floats(impl: str, dtype: torch.dtype) -> None:
+    images = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16)
+    out = gather(images, torch.tensor([0]), dtype=dtype, impl=impl).flatten().numpy()
+    exact = (np.arange(256, dtype=np.longdouble) - 127.5) / np.longdouble(127.5)
+    assert (out == exact.astype(out.dtype)).all()
+    assert (out[0], out[-1]) == (-1, 1)
+
+
+@each_impl
+def test_gather_writes_into_the_buffer_it_is_given(impl: str) -> None:
+    images = torch.randint(0, 256, (4, 3, 5, 7), dtype=torch.uint8).to(DEVICE)
+    index = torch.tensor([3, 1], device=DEVICE)
+    out = torch.empty(2, 3, 5, 7, device=DEVICE)
+    result = gather(images, index, out=out, impl=impl)
+    assert result.data_ptr() == out.data_ptr()
+    assert out.equal(gather(images, index, impl=impl))
+
+
+@pytest.mark.skipif(DEVICE.type != "cpu", reason="a GPU cannot raise for an index; it marks the sample with NaN")
+@each_impl
+@pytest.mark.parametrize("index", [-1, 4, 2**40])
+def test_gather_raises_for_an_index_outside_the_images(impl: str, index: int) -> None:
+    with pytest.raises(IndexError, match="gather"):
+        gather(torch.zeros(4, 1, 5, 7, dtype=torch.uint8), torch.tensor([0, index]), impl=impl)
+
+
+@pytest.mark.skipif(DEVICE.type != "cpu", reason="a GPU cannot raise for an offset; it marks the sample with NaN")
+@each_impl
+@pytest.mark.parametrize("offset", [(0, 4), (3, 0), (-1, 0)])
+def test_gather_raises_for_a_window_outside_the_images(impl: str, offset: tuple[int, int]) -> None:
+    images, index = torch.zeros(4, 1, 5, 7, dtype=torch.uint8), torch.tensor([0])
+    with pytest.raises(IndexError, match="gather"):
+        gather(images, index, offset=torch.tensor([offset]), size=(3, 4), impl=impl)
+
+
+@pytest.mark.skipif("cpu" not in AVAILABLE or DEVICE.type != "cpu", reason="the cases are not the C code's")
+@pytest.mark.parametrize("op", ["interpolate", "l1_terms"])
+def test_the_quick_way_gives_the_bits_of_the_long_one(op: str) -> None:
+    taken = 0
+    for case in cases.cases(op):
+        with torch.no_grad(), cases.poisoned():
+            if op == "interpolate":
+                real, fake, t, _ = cases._ends(case)
+                long, quick = interpolate(real, fake, t, impl="cpu"), interpolate_quick(real, fake, t)
+                plain = real.is_contiguous() and fake.is_contiguous()
+            else:
+                pairs, weights, _ = cases._pairs(case)
+                long, quick = l1_terms(pairs, weights, impl="cpu"), l1_terms_quick(pairs, weights)
+                plain = all(a.is_contiguous() and b.is_contiguous() for a, b in pairs)
+        assert plain or quick is None, f"{case}: the quick way cannot know this layout"
+        if quick is not None:
+            taken += 1
+            assert quick.view(torch.uint8).equal(long.view(torch.uint8)), str(case)
+    assert taken >= 10
+
+
+def test_a_tensor_without_memory_gets_the_reference() -> None:
+    with FakeTensorMode():
+        x = torch.empty(2, 3)
+        assert interpolate(x, x, torch.empty(2)).shape == (2, 3)
+        assert norm_penalty(x)[1].shape == (2,)
+        with pytest.raises(RuntimeError, match="dispatch modes need the reference"):
+            l1_terms([(x, x)], [1.0], impl="cpu")
+    with pytest.raises(RuntimeError, match="FakeTensor may have no memory"):
+        l1_terms([(x, x)], [1.0], impl="cpu")
+
+
+def test_mismatched_inputs_are_named() -> None:
+    x = torch.zeros(2, 3)
+    with pytest.raises(ValueError, match=r"real is \[2, 3\].*fake is \[3, 2\]"):
+        interpolate(x, x.view(3, 2), torch.zeros(2))
+    with pytest.raises(ValueError, match="expected one weight a sample"):
+        interpolate(x, x, torch.zeros(3))
+    with pytest.raises(ValueError, match="expected a floating"):
+        norm_penalty(x.to(torch.int32))
+    with pytest.raises(ValueError, match="9 pairs"):
+        l1_terms([(x, x)] * 9, [1.0] * 9)
+    with pytest.raises(ValueError, match="one shape and one floating type"):
+        l1_terms([(x, x.double())], [1.0])
+    with pytest.raises(ValueError, match="contiguous uint8"):
+        gather(torch.zeros(2, 3, 4, 5), torch.tensor([0]))
+
+
+def test_a_named_implementation_runs_or_says_why_not() -> None:
+    x = torch.zeros(2, 3)
+    with pytest.raises(ValueError, match="expected auto, triton, cpu or ref"):
+        norm_penalty(x, impl="cuda")
+    if "triton" not in AVAILABLE:
+        with pytest.raises(RuntimeError, match=r"impl='triton' cannot run here: no GPU was found"):
+            norm_penalty(x, impl="triton")
+
+
+@each_impl
+def test_a_channels_last_input_gives_a_channels_last_output(impl: str) -> None:
+    real = draw(2, 3, 4, 5).contiguous(memory_format=torch.channels_last)
+    out = interpolate(real, real * 2, draw(2), impl=impl)
+    assert out.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_dense_layouts_are_not_copied_and_others_are_made_dense() -> None:
+    plain = draw(2, 3, 4, 5)
+    last = plain.contiguous(memory_format=torch.channels_last)
+    assert layout.dense(plain, plain)[0] is plain
+    assert all(made.data_ptr() == last.data_ptr() for made in layout.dense(last, last))
+    mixed = layout.dense(plain, last)
+    assert all(made.is_contiguous(memory_format=torch.channels_last) for made in mixed)
+    assert layout.dense(plain[:, :, ::2])[0].is_contiguous()
+
+
+@each_impl
+def test_inputs_are_left_as_they_were(impl: str) -> None:
+    a, b = draw(3, 4).requires_grad_(), draw(3, 4).neg().requires_grad_()
+    before = a.detach().clone(), b.detach().clone()
+    total = interpolate(a, b, draw(3).sigmoid(), impl=impl).sum() + norm_penalty(a, impl=impl)[0]
+    (total + l1_terms([(a, b)], [1.0], impl=impl).sum()).backward()
+    assert a.detach().equal(before[0])
+    assert b.detach().equal(before[1])
+
+
+def test_torch_func_and_torch_compile_get_the_reference() -> None:
+    x = torch.tensor([[3.0, 4.0]])
+    slope = torch.func.grad(lambda each: norm_penalty(each)[0])
+    expected = [[4.8, 6.4]]  # 2 (5 - 1) / 5 times the sample
+    np.testing.assert_allclose(slope(x).numpy(), expected, rtol=1e-6)
+    compiled = torch.compile(lambda real, fake, t: interpolate(real, fake, t), fullgraph=True, backend="eager")
+    assert compiled(x, x * 3, torch.tensor([0.5])).tolist() == [[6.0, 8.0]]
+    if "cpu" in AVAILABLE:
+        with pytest.raises(RuntimeError, match="need the reference"):
+            torch.func.grad(lambda each: norm_penalty(each, impl="cpu")[0])(x)
+
+
+def test_the_environment_steers_auto_and_falls_back_where_it_cannot() -> None:
+    code = "import torch; from gankit.kernels.dispatch import choose; print(choose('auto', torch.ones(1)))"
+    assert python(code, GANKIT_IMPL="ref") == "ref"
+    natural = "cpu" if "cpu" in AVAILABLE else "ref"
+    assert python(code, GANKIT_IMPL="cpu") == natural
+    assert python(code, GANKIT_IMPL="triton", TRITON_INTERPRET="0") == natural
+    with pytest.raises(RuntimeError, match="expected auto, triton, cpu or ref"):
+        python(code, GANKIT_IMPL="fast")
+
+
+@pytest.mark.skipif("cpu" not in AVAILABLE, reason="there is no extension to steer")
+def test_the_environment_forces_the_simd_level() -> None:
+    code = "import gankit.kernels as k; print([each for each in k.implementations() if each.name == 'cpu'][0])"
+    assert "SIMD baseline of" in python(code, GANKIT_SIMD="baseline")
+    assert "GANKIT_SIMD=mmx: this processor runs baseline" in python(code, GANKIT_SIMD="mmx")
+
+
+@pytest.mark.skipif("cpu" not in AVAILABLE, reason="there is no extension")
+def test_the_extension_shares_pytorchs_thread_pool() -> None:
+    from gankit.kernels import _cpu
+
+    path = _cpu.openmp()
+    assert path is not None
+    maps = Path("/proc/self/maps").read_text(encoding="utf-8").splitlines()
+    loaded = {line.split()[-1] for line in maps if "omp" in line.split()[-1]}
+    assert {os.path.realpath(path)} == {os.path.realpath(each) for each in loaded if each.startswith("/")}
+
+
+def test_the_command_line_does_not_import_the_kernels() -> None:
+    assert python("import sys, gankit.cli; print('torch' in sys.modules)") == "False"
+
+
+def python(code: str, **environment: str) -> str:
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | environment)
+    if done.returncode:
+        raise RuntimeError(done.stderr)
+    return done.stdout.strip()
+
+
+def test_steering_in_a_program_chooses_the_implementation_and_ends_with_its_block(monkeypatch):
+    from gankit.kernels import dispatch
+
+    x = torch.zeros(2, 3)
+    before = dispatch.choose("auto", x)
+    with dispatch.steered("ref"):
+        assert dispatch.choose("auto", x) == "ref"
+        assert not dispatch.quick()
+        with dispatch.steered("auto"):
+            assert dispatch.choose("auto", x) == "ref"
+    assert dispatch.choose("auto", x) == before
+
+
+def test_a_tracer_sees_the_references_ops_and_never_a_buffer_that_c_filled():
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    real, fake, t = torch.randn(4, 9), torch.randn(4, 9), torch.rand(4)
+    traced = make_fx(lambda *args: norm_penalty(interpolate(*args))[0])(real, fake, t)
+    other = torch.randn(4, 9)
+    torch.testing.assert_close(traced(other, fake, t), norm_penalty(interpolate(other, fake, t))[0])
