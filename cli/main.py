@@ -18,6 +18,7 @@ from gankit.cli.profile import profile
 from gankit.cli.resume import resume
 from gankit.cli.sample import sample
 from gankit.cli.train import train
+from gankit.cli.translate import translate
 from gankit.errors import GankitError
 from gankit.registry import registry
 
@@ -64,6 +65,7 @@ def main(debug: bool) -> None:
     gankit train wgan-gp --data shapes          train on pictures drawn from a seed
     gankit train dcgan --data folder:PHOTOS     train on your own images
     gankit sample RUN -o grid.png               draw from what was trained
+    gankit translate RUN PHOTOS -o OUT          map images to images, after `train cyclegan`
     """  # noqa: D301 -- click reads the control character as "do not rewrap"
     warnings.showwarning = _show_warning
 
@@ -81,5 +83,5 @@ def _load_plugin_commands() -> None:
 
 _loaded: list[bool] = []
 
-for command in (train, resume, sample, interpolate, data, plugins, profile, doctor):
+for command in (train, resume, sample, interpolate, translate, data, plugins, profile, doctor):
     main.add_command(command)

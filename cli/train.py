@@ -66,7 +66,7 @@ def variant_command(name: str) -> click.Command:
     for each in (out, config, quiet):
         each.group = "Output"  # type: ignore[attr-defined]
     params: list[click.Parameter] = [
-        *field_options(DataOptions, {}, choices),
+        *field_options(DataOptions, variant.defaults, choices),
         *field_options(TrainOptions, variant.defaults, choices),
         *field_options(variant.Options, {}, choices),
         out,

@@ -82,9 +82,15 @@ class Config:
 
 
 def _sections(variant: type[Variant]) -> list[tuple[str, type, Mapping[str, Any]]]:
+    kinds: dict[str, type] = {"data": DataOptions, "train": TrainOptions}
+    names = {section: {field.name for field in opts.fields(kind)} for section, kind in kinds.items()}
+    if unknown := set(variant.defaults) - names["data"] - names["train"]:
+        raise TypeError(f"{variant.__qualname__}.defaults names no data or training option: {', '.join(unknown)}")
     return [
-        ("data", DataOptions, {}),
-        ("train", TrainOptions, variant.defaults),
+        *(
+            (section, kind, {name: value for name, value in variant.defaults.items() if name in names[section]})
+            for section, kind in kinds.items()
+        ),
         ("options", variant.Options, {}),
     ]
 

@@ -148,12 +148,20 @@ class Run:
         return model.eval().requires_grad_(False).to(torch.device("cpu"))
 
     def sample(self, n: int = 64, seed: int = 0) -> Tensor:
-        """N images [n,C,H,W] in [-1, 1] from latents that ``seed`` gives."""
+        """N images [n,C,H,W] in [-1, 1] from latents that ``seed`` gives, or from images of the run's data set that it
+        chooses. UsageError where that data set is no longer what the run was trained on.
+        """
         import torch
 
-        from gankit.trainer import DTYPES, sample
+        from gankit.trainer import DTYPES, load_images, sample
 
-        return sample(self.load(), n, seed, torch.device("cpu"), DTYPES[self.config.train.precision])
+        model, batch = self.load(), None
+        if model.reads_images:
+            images = load_images(self.config)
+            if (now := images.spec(self.config.data.crop)) != self.spec:
+                raise UsageError(f"{self.root}: was trained on {self.spec}, but the data set is now {now}; put it back")
+            batch = images.pick(n, seed, self.spec.size)
+        return sample(model, n, seed, torch.device("cpu"), DTYPES[self.config.train.precision], batch)
 
     @contextmanager
     def locked(self) -> Iterator[None]:

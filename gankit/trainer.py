@@ -48,7 +48,7 @@ class Trainer:
         torch.set_num_threads(self.threads)
         self.dtype = DTYPES[config.train.precision]
         self.images = images or load_images(config)
-        self.spec = self.images.spec()
+        self.spec = self.images.spec(config.data.crop)
         self.model = build_model(config, self.spec).to(self.device, self.dtype).train()
         self.pixels = self.images.images.to(self.device)
         self.labels = None if self.images.labels is None else self.images.labels.to(self.device)
@@ -127,19 +127,23 @@ class Trainer:
         """Batch number ``draw`` of the run, or one of no images for a phase that draws none."""
         n = self.options.batch_size if data else 0
         if not n:
-            return Batch(torch.empty(0, *self.pixels.shape[1:], device=self.device, dtype=self.dtype))
+            shape = (0, self.spec.channels, self.spec.size, self.spec.size)
+            return Batch(torch.empty(shape, device=self.device, dtype=self.dtype))
         index = self.order.batch(draw, n).to(self.device)
-        flips = Draws(self.options.seed, "flip", draw)
-        images = self._gather(self.pixels, index, flips)
+        flips, crops = Draws(self.options.seed, "flip", draw), Draws(self.options.seed, "crop", draw)
+        images = self._gather(self.pixels, index, flips, crops)
         labels = None if self.labels is None else self.labels[index]
         other = None
         if self.other is not None:
-            other = self._gather(self.other, self.other_order.batch(draw, n).to(self.device), flips)
+            other = self._gather(self.other, self.other_order.batch(draw, n).to(self.device), flips, crops)
         return Batch(images, labels, other)
 
-    def _gather(self, pixels: Tensor, index: Tensor, flips: Draws) -> Tensor:
-        flip = flips.bernoulli(0.5, len(index)).to(self.device) if self.config.data.flip else None
-        return gather(pixels, index, flip, dtype=self.dtype)
+    def _gather(self, pixels: Tensor, index: Tensor, flips: Draws, crops: Draws) -> Tensor:
+        n, size = len(index), self.spec.size
+        flip = flips.bernoulli(0.5, n).to(self.device) if self.config.data.flip else None
+        room = pixels.shape[2] - size
+        offset = crops.integers(room + 1, n, 2).to(self.device) if room else None
+        return gather(pixels, index, flip, offset, (size, size), dtype=self.dtype)
 
     def noise(self, phase: str, step: int, repeat: int) -> Noise:
         """Everything random of one update, a function of the run's seed and these numbers alone."""
@@ -154,9 +158,12 @@ class Trainer:
 
     @torch.no_grad()
     def sample(self, n: int) -> Tensor:
-        """N images [n,C,H,W] in [-1, 1] from the run's fixed latents, by the averaged weights where there are any."""
+        """N images [n,C,H,W] in [-1, 1] to look at: from the run's fixed latents or fixed images of its data set, by
+        the averaged weights where there are any.
+        """
         model = self.average.model if self.average is not None else self.model
-        return sample(model, n, self.options.seed, self.device, self.dtype)
+        batch = self.images.pick(n, self.options.seed, self.spec.size) if model.reads_images else None
+        return sample(model, n, self.options.seed, self.device, self.dtype, batch, preview=True)
 
     def take_rows(self) -> list[dict[str, Any]]:
         """What was recorded since the last call, one mapping a step, read back from the device in one go."""
@@ -194,14 +201,28 @@ def _rate(optimizer: torch.optim.Optimizer) -> Tensor:
 
 
 @torch.no_grad()
-def sample(model: Model, n: int, seed: int, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """N images [n,C,H,W] from ``model`` in eval mode; the mode it had is put back."""
+def sample(
+    model: Model,
+    n: int,
+    seed: int,
+    device: torch.device,
+    dtype: torch.dtype,
+    batch: Batch | None = None,
+    *,
+    preview: bool = False,
+) -> Tensor:
+    """N images [n,C,H,W] from ``model`` in eval mode; the mode it had is put back. ``batch``: for a model that reads
+    images; ``preview``: those to look at while training.
+    """
     noise = model.noise("sample", n, Draws(seed, "sample"))
     placed = {k: v.to(device, dtype if v.is_floating_point() else v.dtype) for k, v in noise.items()}
+    if batch is not None:
+        other = None if batch.other is None else batch.other.to(device, dtype)
+        batch = Batch(batch.images.to(device, dtype), other=other)
     training = model.training
     model.eval()
     try:
-        return model.sample(placed)
+        return model.preview(placed, batch) if preview else model.sample(placed, batch)
     finally:
         model.train(training)
 

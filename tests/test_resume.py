@@ -18,6 +18,7 @@ import torch
 
 import gankit
 from gankit import checkpoint
+from gankit.registry import registry
 
 DRIVER = Path(__file__).with_name("killed_run.py")
 FLAGS = {
@@ -126,6 +127,29 @@ def test_a_run_killed_three_times_ends_as_one_never_interrupted(window, tmp_path
 @pytest.mark.parametrize("window", WINDOWS)
 def test_a_run_killed_again_and_again_ends_as_one_never_interrupted(window, trial, tmp_path, uninterrupted, server):
     killed_run_matches(window, 5, tmp_path / "run", uninterrupted, trial, server)
+
+
+@pytest.mark.parametrize("variant", [*registry().names("variants"), "cyclegan with resnets"])
+def test_every_variant_taken_up_again_ends_bit_for_bit_as_one_never_stopped(variant, tiny, tmp_path):
+    variant, _, resnet = variant.partition(" ")
+    options = {
+        **tiny,
+        "dropout": 0.5,
+        "flip": True,
+        "decay_start": 0.5,
+        "ema_halflife_images": 50,
+        "instance_noise": 0.1,
+    }
+    if resnet:
+        options |= {"arch": "resnet", "blocks": 1, "batch_size": 3, "pool": 4}
+    if variant == "wgan":
+        options["warmup"] = 7
+    run = gankit.train(variant, out=tmp_path / "run", steps=6, checkpoint_every=3, log_every=2, **options)
+    again = tmp_path / "again"
+    shutil.copytree(run.root, again)
+    (again / "checkpoints" / "000006.pt").unlink()
+    gankit.resume(again, quiet=True)
+    assert_same(again, run.root)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
