@@ -28,6 +28,14 @@ HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 class Root(click.Group):
     """Turns gankit's errors into one line and an exit code; ``--debug`` shows the traceback."""
 
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        # `--help` is answered here already, and lists the commands of plugins.
+        try:
+            return super().make_context(*args, **extra)
+        except GankitError as error:
+            click.echo(f"Error: {error}", err=True)
+            raise click.exceptions.Exit(error.exit_code) from error
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
@@ -36,13 +44,20 @@ class Root(click.Group):
                 raise
             click.echo(f"Error: {error}", err=True)
             ctx.exit(error.exit_code)
-        except KeyboardInterrupt:
-            click.echo("Stopped.", err=True)
-            ctx.exit(130)
         except BrokenPipeError:
             # The reader of our output has gone, as `| head` does; what is left must not be written at exit either.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             ctx.exit(1)
+        except Exception as error:
+            # Out of memory, an unreadable file: what the machine refuses is one line too.
+            refused = isinstance(error, MemoryError | OSError) or type(error).__name__ == "OutOfMemoryError"
+            if not refused or ctx.params.get("debug"):
+                raise
+            click.echo(f"Error: {type(error).__name__}: {error}", err=True)
+            ctx.exit(1)
+        except KeyboardInterrupt:
+            click.echo("Stopped.", err=True)
+            ctx.exit(130)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -52,7 +52,7 @@ def variant_command(name: str) -> click.Command:
 
         run = train_it(name, out=out, config=config, quiet=quiet, **typed(flags))
         click.echo(f"{run.root}")
-        grids = sorted((run.root / "samples").glob("*.png"))
+        grids = sorted((run.root / "samples").glob("*.png"), key=lambda path: int(path.stem))
         if grids:
             click.echo(f"samples: {grids[-1]}", err=True)
 

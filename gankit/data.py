@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -19,6 +20,8 @@ from gankit.kernels import gather
 from gankit.keys import Draws
 from gankit.model import Batch, Spec
 from gankit.options import option
+
+_DIGESTED = 1 << 26
 
 
 @dataclass(frozen=True)
@@ -85,10 +88,28 @@ class ImageSet:
         """
         if crop is not None and crop > self.images.shape[2]:
             raise UsageError(f"--crop {crop}: the images have {self.images.shape[2]} pixels; give a larger --size")
-        some = self.images[:: max(1, len(self) // 1000)][:1000].double() / 127.5 - 1
-        variance = float(some.var(0, correction=0).mean())
+        some = self.images[:: max(1, len(self) // 1000)][:1000]
+        total, squares = torch.zeros(2, *some.shape[1:], dtype=torch.float64)
+        for image in some:  # one at a time: a thousand large images as float64 fill the memory
+            scaled = image.double() / 127.5 - 1
+            total, squares = total + scaled, squares + scaled.square()
+        variance = float((squares / len(some) - (total / len(some)).square()).mean())
         size = crop or self.images.shape[2]
         return Spec(self.images.shape[1], size, len(self.classes), len(self), variance, self.other is not None)
+
+    def digest(self) -> str:
+        """A sha256 that tells this image set from others: labels, names and sizes whole, pixels up to 64 MB, evenly
+        spread over the images.
+        """
+        whole = hashlib.sha256(repr((self.classes, tuple(self.images.shape))).encode())
+        if self.labels is not None:
+            whole.update(self.labels.numpy().tobytes())
+        for images in (self.images, self.other):
+            if images is not None:
+                every = max(1, images.numel() // _DIGESTED)
+                for image in images[::every].numpy():
+                    whole.update(image.tobytes())
+        return whole.hexdigest()[:32]
 
     def pick(self, n: int, seed: int, size: int) -> Batch:
         """N images that ``seed`` chooses, as float32 in [-1, 1]: the middle ``size`` pixels of each, to sample from."""

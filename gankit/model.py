@@ -38,6 +38,11 @@ class Batch:
     labels: Tensor | None = None
     other: Tensor | None = None
 
+    def part(self, some: slice) -> Batch:
+        """The images ``some`` of this batch."""
+        labels, other = (None if x is None else x[some] for x in (self.labels, self.other))
+        return Batch(self.images[some], labels, other)
+
     @property
     def domains(self) -> tuple[Tensor, Tensor]:
         """Both domains, for a model that was built for two."""

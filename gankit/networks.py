@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.utils.parametrize import is_parametrized
 
 from gankit.errors import UsageError
 from gankit.keys import Draws
@@ -221,7 +222,10 @@ def initialise(module: nn.Module, kind: str) -> None:
         return
     for layer in module.modules():
         if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
-            nn.init.normal_(layer.weight, 0, 0.02)
+            # Spectral norm computes the weight from another tensor; setting the result would change nothing.
+            spectral = is_parametrized(layer, "weight")
+            weight = layer.get_parameter("parametrizations.weight.original") if spectral else layer.weight
+            nn.init.normal_(weight, 0, 0.02)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
         elif isinstance(layer, _BatchNorm | nn.GroupNorm):

@@ -6,6 +6,7 @@ moving average, statistics. Nothing is read back from the device between two log
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,14 +17,18 @@ from torch import Tensor
 from gankit import checkpoint, optim
 from gankit.config import DEFAULT_EPOCHS, Config, TrainOptions, variant_class
 from gankit.data import Dataset, ImageSet, Order
-from gankit.errors import UsageError
+from gankit.errors import GankitError, UsageError
 from gankit.kernels import gather
 from gankit.keys import Draws, key
 from gankit.model import Batch, Carry, Model, Noise, Phase, Spec
+from gankit.networks import uses_batch_statistics
 from gankit.registry import registry
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.float32, "fp64": torch.float64}
 Vector = Tensor
+
+CHUNK = 500
+"""Images sampled at once: a million in one pass would fill the memory."""
 
 
 @dataclass
@@ -55,6 +60,9 @@ class Trainer:
         self.other = None if self.images.other is None else self.images.other.to(self.device)
         self.order = Order(len(self.images), config.train.seed)
         self.other_order = Order(0 if self.other is None else len(self.other), config.train.seed, "other order")
+        check_phases(self.model.phases)
+        if config.train.batch_size == 1 and uses_batch_statistics(self.model):
+            raise UsageError("--batch-size 1: batch norm needs 2 images or more; choose another norm or larger batches")
         self.parts = [self._part(phase) for phase in self.model.phases]
         self.average: optim.Average | None = None
         if config.train.ema_halflife_images:
@@ -70,10 +78,15 @@ class Trainer:
         names: list[str] = []
         parameters: list[torch.nn.Parameter] = []
         for network in phase.networks:
-            some_names, some = optim.parameters_of(self.model, (network,))
+            # A parameter that two networks share is moved once, with the first of them.
+            some = [
+                (name, p) for name, p in optim.parameters_of(self.model, network) if all(p is not q for q in parameters)
+            ]
+            if not some:
+                raise UsageError(f"phase '{phase.name}': network '{network}' has no parameters of its own to train")
             spans.append((network, len(parameters), len(parameters) + len(some)))
-            names += some_names
-            parameters += some
+            names += [name for name, _ in some]
+            parameters += [p for _, p in some]
         return Part(phase, names, parameters, spans, optim.make(phase.optimizer, parameters))
 
     def step(self) -> None:
@@ -115,11 +128,13 @@ class Trainer:
         part.optimizer.step()
         for parameter in part.parameters:
             parameter.grad = None
-        self.model.after(part.phase.name)
+        with torch.no_grad():
+            self.model.after(part.phase.name)
         watched = {**terms.losses, "loss": loss, **terms.watch}
         for network, start, end in part.spans:
             watched[f"grad norm {network}"] = torch.stack(norms[start:end]).norm()
-            watched[f"first layer grad norm {network}"] = norms[start]
+            first = next((i for i in range(start, end) if part.parameters[i].dim() > 1), start)  # a weight, not a bias
+            watched[f"first layer grad norm {network}"] = norms[first]
         part.recorded = tuple(f"{part.phase.name}/{name}" for name in watched)
         return torch.stack([value.detach().to(self.dtype) for value in watched.values()]), dict(terms.carry)
 
@@ -177,6 +192,17 @@ class Trainer:
                 found[-1] |= {name: next(values) for name in part.recorded}
         return found
 
+    @torch.no_grad()
+    def check_finite(self) -> None:
+        """GankitError naming the first networks whose weights are not finite: the last update may have done that."""
+        norms = [torch.stack(torch._foreach_norm(list[Tensor](part.parameters))).norm() for part in self.parts]
+        for part, norm in zip(self.parts, torch.stack(norms).tolist(), strict=True):
+            if not math.isfinite(norm):
+                raise GankitError(
+                    f"the weights of {', '.join(part.phase.networks)} stopped being finite at step {self.done}; "
+                    "lower the learning rates"
+                )
+
     def tensors(self) -> dict[str, Tensor]:
         """Everything that a checkpoint must hold to go on."""
         found: dict[str, Any] = {"model": self.model.state_dict()}
@@ -222,9 +248,24 @@ def sample(
     training = model.training
     model.eval()
     try:
-        return model.preview(placed, batch) if preview else model.sample(placed, batch)
+        if preview:
+            return model.preview(placed, batch)
+        chunks = []
+        for i in range(0, n, CHUNK):
+            some = slice(i, i + CHUNK)
+            chunks.append(model.sample({k: v[some] for k, v in placed.items()}, batch and batch.part(some)))
+        return torch.cat(chunks)
     finally:
         model.train(training)
+
+
+def check_phases(phases: tuple[Phase, ...]) -> None:
+    """UsageError where a variant's phases cannot be told apart, or none of them draws images."""
+    names = [phase.name for phase in phases]
+    if len(set(names)) < len(names) or any("/" in name for name in names):
+        raise UsageError(f"a variant's phases need names of their own, without '/': {', '.join(names)}")
+    if not any(phase.data for phase in phases):
+        raise UsageError(f"none of the phases {', '.join(names)} draws real images")
 
 
 def load_images(config: Config) -> ImageSet:

@@ -27,6 +27,8 @@ class Folder(Dataset):
     def load(self, options: DataOptions, seed: int) -> ImageSet:
         if not options.path:
             raise UsageError("--data folder needs a path: --data folder:PATH")
+        if options.split != "train":
+            raise UsageError(f"--split {options.split}: a folder has no parts; name the subfolder itself")
         root = Path(options.path)
         paths = find_images(root)[: options.limit]
         size, channels = options.size or DEFAULT_SIZE, options.channels or 3
