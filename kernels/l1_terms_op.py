@@ -25,19 +25,21 @@ def l1_terms(pairs: Sequence[tuple[Tensor, Tensor]], weights: Sequence[float], *
     Source: the cycle and identity terms of Zhu et al. 2017, arXiv 1703.10593, equation 2 and section 5.2.
     """
     tracked = is_grad_enabled() and any(a.requires_grad or b.requires_grad for a, b in pairs)
-    if impl == "auto" and not tracked and quick():
-        terms = l1_terms_quick(pairs, weights)
-        if terms is not None:
-            return terms
-    _check(pairs, weights)
+    terms = l1_terms_quick(pairs, weights) if impl == "auto" and quick() else None
+    if terms is not None and not tracked:
+        return terms
     tensors = [tensor for pair in pairs for tensor in pair]
-    chosen = choose(impl, *tensors)
+    if terms is None:
+        _check(pairs, weights)
+        chosen = choose(impl, *tensors)
+    else:
+        chosen = "cpu"
     if chosen == "ref":
         marked = once("l1_terms", tuple(tensors))
         return l1_terms_ref(list(zip(marked[::2], marked[1::2], strict=True)), weights)
     factors = [weight / max(a.numel(), 1) for (a, _), weight in zip(pairs, weights, strict=True)]
     if tracked:
-        return cast("Tensor", _L1Terms.apply(chosen, factors, *tensors))  # type: ignore[no-untyped-call]
+        return cast("Tensor", _L1Terms.apply(chosen, factors, [terms], *tensors))  # type: ignore[no-untyped-call]
     return _l1_terms_fwd(_dense_pairs(tensors), factors, chosen)
 
 
@@ -45,18 +47,19 @@ class _L1Terms(torch.autograd.Function):
     """Saves the pairs; the backward writes the gradients of all of them in one go."""
 
     @staticmethod
-    def forward(ctx: Any, impl: str, factors: list[float], *tensors: Tensor) -> Tensor:
+    def forward(ctx: Any, impl: str, factors: list[float], ready: list[Tensor | None], *tensors: Tensor) -> Tensor:
         ctx.impl, ctx.factors = impl, factors
         ctx.save_for_backward(*tensors)
-        return _l1_terms_fwd(_dense_pairs(tensors), factors, impl)
+        (terms,) = ready
+        return _l1_terms_fwd(_dense_pairs(tensors), factors, impl) if terms is None else terms
 
     @staticmethod
     def backward(ctx: Any, slopes: Tensor) -> tuple[Tensor | None, ...]:
         tensors = ctx.saved_tensors
         grads = _l1_terms_bwd(
-            _dense_pairs(tensors), ctx.factors, slopes.contiguous(), ctx.needs_input_grad[2:], ctx.impl
+            _dense_pairs(tensors), ctx.factors, slopes.contiguous(), ctx.needs_input_grad[3:], ctx.impl
         )
-        return (None, None, *sealed("l1_terms", tuple(grads), (slopes, *tensors)))
+        return (None, None, None, *sealed("l1_terms", tuple(grads), (slopes, *tensors)))
 
 
 def _dense_pairs(tensors: Sequence[Tensor]) -> list[Tensor]:

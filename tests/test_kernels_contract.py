@@ -181,6 +181,22 @@ def test_the_quick_way_gives_the_bits_of_the_long_one(op: str) -> None:
     assert taken >= 10
 
 
+def test_l1_terms_left_to_choose_gives_the_reference_s_gradients() -> None:
+    a, b = draw(3, 4).requires_grad_(), draw(3, 4).abs()
+    for impl in ("auto", "ref"):
+        a.grad = None
+        terms = l1_terms([(a, b), (b, a)], [10.0, 0.5], impl=impl)
+        terms.sum().backward()
+        assert a.grad is not None
+        if impl == "auto":
+            values, slopes = terms.detach(), a.grad
+    torch.testing.assert_close(values, terms.detach())
+    torch.testing.assert_close(slopes, a.grad)
+    (slope,) = torch.autograd.grad(l1_terms([(a, b)], [1.0]).sum(), a, create_graph=True)
+    with pytest.raises(RuntimeError, match="l1_terms can be differentiated once"):
+        slope.sum().backward()
+
+
 def test_a_tensor_without_memory_gets_the_reference() -> None:
     with FakeTensorMode():
         x = torch.empty(2, 3)
