@@ -69,6 +69,24 @@ def test_the_mapping_error_is_zero_for_the_true_mapping_and_that_of_doing_nothin
     assert mapping_error(run).learned == mapping_error(run).unchanged > 0.05
 
 
+@pytest.mark.slow
+def test_cyclegan_learns_the_mapping_to_less_than_half_the_error_of_doing_nothing(tmp_path):
+    options = {
+        "size": 32,
+        "channels": 1,
+        "ngf": 12,
+        "ndf": 12,
+        "blocks": 2,
+        "batch_size": 2,
+        "lr_g": 1e-3,
+        "lr_d": 5e-4,
+    }
+    run = gankit.train("cyclegan", data="stripes", out=tmp_path / "run", steps=1000, quiet=True, **options)
+    for direction in ("a2b", "b2a"):
+        error = mapping_error(run, direction)
+        assert error.learned < error.unchanged / 2
+
+
 def test_only_a_run_on_stripes_that_translates_has_a_mapping_error(finished, tmp_path):
     with pytest.raises(UsageError, match="known for stripes only"):
         mapping_error(gankit.Run(finished))

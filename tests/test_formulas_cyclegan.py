@@ -303,3 +303,12 @@ def test_resnets_train_on_colour_in_both_precisions_and_their_step_is_static(pre
     for row in trainer.take_rows():
         assert all(np.isfinite(value) for value in row.values())
     assert trainer.sample(5).shape == (5, 3, 8, 8)
+
+
+@pytest.mark.parametrize("kind", ["none", "batch", "layer", "instance", "spectral"])
+def test_resnets_train_with_every_norm(kind):
+    norms = {"discriminator_norm": kind, "generator_norm": "batch" if kind == "spectral" else kind}
+    trainer = tiny_trainer(**norms, instance_noise=0.1, label_smoothing=0.1, n_critic=2, n_generator=2)
+    for _ in range(2):
+        trainer.step()
+    assert all(np.isfinite(value) for row in trainer.take_rows() for value in row.values())
