@@ -18,6 +18,7 @@ from gankit.cli.profile import profile
 from gankit.cli.resume import resume
 from gankit.cli.sample import sample
 from gankit.cli.train import train
+from gankit.cli.translate import translate
 from gankit.errors import GankitError
 from gankit.registry import registry
 
@@ -27,6 +28,14 @@ HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 class Root(click.Group):
     """Turns gankit's errors into one line and an exit code; ``--debug`` shows the traceback."""
 
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        # `--help` is answered here already, and lists the commands of plugins.
+        try:
+            return super().make_context(*args, **extra)
+        except GankitError as error:
+            click.echo(f"Error: {error}", err=True)
+            raise click.exceptions.Exit(error.exit_code) from error
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
@@ -35,13 +44,20 @@ class Root(click.Group):
                 raise
             click.echo(f"Error: {error}", err=True)
             ctx.exit(error.exit_code)
-        except KeyboardInterrupt:
-            click.echo("Stopped.", err=True)
-            ctx.exit(130)
         except BrokenPipeError:
             # The reader of our output has gone, as `| head` does; what is left must not be written at exit either.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             ctx.exit(1)
+        except Exception as error:
+            # Out of memory, an unreadable file: what the machine refuses is one line too.
+            refused = isinstance(error, MemoryError | OSError) or type(error).__name__ == "OutOfMemoryError"
+            if not refused or ctx.params.get("debug"):
+                raise
+            click.echo(f"Error: {type(error).__name__}: {error}", err=True)
+            ctx.exit(1)
+        except KeyboardInterrupt:
+            click.echo("Stopped.", err=True)
+            ctx.exit(130)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -64,6 +80,7 @@ def main(debug: bool) -> None:
     gankit train wgan-gp --data shapes          train on pictures drawn from a seed
     gankit train dcgan --data folder:PHOTOS     train on your own images
     gankit sample RUN -o grid.png               draw from what was trained
+    gankit translate RUN PHOTOS -o OUT          map images to images, after `train cyclegan`
     """  # noqa: D301 -- click reads the control character as "do not rewrap"
     warnings.showwarning = _show_warning
 
@@ -81,5 +98,5 @@ def _load_plugin_commands() -> None:
 
 _loaded: list[bool] = []
 
-for command in (train, resume, sample, interpolate, data, plugins, profile, doctor):
+for command in (train, resume, sample, interpolate, translate, data, plugins, profile, doctor):
     main.add_command(command)

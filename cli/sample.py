@@ -14,7 +14,7 @@ import click
 @click.option("--columns", type=click.IntRange(min=1), help="Columns of a grid.")
 @click.option(
     "-o", "--output", default="samples.png", show_default=True, type=click.Path(path_type=Path),
-    help=".png a grid, .npy the array uint8 [N,H,W,C], no ending a folder of PNGs.",
+    help=".png a grid, .npy the array uint8 [N,H,W,C], no ending a folder of PNGs; a file is replaced.",
 )  # fmt: skip
 def sample(run: Path, count: int, seed: int, columns: int | None, output: Path) -> None:
     """Draw images from a trained generator."""

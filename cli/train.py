@@ -52,7 +52,7 @@ def variant_command(name: str) -> click.Command:
 
         run = train_it(name, out=out, config=config, quiet=quiet, **typed(flags))
         click.echo(f"{run.root}")
-        grids = sorted((run.root / "samples").glob("*.png"))
+        grids = sorted((run.root / "samples").glob("*.png"), key=lambda path: int(path.stem))
         if grids:
             click.echo(f"samples: {grids[-1]}", err=True)
 
@@ -66,7 +66,7 @@ def variant_command(name: str) -> click.Command:
     for each in (out, config, quiet):
         each.group = "Output"  # type: ignore[attr-defined]
     params: list[click.Parameter] = [
-        *field_options(DataOptions, {}, choices),
+        *field_options(DataOptions, variant.defaults, choices),
         *field_options(TrainOptions, variant.defaults, choices),
         *field_options(variant.Options, {}, choices),
         out,

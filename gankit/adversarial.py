@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gankit.keys import Draws
 from gankit.model import Batch, Model, Noise, OptimSpec, Phase, Spec
-from gankit.networks import NetworkOptions, initialise, uses_batch_statistics
+from gankit.networks import NetworkOptions, initialise, through
 from gankit.options import option
 from gankit.registry import registry
 
@@ -33,6 +33,10 @@ class AdversarialOptions(NetworkOptions):
         low=0, high=2, group="Optimizers",
     )  # fmt: skip
 
+    def optim(self, lr: float) -> OptimSpec:
+        """The optimizer of a side whose learning rate is ``lr``."""
+        return OptimSpec(self.optimizer, lr, (self.beta1, self.beta2))
+
 
 class AdversarialModel(Model):
     """A generator and a discriminator, updated in that many repeats each; a subclass writes ``terms``."""
@@ -43,23 +47,20 @@ class AdversarialModel(Model):
         super().__init__()
         self.options, self.spec = options, spec
         arch = registry().get("architectures", options.arch)()
-        self.generator = arch.generator(options.nz, spec, options)
+        self.generator = arch.generator(self.inputs(), spec, options)
         self.discriminator = arch.discriminator(spec, options)
         initialise(self, options.init)
-        # Batch norm makes a sample's score depend on its batch, so real and fake must then be judged apart.
-        self.joinable = not uses_batch_statistics(self.discriminator)
-        betas = (options.beta1, options.beta2)
         self.phases = (
             Phase(
                 self.critic_name,
                 ("discriminator",),
-                OptimSpec(options.optimizer, options.lr_d, betas),
+                options.optim(options.lr_d),
                 repeat=options.n_critic,
             ),
             Phase(
                 "generator",
                 ("generator",),
-                OptimSpec(options.optimizer, options.lr_g, betas),
+                options.optim(options.lr_g),
                 repeat=options.n_generator,
                 data=False,
             ),
@@ -67,12 +68,19 @@ class AdversarialModel(Model):
         self.shares_fake = options.n_critic == options.n_generator == 1
         """With one update each, both phases use the same fakes, so they are made once a step."""
 
+    def inputs(self) -> int:
+        """How many numbers the generator takes: the width of ``latents``."""
+        return self.options.nz
+
+    def latents(self, noise: Noise) -> Tensor:
+        """What the generator takes, [n, inputs], from ``noise``: z, and what a variant joins to it."""
+        return noise["z"]
+
     def noise(self, phase: str, n: int, draws: Draws) -> Noise:
         noise: Noise = {}
         if phase != "generator" or not self.shares_fake:
             noise["z"] = draws.normal(n, self.options.nz)
-            for i, shape in enumerate(self.generator.mask_shapes):
-                noise[f"mask{i}"] = draws.bernoulli(1 - self.options.dropout, n, *shape)
+            noise |= {f"mask{i}": mask for i, mask in enumerate(self.generator.masks(n, draws))}
         if self.options.instance_noise and phase != "sample":
             image = (n, self.spec.channels, self.spec.size, self.spec.size)
             for name in ("instance_fake",) if phase == "generator" else ("instance_real", "instance_fake"):
@@ -82,7 +90,7 @@ class AdversarialModel(Model):
     def generate(self, noise: Noise) -> Tensor:
         """Images [n,C,H,W] from ``noise``."""
         masks = [noise[f"mask{i}"] for i in range(len(self.generator.mask_shapes))]
-        images: Tensor = self.generator(noise["z"], masks)
+        images: Tensor = self.generator(self.latents(noise), masks)
         return images.to(noise["z"].dtype)  # autocast makes them bfloat16; real images never are
 
     def fakes(self, noise: Noise, *, keep_graph: bool) -> Tensor:
@@ -92,10 +100,7 @@ class AdversarialModel(Model):
 
     def judge(self, *images: Tensor) -> Sequence[Tensor]:
         """The discriminator's scores of each set of images, in one pass where its norm allows that."""
-        if self.joinable and len(images) > 1:
-            scores: Tensor = self.discriminator(torch.cat(images))
-            return torch.split(scores, [len(part) for part in images])
-        return [self.discriminator(part) for part in images]
+        return through(self.discriminator, images)
 
     @staticmethod
     def noisy(images: Tensor, noise: Noise, name: str) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from gankit.errors import DamagedFile
-from gankit.files import explained, write_whole
+from gankit.files import write_whole
 
 FORMAT = "gankit checkpoint 1"
 
@@ -29,9 +29,8 @@ def save(path: Path, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> 
 
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """(tensors, meta) as saved, on the CPU. DamagedFile where the file is torn, altered or not gankit's."""
-    with explained(path):
-        raw = path.read_bytes()
     try:
+        raw = path.read_bytes()
         content = torch.load(io.BytesIO(raw), map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises many kinds for a file that is damaged
         raise DamagedFile(f"{path}: not a readable checkpoint ({type(error).__name__})") from error

@@ -53,6 +53,7 @@ class TrainOptions:
 
 SECTIONS = ("data", "train", "options")
 DEFAULT_EPOCHS = 10.0
+RESERVED = ("out", "config", "quiet", "images", "variant")
 
 
 @dataclass(frozen=True)
@@ -78,13 +79,19 @@ class Config:
             parts[name] = opts.build(kind, values.get(name, {}), defaults)
         if parts["train"].steps is not None and parts["train"].epochs is not None:
             raise UsageError("--steps and --epochs both say how long to train; give one of them")
-        return cls(variant.name, **parts)
+        return cls(values["variant"], **parts)
 
 
 def _sections(variant: type[Variant]) -> list[tuple[str, type, Mapping[str, Any]]]:
+    kinds: dict[str, type] = {"data": DataOptions, "train": TrainOptions}
+    names = {section: {field.name for field in opts.fields(kind)} for section, kind in kinds.items()}
+    if unknown := set(variant.defaults) - names["data"] - names["train"]:
+        raise TypeError(f"{variant.__qualname__}.defaults names no data or training option: {', '.join(unknown)}")
     return [
-        ("data", DataOptions, {}),
-        ("train", TrainOptions, variant.defaults),
+        *(
+            (section, kind, {name: value for name, value in variant.defaults.items() if name in names[section]})
+            for section, kind in kinds.items()
+        ),
         ("options", variant.Options, {}),
     ]
 
@@ -103,7 +110,12 @@ def configure(variant: str, flags: Mapping[str, Any], base: Mapping[str, Any] | 
     sections = _sections(variant_class(variant))
     if base and base.get("variant", variant) != variant:
         raise UsageError(f"the configuration is of variant '{base['variant']}', not '{variant}'")
-    owner = {field.name: name for name, kind, _ in sections for field in opts.fields(kind)}
+    owner: dict[str, str] = {}
+    for section, kind, _ in sections:
+        for field in opts.fields(kind):
+            if field.name in owner or field.name in RESERVED:
+                raise UsageError(f"variant '{variant}' declares {field.flag}, which every variant has already")
+            owner[field.name] = section
     values: dict[str, Any] = {"variant": variant, **{name: dict((base or {}).get(name, {})) for name in SECTIONS}}
     for name, value in flags.items():
         if name not in owner:
@@ -125,7 +137,14 @@ def read(path: Path) -> dict[str, Any]:
             f"{path}: cannot be read as {'JSON' if path.suffix == '.json' else 'TOML'}: {error}"
         ) from error
     known = ("variant", *SECTIONS)
-    recorded = ("gankit", "spec", "classes", "machine")  # what a run's config.json holds besides
+    recorded = (
+        "gankit",
+        "spec",
+        "classes",
+        "images",
+        "images given",
+        "machine",
+    )  # what a config.json holds besides
     for name in values:
         if name not in known and name not in recorded:
             raise UsageError(f"{path}: unknown key '{name}': {closest(name, known)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -15,9 +16,12 @@ from PIL import Image
 from torch import Tensor
 
 from gankit.errors import UsageError
+from gankit.kernels import gather
 from gankit.keys import Draws
-from gankit.model import Spec
+from gankit.model import Batch, Spec
 from gankit.options import option
+
+_DIGESTED = 1 << 26
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,10 @@ class DataOptions:
     channels: int | None = option(
         None, "1 for grey, 3 for colour; unset: the data set's own", low=1, high=4, group="Data"
     )
+    crop: int | None = option(
+        None, "train on windows of this height and width, at a place chosen anew each time",
+        low=4, high=4096, unit="pixels", group="Data",
+    )  # fmt: skip
     fit: str = option("crop", "how other shapes become square", choices=("crop", "pad", "stretch"), group="Data")
     split: str = option("train", "part of the data set", group="Data")
     limit: int | None = option(None, "use only the first so many images", low=1, group="Data")
@@ -73,13 +81,46 @@ class ImageSet:
     def __len__(self) -> int:
         return len(self.images)
 
-    def spec(self) -> Spec:
-        """What a model needs to know of these images. The variance is taken on the [-1, 1] scale, over 1,000 images."""
-        some = self.images[:: max(1, len(self) // 1000)][:1000].double() / 127.5 - 1
-        variance = float(some.var(0, correction=0).mean())
-        return Spec(
-            self.images.shape[1], self.images.shape[2], len(self.classes), len(self), variance, self.other is not None
-        )
+    def spec(self, crop: int | None = None) -> Spec:
+        """What a model needs to know of these images, or of their windows of ``crop`` pixels.
+
+        The variance is taken on the [-1, 1] scale, over 1,000 images. UsageError for a window larger than the images.
+        """
+        if crop is not None and crop > self.images.shape[2]:
+            raise UsageError(f"--crop {crop}: the images have {self.images.shape[2]} pixels; give a larger --size")
+        some = self.images[:: max(1, len(self) // 1000)][:1000]
+        total, squares = torch.zeros(2, *some.shape[1:], dtype=torch.float64)
+        for image in some:  # one at a time: a thousand large images as float64 fill the memory
+            scaled = image.double() / 127.5 - 1
+            total, squares = total + scaled, squares + scaled.square()
+        variance = float((squares / len(some) - (total / len(some)).square()).mean())
+        size = crop or self.images.shape[2]
+        return Spec(self.images.shape[1], size, len(self.classes), len(self), variance, self.other is not None)
+
+    def digest(self) -> str:
+        """A sha256 that tells this image set from others: labels, names and sizes whole, pixels up to 64 MB, evenly
+        spread over the images.
+        """
+        whole = hashlib.sha256(repr((self.classes, tuple(self.images.shape))).encode())
+        if self.labels is not None:
+            whole.update(self.labels.numpy().tobytes())
+        for images in (self.images, self.other):
+            if images is not None:
+                every = max(1, images.numel() // _DIGESTED)
+                for image in images[::every].numpy():
+                    whole.update(image.tobytes())
+        return whole.hexdigest()[:32]
+
+    def pick(self, n: int, seed: int, size: int) -> Batch:
+        """N images that ``seed`` chooses, as float32 in [-1, 1]: the middle ``size`` pixels of each, to sample from."""
+
+        def some(images: Tensor, name: str) -> Tensor:
+            index = Order(len(images), seed, name).batch(0, n)
+            middle = torch.full((n, 2), (images.shape[2] - size) // 2)
+            return gather(images, index, offset=middle, size=(size, size))
+
+        other = None if self.other is None else some(self.other, "other sample")
+        return Batch(some(self.images, "sample"), other=other)
 
     def first(self, limit: int | None) -> ImageSet:
         """The first ``limit`` images, or all."""

@@ -13,17 +13,19 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import numpy
 import torch
 
 from gankit import __version__, files
-from gankit.config import Config, configure, read
+from gankit.config import Config, TrainOptions, configure, read
 from gankit.data import ImageSet
 from gankit.errors import GankitError, UsageError
 from gankit.images import save
-from gankit.kernels import implementations, steered
+from gankit.kernels import implementations, selected, steered
+from gankit.options import build
 from gankit.progress import Clock, Progress
 from gankit.registry import registry
-from gankit.run import Run, check_new, next_name, warn
+from gankit.run import Run, check_new, claim, locked, warn
 from gankit.trainer import Trainer
 
 
@@ -51,12 +53,14 @@ def train(
     where a loss stops being finite.
     """
     settings = configure(variant, flags, read(Path(config)) if config else None)
-    root = Path(out) if out is not None else next_name(variant, settings.data.name)
-    check_new(root)
+    if out is not None:
+        check_new(Path(out))
     with _ops(settings.train.impl):
         trainer = Trainer(settings, images)
-        run = Run.create(root, pinned(settings, trainer), recorded(trainer))
-        with run.locked():
+        # Only now, when nothing can be wrong with the options any more, is something written.
+        root = Path(out) if out is not None else claim(settings.variant, settings.data.name)
+        with locked(root):
+            run = Run.create(root, pinned(settings, trainer), recorded(trainer, given=images is not None))
             return _train(trainer, run, quiet=quiet)
 
 
@@ -67,16 +71,23 @@ def resume(root: str | Path, *, steps: int | None = None, images: ImageSet | Non
     vector width the result is that of a run that was never interrupted, bit for bit.
     """
     run = Run(root)
-    settings = run.config
-    if steps is not None and steps != settings.train.steps:
-        settings = _extended(run, settings, steps)
-    with _ops(settings.train.impl), run.locked():
+    if images is None and run.recorded.get("images given"):
+        raise UsageError(
+            f"{run.root}: was trained on images that a program gave; gankit.resume(run, images=...) them again"
+        )
+    with _ops(run.config.train.impl), run.locked():
         latest = run.latest()
+        settings = run.config if steps is None else _extended(run, steps, latest[1]["step"] if latest else 0)
         trainer = Trainer(settings, images)
-        _check_machine(run, trainer)
+        run.check_images(trainer.images)
+        _warn_of_another_machine(run, trainer)
         if latest is not None:
             tensors, meta = latest
             trainer.restore(tensors, meta["step"], meta["drawn"])
+            run.set_aside(trainer.done)
+        if steps is not None:
+            files.write_json(run.root / "config.json", {**run.recorded, **settings.as_dict()})
+            run = Run(root)
         for name in ("metrics.jsonl", "timing.jsonl"):
             files.cut_lines(run.root / name, trainer.done)
         return _train(trainer, run, quiet=quiet)
@@ -90,19 +101,18 @@ def _ops(impl: str) -> AbstractContextManager[None]:
     return steered(impl)
 
 
-def _extended(run: Run, settings: Config, steps: int) -> Config:
-    """``settings`` with another number of steps, written to config.json."""
-    if settings.train.decay_start < 1:
+def _extended(run: Run, steps: int, done: int) -> Config:
+    """The run's configuration with another number of steps. UsageError where it cannot be changed to that."""
+    train = run.config.train
+    if train.decay_start < 1 and steps != train.steps:
         raise UsageError(
-            f"{run.root}: its learning rates fall to 0 at step {settings.train.steps}, so --steps cannot be changed; "
+            f"{run.root}: its learning rates fall to 0 at step {train.steps}, so --steps cannot be changed; "
             "start a new run"
         )
-    train = dataclasses.replace(settings.train, steps=steps, epochs=None)
-    settings = dataclasses.replace(settings, train=train)
-    files.write_json(run.root / "config.json", {**run.recorded, **settings.as_dict()})
-    for name in ("recorded", "config"):
-        run.__dict__.pop(name, None)
-    return settings
+    if steps < done:
+        raise UsageError(f"--steps {steps}: {run.root} is at step {done} already")
+    train = build(TrainOptions, {**dataclasses.asdict(train), "steps": steps, "epochs": None})
+    return dataclasses.replace(run.config, train=train)
 
 
 def pinned(settings: Config, trainer: Trainer) -> Config:
@@ -113,21 +123,33 @@ def pinned(settings: Config, trainer: Trainer) -> Config:
     return dataclasses.replace(settings, train=train)
 
 
-def recorded(trainer: Trainer) -> dict[str, Any]:
-    """What config.json holds besides the options."""
+def recorded(trainer: Trainer, *, given: bool) -> dict[str, Any]:
+    """What config.json holds besides the options; ``given``: the images came from a program, not from a data set."""
     return {
         "gankit": __version__,
         "spec": dataclasses.asdict(trainer.spec),
         "classes": list(trainer.images.classes),
-        "machine": {"simd": torch.backends.cpu.get_cpu_capability()},
+        "images": trainer.images.digest(),
+        "images given": given,
+        "machine": machine(trainer),
     }
 
 
-def _check_machine(run: Run, trainer: Trainer) -> None:
-    if (simd := run.recorded.get("machine", {}).get("simd")) != torch.backends.cpu.get_cpu_capability():
-        warn(f"this processor works with other vectors than the run's ({simd}); figures may differ in the last bits")
-    if (was := run.spec) != trainer.spec:
-        raise UsageError(f"{run.root}: was trained on {was}, but the data set is now {trainer.spec}; put it back")
+def machine(trainer: Trainer) -> dict[str, str]:
+    """What else the bits of a run's figures depend on, besides its options."""
+    return {
+        "ops": selected(trainer.device),
+        "simd": torch.backends.cpu.get_cpu_capability(),
+        "torch": torch.__version__,
+        "numpy": numpy.__version__,
+    }
+
+
+def _warn_of_another_machine(run: Run, trainer: Trainer) -> None:
+    was, now = run.recorded.get("machine", {}), machine(trainer)
+    other = [f"{name} {was.get(name)}, now {value}" for name, value in now.items() if was.get(name) != value]
+    if other:
+        warn(f"the run was made with {'; '.join(other)}: figures may differ in the last bits from here on")
 
 
 def _train(trainer: Trainer, run: Run, *, quiet: bool) -> Run:
@@ -138,8 +160,8 @@ def _train(trainer: Trainer, run: Run, *, quiet: bool) -> Run:
     with _signals() as stop:
         while trainer.done < trainer.steps:
             trainer.step()
-            last = trainer.done == trainer.steps or bool(stop)
-            checkpoint_due = last or trainer.done % options.checkpoint_every == 0
+            stopping = bool(stop)  # asked once: a signal from here on ends the step after
+            checkpoint_due = trainer.done == trainer.steps or stopping or trainer.done % options.checkpoint_every == 0
             if checkpoint_due or trainer.done % options.log_every == 0:
                 rows = trainer.take_rows()
                 record(run, rows, sync=checkpoint_due)
@@ -151,10 +173,13 @@ def _train(trainer: Trainer, run: Run, *, quiet: bool) -> Run:
                     progress.update(rows[-1], rate, seconds)
             if trainer.done % options.sample_every == 0 or trainer.done == trainer.steps:
                 save(trainer.sample(options.samples), run.root / "samples" / f"{trainer.done:06d}.png")
+                clock.lap()  # what it took is not the step's
             # The checkpoint comes last: a run killed before it does this step's records and samples again.
             if checkpoint_due:
+                trainer.check_finite()
                 run.save_checkpoint(trainer.tensors(), trainer.done, trainer.drawn)
-            if stop and trainer.done < trainer.steps:
+                clock.lap()
+            if stopping and trainer.done < trainer.steps:
                 progress.close()
                 raise Interrupted(
                     stop[0], f"stopped after step {trainer.done}; a checkpoint was written: `gankit resume {run.root}`"

@@ -21,6 +21,11 @@ def bce_fake(logits: Tensor) -> Tensor:
     return F.softplus(logits).mean()
 
 
+def least_squares(scores: Tensor, target: float) -> Tensor:
+    """The mean of (score - target)^2 over scores of any shape. Mao et al. 2017, arXiv:1611.04076, eq. 2 without 1/2."""
+    return (scores - target).square().mean()
+
+
 def generator_loss(logits: Tensor, kind: str) -> Tensor:
     """What the generator minimises, for logits [n] of its samples. Goodfellow et al. 2014, section 3.
 

@@ -38,6 +38,17 @@ class Batch:
     labels: Tensor | None = None
     other: Tensor | None = None
 
+    def part(self, some: slice) -> Batch:
+        """The images ``some`` of this batch."""
+        labels, other = (None if x is None else x[some] for x in (self.labels, self.other))
+        return Batch(self.images[some], labels, other)
+
+    @property
+    def domains(self) -> tuple[Tensor, Tensor]:
+        """Both domains, for a model that was built for two."""
+        assert self.other is not None
+        return self.images, self.other
+
 
 @dataclass(frozen=True)
 class OptimSpec:
@@ -93,6 +104,12 @@ class Model(nn.Module):
     phases: tuple[Phase, ...]
     ema_networks: tuple[str, ...] = ("generator",)
     """The networks that ``sample`` needs, averaged over training where the run asks for it."""
+    reads_images: bool = False
+    """Whether ``sample`` needs a batch of the data set's images, as a model that maps images to images does."""
+    directions: tuple[str, ...] = ()
+    """What ``translate`` can do; nothing where the model maps no images to images."""
+    any_size: bool = False
+    """Whether ``translate`` takes images of other sizes than the model was built for."""
 
     def noise(self, phase: str, n: int, draws: Draws) -> Noise:
         """Everything random that ``terms`` (or, for phase "sample", ``sample``) needs for ``n`` images, on the CPU."""
@@ -109,6 +126,14 @@ class Model(nn.Module):
         """Images [n,C,H,W] in [-1, 1] from ``noise("sample", n, ...)``; called in eval mode and without gradients."""
         raise NotImplementedError
 
+    def preview(self, noise: Noise, batch: Batch | None = None) -> Tensor:
+        """The N images to look at while training, where they are others than ``sample``'s: with their sources, say."""
+        return self.sample(noise, batch)
+
+    def translate(self, images: Tensor, direction: str, draws: Draws) -> Tensor:
+        """images: [n,C,H,W] in [-1, 1]; direction: one of ``directions``. Returns what they become, of their size."""
+        raise NotImplementedError
+
 
 class Variant(ABC):
     """What a plugin registers: a name, the paper, its options, and how to build the model."""
@@ -119,7 +144,7 @@ class Variant(ABC):
     Options: ClassVar[type[Any]]
     """A frozen dataclass whose fields are declared with ``gankit.option``."""
     defaults: ClassVar[Mapping[str, object]] = {}
-    """Defaults of the common training options that this variant's paper sets otherwise: ``{"batch_size": 128}``."""
+    """Defaults of the common data and training options that this variant sets otherwise: ``{"batch_size": 128}``."""
 
     @abstractmethod
     def build(self, options: Any, spec: Spec) -> Model:

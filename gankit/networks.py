@@ -5,13 +5,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.utils.parametrize import is_parametrized
 
 from gankit.errors import UsageError
+from gankit.keys import Draws
 from gankit.model import Spec
 from gankit.options import option
 
@@ -50,10 +52,30 @@ class NetworkOptions:
 
 
 class Generator(nn.Module):
-    """Latents [n, inputs] -> images [n,C,H,W] in [-1, 1]."""
+    """Latents [n, inputs], or images for a translator, -> images [n,C,H,W] in [-1, 1]."""
 
     mask_shapes: tuple[tuple[int, ...], ...] = ()
     """Shapes, without the batch, of the dropout masks that ``forward`` takes."""
+    any_size: bool = False
+    """Whether a translator takes images of other sizes than it was built for."""
+
+    rate: float = 0.0
+    """The dropout that the masks are drawn for."""
+
+    def mask_shapes_at(self, height: int, width: int) -> tuple[tuple[int, ...], ...]:
+        """The ``mask_shapes`` for images of another size."""
+        return self.mask_shapes
+
+    def masks(self, n: int, draws: Draws, size: Sequence[int] | None = None) -> list[Tensor]:
+        """The dropout masks of ``n`` images, of another (height, width) where ``size`` is given."""
+        shapes = self.mask_shapes if size is None else self.mask_shapes_at(*size)
+        return [draws.bernoulli(1 - self.rate, n, *shape) for shape in shapes]
+
+    def translated(self, images: Tensor, draws: Draws) -> Tensor:
+        """What a translator makes of ``images`` [n,C,H,W] of any size it takes."""
+        masks = self.masks(len(images), draws, images.shape[2:])
+        made: Tensor = self(images, [mask.to(images.device) for mask in masks])
+        return made
 
     def forward(self, z: Tensor, masks: Sequence[Tensor] = ()) -> Tensor:
         raise NotImplementedError
@@ -98,6 +120,24 @@ class Architecture(ABC):
         before the head.
         """
 
+    def translator(self, spec: Spec, options: NetworkOptions) -> Generator:
+        """A generator from images of ``spec`` to images of ``spec``; unless the family has its own, one whose latents
+        are the flattened image.
+        """
+        return FlatTranslator(self.generator(spec.channels * spec.size**2, spec, options))
+
+
+class FlatTranslator(Generator):
+    """A generator of latents as a map of images [n,C,H,W] of the size it was built for."""
+
+    def __init__(self, generator: Generator) -> None:
+        super().__init__()
+        self.generator, self.mask_shapes, self.rate = generator, generator.mask_shapes, generator.rate
+
+    def forward(self, z: Tensor, masks: Sequence[Tensor] = ()) -> Tensor:
+        images: Tensor = self.generator(z.flatten(1), masks)
+        return images
+
 
 def norm(kind: str, channels: int) -> nn.Module:
     """The normalisation layer ``kind`` for [n, channels, ...]; "none" and "spectral" add no layer."""
@@ -111,6 +151,11 @@ def norm(kind: str, channels: int) -> nn.Module:
         case "none" | "spectral":
             return nn.Identity()
     raise UsageError(f"unknown norm '{kind}': one of {', '.join(NORMS)}")
+
+
+def flat(kind: str) -> str:
+    """The norm that ``kind`` is in a layer without pixels, where the statistics of each feature alone leave nothing."""
+    return "layer" if kind == "instance" else kind
 
 
 def needs_bias(kind: str) -> bool:
@@ -129,6 +174,20 @@ class AnyBatchNorm(_BatchNorm):
 def uses_batch_statistics(module: nn.Module) -> bool:
     """Whether a sample's output depends on the rest of its batch."""
     return any(isinstance(child, _BatchNorm) for child in module.modules())
+
+
+def through(net: nn.Module, images: Sequence[Tensor], masks: Sequence[Sequence[Tensor]] | None = None) -> list[Tensor]:
+    """What ``net`` makes of each of ``images``, with the dropout masks of each where it is a generator.
+
+    In one pass over all, but for batch norm: it makes what becomes of a sample depend on the rest of its batch. In the
+    type of the images, which autocast would make narrower.
+    """
+    rest: list[tuple[Any, ...]] = [() if masks is None else (masks[i],) for i in range(len(images))]
+    if len(images) == 1 or uses_batch_statistics(net):
+        return [net(some, *more).to(some.dtype) for some, more in zip(images, rest, strict=True)]
+    joined = () if masks is None else ([torch.cat(layer) for layer in zip(*masks, strict=True)],)
+    made: Tensor = net(torch.cat(list(images)), *joined)
+    return list(torch.split(made.to(images[0].dtype), [len(part) for part in images]))
 
 
 def doublings(size: int) -> tuple[int, int]:
@@ -163,7 +222,10 @@ def initialise(module: nn.Module, kind: str) -> None:
         return
     for layer in module.modules():
         if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
-            nn.init.normal_(layer.weight, 0, 0.02)
+            # Spectral norm computes the weight from another tensor; setting the result would change nothing.
+            spectral = is_parametrized(layer, "weight")
+            weight = layer.get_parameter("parametrizations.weight.original") if spectral else layer.weight
+            nn.init.normal_(weight, 0, 0.02)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
         elif isinstance(layer, _BatchNorm | nn.GroupNorm):

@@ -92,10 +92,6 @@ class Average:
         }
 
 
-def parameters_of(model: nn.Module, networks: Iterable[str]) -> tuple[list[str], list[nn.Parameter]]:
-    """(names, parameters) of the named submodules, each parameter once."""
-    found: dict[nn.Parameter, str] = {}
-    for network in networks:
-        for name, parameter in model.get_submodule(network).named_parameters():
-            found.setdefault(parameter, f"{network}.{name}")
-    return list(found.values()), list(found)
+def parameters_of(model: nn.Module, network: str) -> list[tuple[str, nn.Parameter]]:
+    """(name, parameter) of the submodule ``network``, each parameter once."""
+    return [(f"{network}.{name}", parameter) for name, parameter in model.get_submodule(network).named_parameters()]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Iterator, Mapping
+import types
+from collections.abc import Iterator
 from functools import cache
 from importlib import metadata
 from typing import Any, NamedTuple
@@ -54,6 +55,7 @@ class Registry:
         self.entries: dict[str, dict[str, Entry]] = {kind: {} for kind in KINDS}
         self.plugins: dict[str, list[tuple[str, str]]] = {}
         self.broken: list[Broken] = []
+        self._silenced: list[Any] = []
 
     def get(self, kind: str, name: str) -> Any:
         """The class registered under ``name``. UsageError naming the closest where there is none."""
@@ -132,9 +134,19 @@ class Registry:
                 )
             seen[kind, entry.name] = entry.owner
 
-    def log(self, run: str, step: int, values: Mapping[str, Any]) -> None:
-        """Hand one recorded step to every plugin that listens."""
-        self.manager.hook.log(run=run, step=step, values=values)
+    def log(self, run: str, step: int, values: dict[str, Any]) -> None:
+        """Hand one recorded step to every plugin that listens; one that fails is named and asked no more."""
+        for listener in [impl.plugin for impl in self.manager.hook.log.get_hookimpls()]:
+            if listener in self._silenced:
+                continue
+            others = [other for other in self.manager.get_plugins() if other is not listener]
+            hook = self.manager.subset_hook_caller("log", remove_plugins=others)
+            try:
+                hook(run=run, step=step, values=types.MappingProxyType(values))
+            except Exception as error:
+                self._silenced.append(listener)
+                name = self.manager.get_name(listener)
+                print(f"Warning: plugin {name} hears no more: {type(error).__name__}: {error}", file=sys.stderr)
 
 
 _SINGULAR = {

@@ -10,7 +10,7 @@ import platform
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from gankit.config import Config
+    from gankit.data import ImageSet
     from gankit.model import Model
 
 KEEP = 2
@@ -81,6 +82,14 @@ class Run:
                 f"{self.root / 'config.json'}: its 'spec' is missing or not what gankit writes"
             ) from error
 
+    def check_images(self, images: ImageSet) -> None:
+        """UsageError where ``images`` are not those that the run was started with."""
+        if images.digest() != self.recorded.get("images"):
+            raise UsageError(
+                f"{self.root}: {self.config.data.data} now holds other images than the run was trained on "
+                f"({len(images)} of them; there were {self.spec.count}); put them back"
+            )
+
     def metrics(self) -> list[dict[str, Any]]:
         """What was recorded, one mapping a step: "step" (1-based), then "phase/term"."""
         return files.read_lines(self.root / "metrics.jsonl")
@@ -88,14 +97,16 @@ class Run:
     def checkpoints(self) -> list[Path]:
         """The checkpoint files, oldest first."""
         found = (self.root / "checkpoints").glob("*.pt")
-        return sorted(path for path in found if re.fullmatch(r"\d{6,}", path.stem))
+        return sorted((path for path in found if re.fullmatch(r"\d{6,}", path.stem)), key=lambda path: int(path.stem))
 
     def fingerprint(self) -> str:
         """A digest of the options that a checkpoint belongs to: all but how long to train and what to put out."""
         values = {name: self.recorded.get(name) for name in ("variant", "data", "train", "options")}
         train = values["train"]
         if isinstance(train, dict):
-            free = ("steps", "epochs", "log_every", "sample_every", "samples", "checkpoint_every", "milestone_every")
+            free = {"epochs", "log_every", "sample_every", "samples", "checkpoint_every", "milestone_every"}
+            if train.get("decay_start") == 1.0:  # else the schedule depends on it
+                free.add("steps")
             values["train"] = {name: value for name, value in train.items() if name not in free}
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -111,9 +122,11 @@ class Run:
 
     def latest(self, note: Callable[[str], None] = warn) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """(tensors, meta) of the newest checkpoint that is whole; each damaged one is named to ``note``. None where
-        there is none. UsageError where it was made with other options than config.json now holds.
+        there is none; GankitError where there are some but all are damaged. UsageError where it was made with other
+        options than config.json now holds.
         """
-        for path in reversed(self.checkpoints()):
+        found = self.checkpoints()
+        for path in reversed(found):
             try:
                 tensors, meta = checkpoint.load(path)
             except DamagedFile as error:
@@ -125,7 +138,17 @@ class Run:
                     "or start a new run with `gankit train --config`"
                 )
             return tensors, meta
+        if found:
+            raise GankitError(
+                f"{self.root}: none of {len(found)} checkpoints can be read; restore one, or delete them to start over"
+            )
         return None
+
+    def set_aside(self, step: int) -> None:
+        """Rename the checkpoints after ``step``, which could not be read, so that they count no more."""
+        for path in self.checkpoints():
+            if int(path.stem) > step:
+                path.rename(path.with_suffix(".pt.damaged"))
 
     def load(self, *, average: bool = True) -> Model:
         """The trained model in eval mode on the CPU, with averaged weights where the run has them.
@@ -148,38 +171,68 @@ class Run:
         return model.eval().requires_grad_(False).to(torch.device("cpu"))
 
     def sample(self, n: int = 64, seed: int = 0) -> Tensor:
-        """N images [n,C,H,W] in [-1, 1] from latents that ``seed`` gives."""
+        """N images [n,C,H,W] in [-1, 1] from latents that ``seed`` gives, or from images of the run's data set that it
+        chooses. UsageError where that data set is no longer what the run was trained on.
+        """
         import torch
 
-        from gankit.trainer import DTYPES, sample
+        from gankit.trainer import DTYPES, load_images, sample
 
-        return sample(self.load(), n, seed, torch.device("cpu"), DTYPES[self.config.train.precision])
+        model, batch = self.load(), None
+        if model.reads_images:
+            images = load_images(self.config)
+            self.check_images(images)
+            batch = images.pick(n, seed, self.spec.size)
+        return sample(model, n, seed, torch.device("cpu"), DTYPES[self.config.train.precision], batch)
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the run for training. UsageError where another process does; a killed holder leaves no lock behind."""
-        with (self.root / ".lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise UsageError(
-                    f"{self.root}: another process is training this run; wait for it or stop it"
-                ) from error
-            yield
+    def locked(self) -> AbstractContextManager[None]:
+        """Hold the run for training; see ``locked``."""
+        return locked(self.root)
+
+
+@contextmanager
+def locked(root: Path) -> Iterator[None]:
+    """Hold run folder ``root``. UsageError where another process does; a killed holder leaves no lock behind."""
+    with files.explained(root):
+        root.mkdir(parents=True, exist_ok=True)
+        file = (root / ".lock").open("w")
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise UsageError(f"{root}: another process is training this run; wait for it or stop it") from error
+        yield
 
 
 def check_new(root: Path) -> None:
-    """UsageError where ``root`` cannot become a new run folder."""
+    """UsageError where ``root`` cannot become a new run folder. One that was killed while it was made can."""
     if (root / "config.json").exists():
         raise UsageError(f"{root}: holds a run already; go on with `gankit resume {root}`, or choose another --out")
-    if root.exists() and (not root.is_dir() or any(root.glob("[!.]*.*")) or any(root.glob("checkpoints/*"))):
+    if root.exists() and (not root.is_dir() or not all(map(_is_leftover, root.iterdir()))):
         raise UsageError(f"{root}: exists and is not empty; choose another --out")
 
 
-def next_name(variant: str, data: str, parent: Path = Path("runs")) -> Path:
-    """The first unused runs/VARIANT-DATA-NNN."""
-    numbers = [0, *(int(p.name[-3:]) for p in parent.glob(f"{variant}-{data}-[0-9][0-9][0-9]"))]
-    return parent / f"{variant}-{data}-{max(numbers) + 1:03d}"
+def _is_leftover(path: Path) -> bool:
+    """Whether ``path`` is what a run that was killed before it had a config.json leaves."""
+    if path.name in ("samples", "checkpoints"):
+        return path.is_dir() and not any(path.iterdir())
+    return path.name in (".lock", "environment.json", ".environment.json.tmp", ".config.json.tmp")
+
+
+def claim(variant: str, data: str, parent: Path = Path("runs")) -> Path:
+    """Make the first unused folder runs/VARIANT-DATA-NNN; no other process can be given the same."""
+    stem = f"{variant}-{data}-"
+    numbers = [int(p.name[len(stem) :]) for p in parent.glob(f"{stem}*") if p.name[len(stem) :].isdigit()]
+    number = max(numbers, default=0) + 1
+    while True:
+        root = parent / f"{stem}{number:03d}"
+        with files.explained(root):
+            try:
+                root.mkdir(parents=True)
+            except FileExistsError:
+                number += 1
+                continue
+        return root
 
 
 def environment() -> dict[str, Any]:

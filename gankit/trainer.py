@@ -6,6 +6,7 @@ moving average, statistics. Nothing is read back from the device between two log
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,14 +17,18 @@ from torch import Tensor
 from gankit import checkpoint, optim
 from gankit.config import DEFAULT_EPOCHS, Config, TrainOptions, variant_class
 from gankit.data import Dataset, ImageSet, Order
-from gankit.errors import UsageError
+from gankit.errors import GankitError, UsageError
 from gankit.kernels import gather
 from gankit.keys import Draws, key
 from gankit.model import Batch, Carry, Model, Noise, Phase, Spec
+from gankit.networks import uses_batch_statistics
 from gankit.registry import registry
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.float32, "fp64": torch.float64}
 Vector = Tensor
+
+CHUNK = 500
+"""Images sampled at once: a million in one pass would fill the memory."""
 
 
 @dataclass
@@ -48,13 +53,16 @@ class Trainer:
         torch.set_num_threads(self.threads)
         self.dtype = DTYPES[config.train.precision]
         self.images = images or load_images(config)
-        self.spec = self.images.spec()
+        self.spec = self.images.spec(config.data.crop)
         self.model = build_model(config, self.spec).to(self.device, self.dtype).train()
         self.pixels = self.images.images.to(self.device)
         self.labels = None if self.images.labels is None else self.images.labels.to(self.device)
         self.other = None if self.images.other is None else self.images.other.to(self.device)
         self.order = Order(len(self.images), config.train.seed)
         self.other_order = Order(0 if self.other is None else len(self.other), config.train.seed, "other order")
+        check_phases(self.model.phases)
+        if config.train.batch_size == 1 and uses_batch_statistics(self.model):
+            raise UsageError("--batch-size 1: batch norm needs 2 images or more; choose another norm or larger batches")
         self.parts = [self._part(phase) for phase in self.model.phases]
         self.average: optim.Average | None = None
         if config.train.ema_halflife_images:
@@ -70,10 +78,15 @@ class Trainer:
         names: list[str] = []
         parameters: list[torch.nn.Parameter] = []
         for network in phase.networks:
-            some_names, some = optim.parameters_of(self.model, (network,))
+            # A parameter that two networks share is moved once, with the first of them.
+            some = [
+                (name, p) for name, p in optim.parameters_of(self.model, network) if all(p is not q for q in parameters)
+            ]
+            if not some:
+                raise UsageError(f"phase '{phase.name}': network '{network}' has no parameters of its own to train")
             spans.append((network, len(parameters), len(parameters) + len(some)))
-            names += some_names
-            parameters += some
+            names += [name for name, _ in some]
+            parameters += [p for _, p in some]
         return Part(phase, names, parameters, spans, optim.make(phase.optimizer, parameters))
 
     def step(self) -> None:
@@ -115,11 +128,13 @@ class Trainer:
         part.optimizer.step()
         for parameter in part.parameters:
             parameter.grad = None
-        self.model.after(part.phase.name)
+        with torch.no_grad():
+            self.model.after(part.phase.name)
         watched = {**terms.losses, "loss": loss, **terms.watch}
         for network, start, end in part.spans:
             watched[f"grad norm {network}"] = torch.stack(norms[start:end]).norm()
-            watched[f"first layer grad norm {network}"] = norms[start]
+            first = next((i for i in range(start, end) if part.parameters[i].dim() > 1), start)  # a weight, not a bias
+            watched[f"first layer grad norm {network}"] = norms[first]
         part.recorded = tuple(f"{part.phase.name}/{name}" for name in watched)
         return torch.stack([value.detach().to(self.dtype) for value in watched.values()]), dict(terms.carry)
 
@@ -127,19 +142,23 @@ class Trainer:
         """Batch number ``draw`` of the run, or one of no images for a phase that draws none."""
         n = self.options.batch_size if data else 0
         if not n:
-            return Batch(torch.empty(0, *self.pixels.shape[1:], device=self.device, dtype=self.dtype))
+            shape = (0, self.spec.channels, self.spec.size, self.spec.size)
+            return Batch(torch.empty(shape, device=self.device, dtype=self.dtype))
         index = self.order.batch(draw, n).to(self.device)
-        flips = Draws(self.options.seed, "flip", draw)
-        images = self._gather(self.pixels, index, flips)
+        flips, crops = Draws(self.options.seed, "flip", draw), Draws(self.options.seed, "crop", draw)
+        images = self._gather(self.pixels, index, flips, crops)
         labels = None if self.labels is None else self.labels[index]
         other = None
         if self.other is not None:
-            other = self._gather(self.other, self.other_order.batch(draw, n).to(self.device), flips)
+            other = self._gather(self.other, self.other_order.batch(draw, n).to(self.device), flips, crops)
         return Batch(images, labels, other)
 
-    def _gather(self, pixels: Tensor, index: Tensor, flips: Draws) -> Tensor:
-        flip = flips.bernoulli(0.5, len(index)).to(self.device) if self.config.data.flip else None
-        return gather(pixels, index, flip, dtype=self.dtype)
+    def _gather(self, pixels: Tensor, index: Tensor, flips: Draws, crops: Draws) -> Tensor:
+        n, size = len(index), self.spec.size
+        flip = flips.bernoulli(0.5, n).to(self.device) if self.config.data.flip else None
+        room = pixels.shape[2] - size
+        offset = crops.integers(room + 1, n, 2).to(self.device) if room else None
+        return gather(pixels, index, flip, offset, (size, size), dtype=self.dtype)
 
     def noise(self, phase: str, step: int, repeat: int) -> Noise:
         """Everything random of one update, a function of the run's seed and these numbers alone."""
@@ -154,9 +173,12 @@ class Trainer:
 
     @torch.no_grad()
     def sample(self, n: int) -> Tensor:
-        """N images [n,C,H,W] in [-1, 1] from the run's fixed latents, by the averaged weights where there are any."""
+        """N images [n,C,H,W] in [-1, 1] to look at: from the run's fixed latents or fixed images of its data set, by
+        the averaged weights where there are any.
+        """
         model = self.average.model if self.average is not None else self.model
-        return sample(model, n, self.options.seed, self.device, self.dtype)
+        batch = self.images.pick(n, self.options.seed, self.spec.size) if model.reads_images else None
+        return sample(model, n, self.options.seed, self.device, self.dtype, batch, preview=True)
 
     def take_rows(self) -> list[dict[str, Any]]:
         """What was recorded since the last call, one mapping a step, read back from the device in one go."""
@@ -169,6 +191,17 @@ class Trainer:
             for part, _ in row:
                 found[-1] |= {name: next(values) for name in part.recorded}
         return found
+
+    @torch.no_grad()
+    def check_finite(self) -> None:
+        """GankitError naming the first networks whose weights are not finite: the last update may have done that."""
+        norms = [torch.stack(torch._foreach_norm(list[Tensor](part.parameters))).norm() for part in self.parts]
+        for part, norm in zip(self.parts, torch.stack(norms).tolist(), strict=True):
+            if not math.isfinite(norm):
+                raise GankitError(
+                    f"the weights of {', '.join(part.phase.networks)} stopped being finite at step {self.done}; "
+                    "lower the learning rates"
+                )
 
     def tensors(self) -> dict[str, Tensor]:
         """Everything that a checkpoint must hold to go on."""
@@ -194,16 +227,45 @@ def _rate(optimizer: torch.optim.Optimizer) -> Tensor:
 
 
 @torch.no_grad()
-def sample(model: Model, n: int, seed: int, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """N images [n,C,H,W] from ``model`` in eval mode; the mode it had is put back."""
+def sample(
+    model: Model,
+    n: int,
+    seed: int,
+    device: torch.device,
+    dtype: torch.dtype,
+    batch: Batch | None = None,
+    *,
+    preview: bool = False,
+) -> Tensor:
+    """N images [n,C,H,W] from ``model`` in eval mode; the mode it had is put back. ``batch``: for a model that reads
+    images; ``preview``: those to look at while training.
+    """
     noise = model.noise("sample", n, Draws(seed, "sample"))
     placed = {k: v.to(device, dtype if v.is_floating_point() else v.dtype) for k, v in noise.items()}
+    if batch is not None:
+        other = None if batch.other is None else batch.other.to(device, dtype)
+        batch = Batch(batch.images.to(device, dtype), other=other)
     training = model.training
     model.eval()
     try:
-        return model.sample(placed)
+        if preview:
+            return model.preview(placed, batch)
+        chunks = []
+        for i in range(0, n, CHUNK):
+            some = slice(i, i + CHUNK)
+            chunks.append(model.sample({k: v[some] for k, v in placed.items()}, batch and batch.part(some)))
+        return torch.cat(chunks)
     finally:
         model.train(training)
+
+
+def check_phases(phases: tuple[Phase, ...]) -> None:
+    """UsageError where a variant's phases cannot be told apart, or none of them draws images."""
+    names = [phase.name for phase in phases]
+    if len(set(names)) < len(names) or any("/" in name for name in names):
+        raise UsageError(f"a variant's phases need names of their own, without '/': {', '.join(names)}")
+    if not any(phase.data for phase in phases):
+        raise UsageError(f"none of the phases {', '.join(names)} draws real images")
 
 
 def load_images(config: Config) -> ImageSet:

@@ -9,10 +9,10 @@ if not __name__.startswith("gankit."):
         "import this package as gankit.kernels; a bare import from the source folder would make a second copy"
     )
 
-from gankit.kernels.dispatch import build_log, implementations, steered
+from gankit.kernels.dispatch import build_log, implementations, selected, steered
 from gankit.kernels.gather_op import gather
 from gankit.kernels.interpolate_op import interpolate
 from gankit.kernels.l1_terms_op import l1_terms
 from gankit.kernels.norm_penalty_op import norm_penalty
 
-__all__ = ["build_log", "gather", "implementations", "interpolate", "l1_terms", "norm_penalty", "steered"]
+__all__ = ["build_log", "gather", "implementations", "interpolate", "l1_terms", "norm_penalty", "selected", "steered"]

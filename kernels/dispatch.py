@@ -84,6 +84,11 @@ def choose(impl: str, *tensors: Tensor) -> str:
     return impl
 
 
+def selected(device: torch.device) -> str:
+    """The implementation that "auto" chooses for tensors on `device` now."""
+    return choose("auto", torch.empty(1, device=device))
+
+
 def quick() -> bool:
     """Whether "auto" may try the C code before Python has looked at the tensors: a small op is done sooner."""
     return cpu.DESCRIBES and _wanted in ("auto", "cpu") and not watched()

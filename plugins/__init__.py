@@ -9,16 +9,22 @@ if not __name__.startswith("gankit."):
 
 VARIANTS = {
     "dcgan": ("dcgan:DCGAN", "deep convolutional GAN with the non-saturating loss"),
+    "wgan": ("wgan:WGAN", "Wasserstein GAN with clipped weights"),
     "wgan-gp": ("wgan_gp:WGANGP", "Wasserstein GAN with gradient penalty"),
+    "infogan": ("infogan:InfoGAN", "GAN with readable codes: one categorical, some continuous"),
+    "cyclegan": ("cyclegan:CycleGAN", "unpaired image-to-image translation, both ways"),
 }
 ARCHITECTURES = {
     "dcgan": ("dcgan:DCGANArchitecture", "strided convolutions, sizes b*2^k with b from 4 to 7"),
     "mlp": ("mlp:MLPArchitecture", "fully connected layers, any size"),
+    "resnet": ("resnet:ResnetArchitecture", "residual translators and patch discriminators, sizes divisible by 4"),
 }
 DATASETS = {
     "shapes": ("shapes:Shapes", "circles, squares and triangles, drawn from a seed"),
+    "stripes": ("stripes:Stripes", "two unpaired domains: plain shapes, and striped ones; drawn from a seed"),
     "fashion-mnist": ("idx:FashionMNIST", "60,000 grey 28x28 pictures of clothes in 10 classes"),
     "folder": ("folder:Folder", "your own images: folder:PATH; class folders become labels"),
+    "unpaired": ("unpaired:Unpaired", "your own two domains: unpaired:PATH with trainA and trainB in it"),
 }
 
 

@@ -178,7 +178,7 @@ def test_a_disk_that_really_takes_no_more_leaves_the_run_resumable(tmp_path):
 
 def test_a_run_whose_configuration_is_damaged_says_so(tmp_path, finished):
     (tmp_path / "config.json").write_text("{")
-    says(call("resume", tmp_path), "config.json")
+    says(call("resume", tmp_path), "config.json", code=1)
     (tmp_path / "config.json").write_text('{"variant": "wgan-gp"}')
     says(call("sample", tmp_path, "-o", tmp_path / "x.png"), "spec", code=1)
 

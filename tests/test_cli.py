@@ -147,3 +147,15 @@ def test_python_users_get_the_same_names_as_listed():
         assert getattr(gankit, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         gankit.nonsense  # noqa: B018
+
+
+def test_strict_mode_tells_a_broken_plugin_in_one_line_even_in_the_help(cli, monkeypatch):
+    from gankit.cli import main as module
+
+    def broken():
+        raise gankit.GankitError("plugin gan-foo 0.2 failed to load: KeyError")
+
+    monkeypatch.setattr(sys.modules[module.callback.__module__], "_load_plugin_commands", broken)
+    result = cli("--help")
+    assert result.exit_code == 1
+    assert result.stderr == "Error: plugin gan-foo 0.2 failed to load: KeyError\n"

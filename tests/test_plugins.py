@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -202,3 +203,34 @@ def test_the_example_package_trains_beside_gankit_in_a_fresh_environment(tmp_pat
     assert rows[0]["discriminator/loss"] == pytest.approx(2, abs=0.5)
     call("sample", "run", "-o", "samples.png")
     assert (tmp_path / "samples.png").stat().st_size > 100
+
+
+def test_a_listener_that_fails_is_named_and_the_run_goes_on(tmp_path, tiny, capsys):
+    def fails(run, step, values):
+        raise ConnectionError("the dashboard is down")
+
+    listener = plugin(log=fails)
+    manager = registry_module.registry().manager
+    manager.register(listener, "dashboard")
+    try:
+        run = gankit.train("dcgan", out=tmp_path / "run", steps=3, **tiny)
+    finally:
+        manager.unregister(listener)
+    assert len(run.metrics()) == 3
+    assert capsys.readouterr().err.count("dashboard hears no more: ConnectionError: the dashboard is down") == 1
+
+
+def test_an_option_that_every_variant_has_cannot_be_declared_again(monkeypatch):
+    from gankit.config import configure
+    from gankit.registry import Entry
+
+    greedy = dataclasses.make_dataclass(
+        "Greedy", [("steps", int, gankit.option(3, "mine"))], bases=(gankit.AdversarialOptions,), frozen=True
+    )
+    greedy.__module__ = __name__
+    variant = type("Foo", (), {"name": "foo", "defaults": {}, "Options": greedy, "__qualname__": "Foo"})
+    monkeypatch.setitem(
+        registry_module.registry().entries["variants"], "foo", Entry("foo", "a foo", "gan-foo", variant)
+    )
+    with pytest.raises(UsageError, match="declares --steps, which every variant has already"):
+        configure("foo", {})

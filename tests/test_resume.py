@@ -18,6 +18,7 @@ import torch
 
 import gankit
 from gankit import checkpoint
+from gankit.registry import registry
 
 DRIVER = Path(__file__).with_name("killed_run.py")
 FLAGS = {
@@ -126,6 +127,29 @@ def test_a_run_killed_three_times_ends_as_one_never_interrupted(window, tmp_path
 @pytest.mark.parametrize("window", WINDOWS)
 def test_a_run_killed_again_and_again_ends_as_one_never_interrupted(window, trial, tmp_path, uninterrupted, server):
     killed_run_matches(window, 5, tmp_path / "run", uninterrupted, trial, server)
+
+
+@pytest.mark.parametrize("variant", [*registry().names("variants"), "cyclegan with resnets"])
+def test_every_variant_taken_up_again_ends_bit_for_bit_as_one_never_stopped(variant, tiny, tmp_path):
+    variant, _, resnet = variant.partition(" ")
+    options = {
+        **tiny,
+        "dropout": 0.5,
+        "flip": True,
+        "decay_start": 0.5,
+        "ema_halflife_images": 50,
+        "instance_noise": 0.1,
+    }
+    if resnet:
+        options |= {"arch": "resnet", "blocks": 1, "batch_size": 3, "pool": 4}
+    if variant == "wgan":
+        options["warmup"] = 7
+    run = gankit.train(variant, out=tmp_path / "run", steps=6, checkpoint_every=3, log_every=2, **options)
+    again = tmp_path / "again"
+    shutil.copytree(run.root, again)
+    (again / "checkpoints" / "000006.pt").unlink()
+    gankit.resume(again, quiet=True)
+    assert_same(again, run.root)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -243,3 +267,115 @@ def test_two_processes_cannot_train_one_run(finished):
 def test_two_checkpoints_and_the_milestones_are_kept(tmp_path, tiny):
     run = gankit.train("dcgan", out=tmp_path / "run", steps=12, checkpoint_every=2, milestone_every=4, **tiny)
     assert [int(p.stem) for p in run.checkpoints()] == [4, 8, 10, 12]
+
+
+def test_checkpoints_are_in_the_order_of_their_steps_beyond_six_digits(tmp_path, finished):
+    root = tmp_path / "run"
+    shutil.copytree(finished, root)
+    run = gankit.Run(root)
+    tensors, _ = run.latest()
+    for step in (999_500, 1_000_000):
+        run.save_checkpoint(tensors, step, step)
+    assert [int(p.stem) for p in run.checkpoints()] == [999_500, 1_000_000]
+
+
+def test_damaged_checkpoints_do_not_push_out_new_ones(tmp_path, tiny):
+    root = tmp_path / "run"
+    gankit.train("dcgan", out=root, steps=9, checkpoint_every=3, **tiny)
+    for name in ("000006.pt", "000009.pt"):
+        (root / "checkpoints" / name).write_bytes(b"torn")
+    with pytest.raises(gankit.GankitError, match="none of 2 checkpoints can be read"):
+        gankit.resume(root, quiet=True)
+    assert len(gankit.Run(root).metrics()) == 9  # nothing was cut
+
+
+def test_damaged_checkpoints_are_set_aside_when_an_older_one_is_used(tmp_path, tiny):
+    root = tmp_path / "run"
+    gankit.train("dcgan", out=root, steps=9, checkpoint_every=3, milestone_every=3, **tiny)
+    for name in ("000006.pt", "000009.pt"):
+        (root / "checkpoints" / name).write_bytes(b"torn")
+    run = gankit.resume(root, quiet=True)
+    assert [p.name for p in run.checkpoints()] == ["000003.pt", "000006.pt", "000009.pt"]
+    assert run.latest()[1]["step"] == 9
+    assert {p.name for p in (root / "checkpoints").glob("*.damaged")} == {"000006.pt.damaged", "000009.pt.damaged"}
+
+
+def test_a_signal_during_the_records_of_a_step_still_ends_in_a_checkpoint(tmp_path, tiny, monkeypatch):
+    root = tmp_path / "run"
+    take_rows = gankit.Trainer.take_rows
+
+    def interrupted(self):
+        if self.done == 4:
+            signal.raise_signal(signal.SIGTERM)
+        return take_rows(self)
+
+    monkeypatch.setattr(gankit.Trainer, "take_rows", interrupted)
+    with pytest.raises(gankit.Interrupted, match="stopped after step 5"):
+        gankit.train("dcgan", out=root, steps=20, log_every=2, **tiny)
+    assert gankit.Run(root).latest()[1]["step"] == 5
+
+
+@pytest.mark.parametrize("steps", [0, 2])
+def test_a_number_of_steps_that_cannot_be_is_refused_before_anything_is_written(steps, tmp_path, finished):
+    root = tmp_path / "run"
+    shutil.copytree(finished, root)
+    before = (root / "config.json").read_bytes()
+    with pytest.raises(gankit.UsageError, match=f"--steps {steps}"):
+        gankit.resume(root, steps=steps, quiet=True)
+    assert (root / "config.json").read_bytes() == before
+
+
+def test_a_run_killed_while_its_folder_was_made_can_be_started_again(tmp_path, tiny):
+    root = tmp_path / "run"
+    (root / "samples").mkdir(parents=True)
+    (root / "environment.json").write_text("{}")
+    (root / ".config.json.tmp").write_text("{")
+    assert gankit.train("dcgan", out=root, steps=1, **tiny).metrics()[-1]["step"] == 1
+
+
+@pytest.mark.parametrize("mine", ["Makefile", "samples/000001.png", "src/a.py"])
+def test_a_folder_with_files_of_somebodys_own_is_not_written_into(mine, tmp_path, tiny):
+    path = tmp_path / "run" / mine
+    path.parent.mkdir(parents=True)
+    path.write_text("mine")
+    with pytest.raises(gankit.UsageError, match="not empty"):
+        gankit.train("dcgan", out=tmp_path / "run", steps=1, **tiny)
+    assert path.read_text() == "mine"
+
+
+def test_runs_without_a_name_get_folders_of_their_own(tmp_path):
+    from gankit.run import claim
+
+    (tmp_path / "dcgan-shapes-999").mkdir()
+    assert [claim("dcgan", "shapes", tmp_path).name for _ in range(2)] == ["dcgan-shapes-1000", "dcgan-shapes-1001"]
+
+
+def test_a_run_whose_images_changed_is_not_resumed(tmp_path, tiny):
+    from PIL import Image
+
+    for i in range(8):
+        Image.new("L", (8, 8), 20 * i).save(tmp_path / f"{i}.png")
+    run = gankit.train("dcgan", out=tmp_path / "run", data=f"folder:{tmp_path}", steps=2, **{**tiny, "limit": 8})
+    Image.new("L", (8, 8), 255).save(tmp_path / "3.png")
+    with pytest.raises(gankit.UsageError, match="holds other images"):
+        gankit.resume(run.root, steps=4, quiet=True)
+
+
+def test_a_run_on_a_programs_images_asks_for_them_again(tmp_path, tiny):
+    images = gankit.ImageSet(gankit.Draws(0, "own").integers(256, 30, 1, 8, 8).to(torch.uint8))
+    run = gankit.train("dcgan", images=images, out=tmp_path / "run", steps=2, **tiny)
+    with pytest.raises(gankit.UsageError, match=r"images=\.\.\."):
+        gankit.resume(run.root, steps=4, quiet=True)
+    assert gankit.resume(run.root, images=images, steps=4, quiet=True).metrics()[-1]["step"] == 4
+
+
+def test_another_machine_is_warned_about_when_resuming(tmp_path, finished, capsys):
+    root = tmp_path / "run"
+    shutil.copytree(finished, root)
+    values = json.loads((root / "config.json").read_text())
+    values["machine"] |= {"simd": "AVX1024", "torch": "1.0"}
+    (root / "config.json").write_text(json.dumps(values))
+    gankit.resume(root, quiet=True)
+    said = capsys.readouterr().err
+    assert "simd AVX1024" in said
+    assert "torch 1.0" in said

@@ -245,3 +245,49 @@ def test_images_from_a_program_can_be_trained_on(tiny, tmp_path):
     tiny.pop("size"), tiny.pop("channels")
     run = gankit.train("dcgan", images=images, out=tmp_path / "run", steps=2, **tiny)
     assert run.sample(5).shape == (5, 3, 12, 12)
+
+
+def test_spectral_norm_starts_from_the_published_weights_too(tiny):
+    it = trainer("dcgan", tiny, arch="dcgan", ndf=32, discriminator_norm="spectral")
+    original = it.model.discriminator.trunk[0].parametrizations.weight.original
+    assert float(original.detach().std()) == pytest.approx(0.02, rel=0.15)
+    it.step()
+    (row,) = it.take_rows()
+    (grad,) = [row["discriminator/first layer grad norm discriminator"]]
+    assert grad > 0
+
+
+def test_a_parameter_shared_by_two_networks_is_moved_once(tiny):
+    it = trainer("dcgan", tiny)
+    phase = it.model.phases[0]
+    both = gankit.Phase("both", ("discriminator", "discriminator.head"), phase.optimizer)
+    with pytest.raises(gankit.UsageError, match="no parameters of its own"):
+        it._part(both)
+    part = it._part(gankit.Phase("both", ("discriminator.head", "discriminator"), phase.optimizer))
+    assert (
+        len(part.parameters) == len({id(p) for p in part.parameters}) == len(list(it.model.discriminator.parameters()))
+    )
+
+
+def test_weights_that_are_not_finite_are_never_saved(tiny):
+    it = trainer("dcgan", tiny)
+    it.check_finite()
+    with torch.no_grad():
+        it.model.generator.image.weight[0, 0] = torch.inf
+    with pytest.raises(gankit.GankitError, match="weights of generator stopped being finite"):
+        it.check_finite()
+
+
+def test_a_batch_of_one_with_batch_norm_is_refused_in_words(tiny):
+    with pytest.raises(gankit.UsageError, match="--batch-size 1"):
+        trainer("dcgan", tiny, batch_size=1)
+    trainer("dcgan", tiny, batch_size=1, generator_norm="none", discriminator_norm="none").step()
+
+
+def test_many_images_are_sampled_in_parts_that_join_to_the_same(tiny, monkeypatch):
+    it = trainer("dcgan", tiny)
+    from gankit import trainer as module
+
+    whole = module.sample(it.model, 7, 0, it.device, it.dtype)
+    monkeypatch.setattr(module, "CHUNK", 3)
+    torch.testing.assert_close(module.sample(it.model, 7, 0, it.device, it.dtype), whole)

@@ -148,5 +148,16 @@ class Adam:
             p -= self.lr * factor * (m / (1 - one**self.t)) / (np.sqrt(v / (1 - two**self.t)) + self.eps)
 
 
+class RMSprop:
+    def __init__(self, params, lr, alpha=0.99, eps=1e-8):
+        self.params, self.lr, self.alpha, self.eps = params, lr, alpha, eps
+        self.v = [np.zeros_like(p) for p in params]
+
+    def step(self, grads, factor=1.0):
+        for p, g, v in zip(self.params, grads, self.v, strict=True):
+            v += (1 - self.alpha) * (g * g - v)
+            p -= self.lr * factor * g / (np.sqrt(v) + self.eps)
+
+
 def sigmoid(x):
     return 1 / (1 + np.exp(-x))

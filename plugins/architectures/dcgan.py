@@ -49,13 +49,14 @@ class ConvGenerator(Generator):
         base, k = doublings(spec.size)
         widths = [options.ngf * min(8, 1 << i) for i in reversed(range(k))]
         self.base, self.rate = base, options.dropout
-        self.project = nn.Linear(inputs, widths[0] * base * base, bias=False)
+        kind = options.generator_norm
+        self.project = nn.Linear(inputs, widths[0] * base * base, bias=needs_bias(kind))
         self.blocks = nn.ModuleList([nn.Sequential(norm(options.generator_norm, widths[0]), nn.ReLU(inplace=True))])
         for before, width in itertools.pairwise(widths):
             self.blocks.append(
-                nn.Sequential(up(before, width, options), norm(options.generator_norm, width), nn.ReLU(inplace=True))
+                nn.Sequential(up(before, width, options, needs_bias(kind)), norm(kind, width), nn.ReLU(inplace=True))
             )
-        self.image = up(widths[-1], spec.channels, options)
+        self.image = up(widths[-1], spec.channels, options, False)  # as in the published code
         if options.dropout:
             self.mask_shapes = tuple((width, base << i, base << i) for i, width in enumerate(widths))
 
@@ -66,13 +67,13 @@ class ConvGenerator(Generator):
         return F.tanh(self.image(h))
 
 
-def up(before: int, after: int, options: NetworkOptions) -> nn.Module:
+def up(before: int, after: int, options: NetworkOptions, bias: bool) -> nn.Module:
     """[n, before, h, w] -> [n, after, 2h, 2w]."""
     pad = (options.kernel - 1) // 2
     if options.upsample == "shuffle":
         size = options.kernel | 1  # an odd kernel, so that the size is kept
-        return nn.Sequential(nn.Conv2d(before, after * 4, size, padding=size // 2, bias=False), nn.PixelShuffle(2))
-    return nn.ConvTranspose2d(before, after, options.kernel, 2, pad, output_padding=options.kernel % 2, bias=False)
+        return nn.Sequential(nn.Conv2d(before, after * 4, size, padding=size // 2, bias=bias), nn.PixelShuffle(2))
+    return nn.ConvTranspose2d(before, after, options.kernel, 2, pad, output_padding=options.kernel % 2, bias=bias)
 
 
 def down(before: int, after: int, options: NetworkOptions, *, normed: bool) -> list[nn.Module]:

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
 from gankit.model import Spec
-from gankit.networks import Architecture, Discriminator, Generator, NetworkOptions, drop, needs_bias, norm
+from gankit.networks import Architecture, Discriminator, Generator, NetworkOptions, drop, flat, needs_bias, norm
 
 
 class MLPArchitecture(Architecture):
@@ -27,7 +27,7 @@ class MLPArchitecture(Architecture):
         layers: list[nn.Module] = [nn.Flatten()]
         before = (spec.channels + extra_channels) * spec.size**2
         for i, width in enumerate((8 * options.ndf, 4 * options.ndf)):
-            kind = options.discriminator_norm if i else "none"
+            kind = flat(options.discriminator_norm) if i else "none"
             linear = nn.Linear(before, width, bias=needs_bias(kind))
             layers += [
                 spectral_norm(linear) if options.discriminator_norm == "spectral" else linear,
@@ -51,7 +51,7 @@ class MLPGenerator(Generator):
         self.blocks = nn.ModuleList()
         before = inputs
         for i, width in enumerate(widths):
-            kind = options.generator_norm if i else "none"
+            kind = flat(options.generator_norm) if i else "none"
             self.blocks.append(
                 nn.Sequential(
                     nn.Linear(before, width, bias=needs_bias(kind)), norm(kind, width), nn.LeakyReLU(0.2, inplace=True)

@@ -7,9 +7,11 @@ import torch
 from numpy.typing import NDArray
 
 from gankit.data import DataOptions, Dataset, ImageSet
+from gankit.errors import UsageError
 from gankit.keys import key
 
 COUNT = 10_000
+SPLITS = ("train", "test")
 TILT = np.pi / 18
 CLASSES = ("circle", "square", "triangle")
 _BLOCK = 500  # images drawn at once, to bound memory
@@ -25,6 +27,10 @@ class Shapes(Dataset):
     licence = "drawn by gankit; free"
 
     def load(self, options: DataOptions, seed: int) -> ImageSet:
+        if options.path:
+            raise UsageError(f"--data {options.data}: shapes are drawn, they have no path")
+        if options.split not in SPLITS:
+            raise UsageError(f"--split {options.split}: shapes have {' and '.join(SPLITS)}")
         count = options.limit or COUNT
         size, channels = options.size or 32, options.channels or 3
         # The pictures depend on the split but not on the run's seed, so that runs of several seeds see one data set.

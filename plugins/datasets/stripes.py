@@ -1,0 +1,91 @@
+"""Two unpaired sets of pictures drawn from a seed, and the true mapping between them: what a CycleGAN should find.
+
+Set a: plain shapes, as in the data set `shapes`. Set b: other such shapes under horizontal stripes. The stripes lie on
+the picture's own grid, so the mapping is known for every image, either way; they outlast --flip, but not --crop.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gankit.data import DataOptions, Dataset, ImageSet
+from gankit.errors import UsageError
+from gankit.keys import Draws, key
+from gankit.plugins.datasets import shapes
+from gankit.run import Run
+
+COUNT = 2_000
+PERIOD = 4
+"""Rows from stripe to stripe: half of them dark."""
+DARK = 0.25
+"""What is left of the brightness in a dark row."""
+
+
+class Stripes(Dataset):
+    """Plain shapes, and others striped."""
+
+    name = "stripes"
+    summary = "two unpaired domains: plain shapes, and striped ones; drawn from a seed"
+    licence = "drawn by gankit; free"
+
+    def load(self, options: DataOptions, seed: int) -> ImageSet:
+        plain, other = (self._shapes(options, domain) for domain in "ab")
+        return ImageSet(plain, other=to_pixels(true_mapping(to_unit(other), "a2b")))
+
+    @staticmethod
+    def _shapes(options: DataOptions, domain: str) -> Tensor:
+        rng = np.random.Generator(np.random.Philox(key=key("stripes", options.split, domain)))
+        labels = rng.integers(len(shapes.CLASSES), size=options.limit or COUNT)
+        return torch.from_numpy(shapes.draw(labels, options.size or 32, options.channels or 3, rng))
+
+
+def true_mapping(images: Tensor, direction: str = "a2b") -> Tensor:
+    """images: [n,C,H,W] in [-1, 1], plain for "a2b", striped for "b2a". Returns them striped, or plain."""
+    dark = torch.arange(images.shape[2], device=images.device) % PERIOD >= PERIOD // 2
+    left = torch.where(dark, DARK, 1.0).to(images.dtype)[:, None]
+    brightness = (images + 1) / 2
+    return 2 * (brightness * left if direction == "a2b" else (brightness / left).clamp(max=1)) - 1
+
+
+def to_unit(pixels: Tensor) -> Tensor:
+    """uint8 -> [-1, 1]."""
+    return pixels.double() / 127.5 - 1
+
+
+def to_pixels(images: Tensor) -> Tensor:
+    """[-1, 1] -> uint8, rounded to the nearest."""
+    return ((images + 1) * 127.5).round().to(torch.uint8)
+
+
+class MappingError(NamedTuple):
+    """Mean absolute distances from the true mapping, on the [-1, 1] scale: of the learned one, of changing nothing."""
+
+    learned: float
+    unchanged: float
+
+
+@torch.no_grad()
+def mapping_error(run: Run, direction: str = "a2b", count: int = 256) -> MappingError:
+    """How far a run's translation is from the true mapping, on ``count`` held-out images of its size.
+
+    UsageError for a run that does not translate, or was trained on another data set.
+    """
+    if run.config.data.name != Stripes.name:
+        raise UsageError(
+            f"{run.root}: was trained on {run.config.data.data}; the true mapping is known for stripes only"
+        )
+    model = run.load()
+    if direction not in model.directions:
+        raise UsageError(f"{run.root}: {run.config.variant} does not translate {direction}")
+    options = DataOptions(split="test", size=run.spec.size, channels=run.spec.channels, limit=count)
+    held_out = Stripes().load(options, 0)
+    assert held_out.other is not None
+    images = to_unit(held_out.images if direction == "a2b" else held_out.other).to(next(model.parameters()).dtype)
+    draws = Draws("mapping error")
+    learned = torch.cat([model.translate(some, direction, draws) for some in torch.split(images, 64)])
+    truth = true_mapping(images, direction)
+    return MappingError(float((learned - truth).abs().mean()), float((images - truth).abs().mean()))

@@ -1,0 +1,138 @@
+"""Chen et al. 2016, "InfoGAN: interpretable representation learning by information maximizing GANs"."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gankit.adversarial import AdversarialModel, AdversarialOptions
+from gankit.keys import Draws
+from gankit.losses import bce_fake, bce_real, generator_loss
+from gankit.model import Batch, Carry, Noise, Spec, Terms, Variant
+from gankit.networks import flat, initialise, needs_bias, norm
+from gankit.options import option
+
+
+@dataclass(frozen=True)
+class InfoGANOptions(AdversarialOptions):
+    """Defaults as published (appendix C.1): 62 noise variables, rates 2e-4 for D and 1e-3 for G and Q."""
+
+    categories: int = option(10, "values of the categorical code", low=2, high=10_000, group="Codes")
+    continuous: int = option(2, "continuous codes, uniform in [-1, 1]", low=1, high=1000, group="Codes")
+    lambda_cat: float = option(1.0, "weight of the categorical code's term", low=0, high=1e6, group="Loss")
+    lambda_con: float = option(0.1, "weight of the continuous codes' term", low=0, high=1e6, group="Loss")
+    q_trunk: bool = option(
+        False, "let the codes' terms train the trunk that Q shares with D too, in D's phase", group="Loss"
+    )
+    label_smoothing: float = option(0.0, "real images' target is 1 minus this", low=0, high=0.5, group="Loss")
+    nz: int = 62
+    lr_g: float = 1e-3
+
+
+class QHead(nn.Module):
+    """Features of D's trunk [n, F] -> logits [n, categories], means and log variances [n, continuous] of the codes."""
+
+    def __init__(self, features: int, options: InfoGANOptions) -> None:
+        super().__init__()
+        width, kind = 2 * options.ndf, flat(options.discriminator_norm)
+        self.hidden = nn.Sequential(
+            nn.Linear(features, width, bias=needs_bias(kind)), norm(kind, width), nn.LeakyReLU(0.2, inplace=True)
+        )
+        self.parts = [options.categories, options.continuous, options.continuous]
+        self.codes = nn.Linear(width, sum(self.parts))
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        logits, mean, log_variance = self.codes(self.hidden(features)).split(self.parts, 1)
+        return logits, mean, log_variance
+
+
+def gaussian_nll(code: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
+    """-log N(code; mean, exp(log_variance)) of codes [n, k], summed over k and averaged over n."""
+    squared = (code - mean).square() * torch.exp(-log_variance)
+    return 0.5 * (math.log(2 * math.pi) + log_variance + squared).sum(1).mean()
+
+
+class InfoGANModel(AdversarialModel):
+    """Equation 6: G and Q minimise V(D, G) - lambda * L_I, D maximises V. Up to the codes' constant entropy, L_I is the
+    log likelihood of the codes under Q (equation 5), and Q shares D's trunk.
+    """
+
+    options: InfoGANOptions
+
+    def __init__(self, options: InfoGANOptions, spec: Spec) -> None:
+        super().__init__(options, spec)
+        self.q = QHead(self.discriminator.features, options)
+        initialise(self.q, options.init)
+        discriminator, generator = self.phases
+        self.phases = (discriminator, replace(generator, networks=("generator", "q")))
+
+    def inputs(self) -> int:
+        return self.options.nz + self.options.categories + self.options.continuous
+
+    def latents(self, noise: Noise) -> Tensor:
+        # F.one_hot would read the largest category back from the device.
+        categories = torch.arange(self.options.categories, device=noise["category"].device)
+        one_hot = noise["category"][:, None] == categories
+        return torch.cat([noise["z"], one_hot.to(noise["z"].dtype), noise["code"]], 1)
+
+    def noise(self, phase: str, n: int, draws: Draws) -> Noise:
+        noise = super().noise(phase, n, draws)
+        if "z" in noise:
+            noise["category"] = draws.integers(self.options.categories, n)
+            noise["code"] = 2 * draws.uniform(n, self.options.continuous) - 1
+        return noise
+
+    def information(self, features: Tensor, codes: Noise) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """(losses, watch) of how well Q reads the ``codes`` that images with these trunk ``features`` were made of."""
+        logits, mean, log_variance = self.q(features)
+        category = F.cross_entropy(logits, codes["category"])
+        continuous = gaussian_nll(codes["code"], mean, log_variance)
+        losses = {"category": self.options.lambda_cat * category, "code": self.options.lambda_con * continuous}
+        # L_I of the categorical code, in nats, of at most log(categories).
+        return losses, {"information": math.log(self.options.categories) - category}
+
+    def terms(self, phase: str, batch: Batch, noise: Noise, carry: Carry) -> Terms:
+        if phase == "discriminator":
+            return self.discriminator_terms(batch, noise)
+        made = carry if self.shares_fake else {**noise, "fake": self.generate(noise)}
+        features = self.discriminator.trunk(self.noisy(made["fake"], noise, "instance_fake"))
+        on_fake = self.discriminator.head(features).squeeze(1).to(made["fake"].dtype)
+        losses, watch = self.information(features, made)
+        return Terms(
+            losses={"adversarial": generator_loss(on_fake, "non-saturating"), **losses},
+            watch={"D(G(z))": on_fake.sigmoid().mean(), **watch},
+        )
+
+    def discriminator_terms(self, batch: Batch, noise: Noise) -> Terms:
+        """Goodfellow et al. 2014, eq. 1; where the options say so, the codes' terms for the trunk."""
+        fake = self.fakes(noise, keep_graph=self.shares_fake)
+        real, seen = self.noisy(batch.images, noise, "instance_real"), self.noisy(fake.detach(), noise, "instance_fake")
+        losses: dict[str, Tensor] = {}
+        if self.options.q_trunk:
+            features = self.discriminator.trunk(seen)
+            (on_real,), on_fake = self.judge(real), self.discriminator.head(features).squeeze(1).to(real.dtype)
+            losses, _ = self.information(features, noise)
+        else:
+            on_real, on_fake = self.judge(real, seen)
+        return Terms(
+            losses={"real": bce_real(on_real, self.options.label_smoothing), "fake": bce_fake(on_fake), **losses},
+            watch={"D(x)": on_real.sigmoid().mean(), "D(G(z))": on_fake.sigmoid().mean()},
+            carry={"fake": fake, "category": noise["category"], "code": noise["code"]} if self.shares_fake else {},
+        )
+
+
+class InfoGAN(Variant):
+    """A GAN whose codes can be read off the images again, and so come to mean something."""
+
+    name = "infogan"
+    summary = "GAN with readable codes: one categorical, some continuous"
+    paper = "Chen et al. 2016, arXiv:1606.03657"
+    Options = InfoGANOptions
+    defaults = {"batch_size": 128}
+
+    def build(self, options: InfoGANOptions, spec: Spec) -> InfoGANModel:
+        return InfoGANModel(options, spec)

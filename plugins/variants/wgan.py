@@ -1,0 +1,81 @@
+"""Arjovsky, Chintala & Bottou 2017, "Wasserstein GAN", algorithm 1."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+
+from gankit.adversarial import AdversarialModel, AdversarialOptions
+from gankit.model import Batch, Carry, Noise, Spec, Terms, Variant
+from gankit.options import option
+
+
+@dataclass(frozen=True)
+class WGANOptions(AdversarialOptions):
+    """Defaults as published: RMSprop 5e-5, clip 0.01, 5 critic updates, batches of 64; the warm-up is the code's."""
+
+    clip: float = option(0.01, "largest size of a critic weight", above=0, high=1e3, group="Loss")
+    warmup: int = option(
+        100, "critic updates in each of the first --warmup-steps steps and in every 500th; 0: as in all others",
+        low=0, high=10_000, group="Optimizers",
+    )  # fmt: skip
+    warmup_steps: int = option(25, "steps at the start with --warmup critic updates", low=0, group="Optimizers")
+    optimizer: str = "rmsprop"
+    lr_g: float = 5e-5
+    lr_d: float = 5e-5
+    n_critic: int = 5
+
+
+WARMUP_EVERY = 500
+
+
+def critic_updates(options: WGANOptions, step: int) -> int:
+    """Critic updates in ``step`` (0-based), as in the published main.py: many where the critic may lag behind."""
+    lags = step < options.warmup_steps or step % WARMUP_EVERY == 0
+    return options.warmup if options.warmup and lags else options.n_critic
+
+
+class WGANModel(AdversarialModel):
+    """A critic without a sigmoid, held Lipschitz by the size of its weights."""
+
+    options: WGANOptions
+    critic_name = "critic"
+
+    def __init__(self, options: WGANOptions, spec: Spec) -> None:
+        super().__init__(options, spec)
+        self.shares_fake = False
+        critic, *rest = self.phases
+        self.phases = (replace(critic, repeat=lambda step: critic_updates(options, step)), *rest)
+
+    def terms(self, phase: str, batch: Batch, noise: Noise, carry: Carry) -> Terms:
+        if phase == "generator":
+            (on_fake,) = self.judge(self.noisy(self.generate(noise), noise, "instance_fake"))
+            return Terms(losses={"adversarial": -on_fake.mean()}, watch={"D(G(z))": on_fake.mean()})
+        on_real, on_fake = self.judge(
+            self.noisy(batch.images, noise, "instance_real"),
+            self.noisy(self.fakes(noise, keep_graph=False), noise, "instance_fake"),
+        )
+        return Terms(
+            losses={"real": -on_real.mean(), "fake": on_fake.mean()},
+            watch={"D(x)": on_real.mean(), "D(G(z))": on_fake.mean()},
+        )
+
+    @torch.no_grad()
+    def after(self, phase: str) -> None:
+        if phase == self.critic_name:
+            for weight in self.discriminator.parameters():
+                weight.clamp_(-self.options.clip, self.options.clip)
+
+
+class WGAN(Variant):
+    """A critic that estimates the earth mover's distance between real and generated images."""
+
+    name = "wgan"
+    summary = "Wasserstein GAN with clipped weights"
+    paper = "Arjovsky, Chintala & Bottou 2017, arXiv:1701.07875"
+    Options = WGANOptions
+    defaults = {"batch_size": 64}
+
+    def build(self, options: WGANOptions, spec: Spec) -> WGANModel:
+        return WGANModel(options, spec)
