@@ -15,15 +15,27 @@ ROOT = Path(__file__).parent.parent
 Key = tuple[str, str]
 
 
-def main() -> None:
-    """One panel for each op and way: times as fast as eager PyTorch and torch.compile over the tensors' size."""
-    latest: dict[tuple[str, str, str, float], dict[str, str]] = {}
+def quiet(row: dict[str, str]) -> float:
+    """The bandwidth that a plain copy reached in the same run."""
+    return float(row["copy_gb_per_s"])
+
+
+def steadiest() -> list[dict[str, str]]:
+    """Of the float32 measurements of one thing, the one whose copy was fastest: the machine was least disturbed."""
+    best: dict[tuple[str, ...], dict[str, str]] = {}
     with (ROOT / "benchmarks" / "kernels.csv").open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
-            if row["type"] == "fp32":
-                latest[row["op"], row["way"], row["shape"].split(" [")[0], float(row["megabytes"])] = row
+            key = row["op"], row["way"], row["shape"].split(" [")[0][:1], row["megabytes"], row["device"]
+            if row["type"] == "fp32" and (key not in best or quiet(row) > quiet(best[key])):
+                best[key] = row
+    return list(best.values())
+
+
+def main() -> None:
+    """One panel for each op and way: times as fast as eager PyTorch and torch.compile over the tensors' size."""
+    latest = steadiest()
     panels: dict[Key, list[dict[str, str]]] = defaultdict(list)
-    for row in latest.values():
+    for row in latest:
         pairs = f" ({row['shape'][0]} pairs)" if row["op"] == "l1_terms" else ""
         panels[row["op"] + pairs, row["way"]].append(row)
     columns = 3
@@ -42,7 +54,7 @@ def main() -> None:
         axis.legend(fontsize=7)
     for axis in axes.flat[len(panels) :]:
         axis.axis("off")
-    some = next(iter(latest.values()))
+    some = latest[0]
     figure.suptitle(
         f"{some['device']}, {some['threads']} threads, {some['simd']}, torch {some['torch']}, fp32", fontsize=10
     )
