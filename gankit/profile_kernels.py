@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import datetime
+import functools
 import os
 import platform
 import random
@@ -15,11 +16,13 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from gankit.kernels import cases, gather, implementations, interpolate, l1_terms, norm_penalty, textbook
+from gankit.kernels.dispatch import choose
 
 Call = Callable[[], object]
 MIB = 2**20
@@ -80,6 +83,12 @@ def works(op: str, megabytes: float, dtype: torch.dtype, device: torch.device, i
     yield from make(shape, dtype, device, impl)
 
 
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function through torch.compile, which is only loaded at the first call: it takes seconds."""
+    build = functools.cache(lambda: torch.compile(function))
+    return lambda *args: build()(*args)
+
+
 def _copies(tensor: Tensor) -> dict[str, Call]:
     """Copies of a tensor, to fresh memory as an op's output is, and to memory in use."""
     target = torch.empty_like(tensor)
@@ -90,7 +99,7 @@ def _interpolate(shape: tuple[int, ...], dtype: torch.dtype, device: torch.devic
     real, fake = (torch.randn(shape, device=device).to(dtype) for _ in range(2))
     t = torch.rand(shape[0], device=device)
     weight = t.to(dtype)
-    compiled = torch.compile(textbook.interpolate)
+    compiled = _compiled(textbook.interpolate)
     size = real.numel() * dtype.itemsize
     yield Work(
         "interpolate",
@@ -108,7 +117,7 @@ def _interpolate(shape: tuple[int, ...], dtype: torch.dtype, device: torch.devic
 def _norm_penalty(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device, impl: str) -> Iterator[Work]:
     grad = torch.randn(shape, device=device).to(dtype)
     leaf = grad.clone().requires_grad_()
-    compiled = torch.compile(textbook.norm_penalty)
+    compiled = _compiled(textbook.norm_penalty)
     size, copies = grad.numel() * dtype.itemsize, _copies(grad)
 
     def slope(function: Callable[..., tuple[Tensor, Tensor]]) -> Call:
@@ -151,7 +160,7 @@ def _l1_terms(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device, 
 def _l1_terms_of(pairs: list[tuple[Tensor, Tensor]], shape: str, impl: str) -> Iterator[Work]:
     leaves = [(a.clone().requires_grad_(), b) for a, b in pairs]
     weights = [10.0 / (place + 1) for place in range(len(pairs))]
-    compiled = torch.compile(textbook.l1_terms)
+    compiled = _compiled(textbook.l1_terms)
     size = sum(a.numel() * a.element_size() for a, _ in pairs)
     copies = _copies(torch.cat([a.flatten() for a, _ in pairs]))
 
@@ -190,7 +199,7 @@ def _gather(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device, im
     index = torch.randint(0, len(images), shape[:1]).to(device)
     flip = (torch.rand(shape[0]) < 0.5).to(device)
     out = torch.empty(shape, dtype=dtype, device=device)
-    compiled = torch.compile(textbook.gather)
+    compiled = _compiled(textbook.gather)
     count, copies = out.numel(), _copies(torch.zeros_like(out))
     ways: dict[str, tuple[Call, str]] = {
         "fresh": (lambda: gather(images, index, dtype=dtype, impl=impl), "clone"),
@@ -228,7 +237,8 @@ def profile(
             for megabytes in sizes:
                 for work in works(op, megabytes, cases.TYPES[kind], device, impl):
                     yield _measured(work, impl, kind, megabytes, device, rounds, compare)
-                    torch.compiler.reset()
+                    if compare:
+                        torch.compiler.reset()
 
 
 def _failure(op: str, impl: str, kind: str) -> str:
@@ -284,7 +294,7 @@ def _blank(op: str, impl: str, kind: str, device: torch.device) -> Row:
         threads=torch.get_num_threads(),
         simd=_simd(),
         op=op,
-        impl=impl,
+        impl=f"auto: {choose(impl, torch.empty(1, device=device))}" if impl == "auto" else impl,
         type=kind,
     )
 
