@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 
 env: $(VENV)/.ready  ## the environment both commands use
 
-$(VENV)/.ready: pyproject.toml setup.py constraints.txt $(wildcard kernels/*.c)
+$(VENV)/.ready: pyproject.toml setup.py constraints.txt $(wildcard kernels/*.[ch])
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
@@ -40,6 +40,9 @@ aot: env  ## compile the Triton kernels for every target and record registers, s
 interpret: env  ## the kernel tests with Triton's interpreter
 	TRITON_INTERPRET=1 $(BIN)/pytest -k triton tests/test_kernels_cases.py tests/test_kernels_contract.py tests/test_kernels_mutations.py
 
+impls: env  ## the whole suite once for each implementation that "auto" can be made to prefer
+	for impl in ref cpu; do GANKIT_IMPL=$$impl $(BIN)/pytest -m "not slow" || exit 1; done
+
 sanitize: env  ## the C kernels under the address and undefined-behaviour sanitizers
 	$(BIN)/python benchmarks/sanitize_kernels.py
 
@@ -50,4 +53,4 @@ plot: env  ## draw docs/kernels.png
 	$(BIN)/pip install --quiet matplotlib
 	$(BIN)/python benchmarks/plot_kernels.py
 
-.PHONY: aot interpret sanitize bench-kernels plot
+.PHONY: aot impls interpret sanitize bench-kernels plot

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import pytest
 import torch
+
+import gankit
 
 HERE = Path(__file__).parent
 
@@ -35,3 +38,19 @@ def test_the_triton_kernels_pass_under_the_interpreter() -> None:
     passed = re.search(r"(\d+) passed", done.stdout)
     assert passed is not None
     assert int(passed[1]) > 150, "the Triton cases were not collected"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="the kernels run on the GPU itself")
+@pytest.mark.parametrize("variant", ["wgan-gp", "cyclegan"])
+def test_a_training_with_triton_under_the_interpreter_gives_the_references_figures(variant, tmp_path, tiny) -> None:
+    tiny |= {"batch_size": 2, "flip": True, "steps": 2}
+    code = (
+        "import gankit, json, sys; gankit.train(sys.argv[1], out=sys.argv[2], impl='triton', **json.loads(sys.argv[3]))"
+    )
+    command = [sys.executable, "-c", code, variant, str(tmp_path / "triton"), json.dumps(tiny)]
+    subprocess.run(command, check=True, env=os.environ | {"TRITON_INTERPRET": "1"})
+    reference = gankit.train(variant, out=tmp_path / "ref", impl="ref", **tiny)
+    ran = gankit.Run(tmp_path / "triton")
+    assert ran.recorded["machine"]["ops"] == "triton"
+    for one, two in zip(ran.metrics(), reference.metrics(), strict=True):
+        assert one == pytest.approx(two, rel=1e-4, abs=1e-5)
