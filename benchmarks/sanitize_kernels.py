@@ -40,6 +40,7 @@ def build_and_restart() -> int:
 def streamed() -> None:
     """Outputs that are large enough for streaming stores, from an odd address."""
     import torch
+
     from gankit.kernels import gather, interpolate
 
     real, fake = (torch.randn(7_000_003)[3:].view(7, 1_000_000) for _ in range(2))
