@@ -37,6 +37,19 @@ def build_and_restart() -> int:
         return subprocess.run([sys.executable, __file__, str(library)], env=environment, check=False).returncode
 
 
+def streamed() -> None:
+    """Outputs that are large enough for streaming stores, from an odd address."""
+    import torch
+
+    from gankit.kernels import gather, interpolate
+
+    real, fake = (torch.randn(7_000_003)[3:].view(7, 1_000_000) for _ in range(2))
+    t = torch.rand(7)
+    assert interpolate(real, fake, t).equal(interpolate(real, fake, t, impl="ref"))
+    images, index = torch.randint(0, 256, (9, 3, 261, 263), dtype=torch.uint8), torch.arange(40) % 9
+    assert gather(images, index, index > 3).equal(gather(images, index, index > 3, impl="ref"))
+
+
 def run(library: str) -> None:
     """Every case with the instrumented extension in the place of the built one."""
     loader = ExtensionFileLoader("gankit.kernels._cpu", library)
@@ -57,8 +70,10 @@ def run(library: str) -> None:
             torch.set_num_threads(threads)
             for op in cases.OPS:
                 for case in cases.cases(op):
-                    assert cases.failures(case, "cpu") == [], (level, threads, op, str(case))
+                    for impl in ("cpu", "auto"):  # by address, and by the quick way through tensors
+                        assert cases.failures(case, impl) == [], (level, threads, op, str(case))
                     count += 1
+            streamed()
     assert "asan" in Path("/proc/self/maps").read_text(encoding="utf-8")
     print(f"{count} cases at {', '.join(module.levels())} with 1 and 3 threads: clean under ASan and UBSan")
 
