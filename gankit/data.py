@@ -122,13 +122,6 @@ class ImageSet:
         other = None if self.other is None else some(self.other, "other sample")
         return Batch(some(self.images, "sample"), other=other)
 
-    def first(self, limit: int | None) -> ImageSet:
-        """The first ``limit`` images, or all."""
-        if limit is None or limit >= len(self):
-            return self
-        labels = None if self.labels is None else self.labels[:limit]
-        return ImageSet(self.images[:limit], labels, self.classes, None if self.other is None else self.other[:limit])
-
 
 class Dataset(ABC):
     """What a plugin registers: a name, and how to get the images."""
