@@ -8,6 +8,7 @@ from torch import Tensor
 from gankit.errors import UsageError
 from gankit.keys import Draws
 from gankit.run import Run
+from gankit.trainer import placed
 
 
 def interpolate(run: Run, rows: int = 8, steps: int = 10, mode: str = "spherical", seed: int = 0) -> Tensor:
@@ -24,7 +25,7 @@ def interpolate(run: Run, rows: int = 8, steps: int = 10, mode: str = "spherical
     # Everything else random stays as it is along a row, so that only the latent moves.
     noise = {name: value.repeat_interleave(steps, 0) for name, value in ends[0].items()}
     dtype = next(model.parameters()).dtype
-    noise = {name: value.to(dtype) if value.is_floating_point() else value for name, value in noise.items()}
+    noise = placed(noise, torch.device("cpu"), dtype)
     with torch.no_grad():
         return model.sample({**noise, "z": path.to(dtype)})
 

@@ -163,13 +163,7 @@ class Trainer:
     def noise(self, phase: str, step: int, repeat: int) -> Noise:
         """Everything random of one update, a function of the run's seed and these numbers alone."""
         drawn = self.model.noise(phase, self.options.batch_size, Draws(self.options.seed, "noise", step, phase, repeat))
-        return self._placed(drawn)
-
-    def _placed(self, noise: Noise) -> Noise:
-        return {
-            name: value.to(self.device, self.dtype if value.is_floating_point() else value.dtype, non_blocking=True)
-            for name, value in noise.items()
-        }
+        return placed(drawn, self.device, self.dtype)
 
     @torch.no_grad()
     def sample(self, n: int) -> Tensor:
@@ -226,6 +220,14 @@ def _rate(optimizer: torch.optim.Optimizer) -> Tensor:
     return lr
 
 
+def placed(noise: Noise, device: torch.device, dtype: torch.dtype) -> Noise:
+    """``noise`` on ``device``; what is floating in ``dtype``, masks and labels as they are."""
+    return {
+        name: value.to(device, dtype if value.is_floating_point() else value.dtype, non_blocking=True)
+        for name, value in noise.items()
+    }
+
+
 @torch.no_grad()
 def sample(
     model: Model,
@@ -241,7 +243,7 @@ def sample(
     images; ``preview``: those to look at while training.
     """
     noise = model.noise("sample", n, Draws(seed, "sample"))
-    placed = {k: v.to(device, dtype if v.is_floating_point() else v.dtype) for k, v in noise.items()}
+    noise = placed(noise, device, dtype)
     if batch is not None:
         other = None if batch.other is None else batch.other.to(device, dtype)
         batch = Batch(batch.images.to(device, dtype), other=other)
@@ -249,11 +251,11 @@ def sample(
     model.eval()
     try:
         if preview:
-            return model.preview(placed, batch)
+            return model.preview(noise, batch)
         chunks = []
         for i in range(0, n, CHUNK):
             some = slice(i, i + CHUNK)
-            chunks.append(model.sample({k: v[some] for k, v in placed.items()}, batch and batch.part(some)))
+            chunks.append(model.sample({k: v[some] for k, v in noise.items()}, batch and batch.part(some)))
         return torch.cat(chunks)
     finally:
         model.train(training)
