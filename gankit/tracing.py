@@ -15,7 +15,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, fx, nn
+from torch._subclasses import FakeTensorMode
 from torch.fx.experimental.proxy_tensor import get_proxy_mode, make_fx
+from torch.fx.experimental.symbolic_shapes import ShapeEnv
 from torch.nn.utils.stateless import _reparametrize_module
 
 from gankit.model import Batch, Carry, Model, Noise
@@ -39,9 +41,10 @@ class Piece:
     recorded: tuple[str, ...]
 
     def examples(self) -> list[Tensor]:
-        """Tensors like the inputs, their values not set."""
+        """Tensors like the inputs, without memory."""
         metas = [node.meta["val"] for node in self.graph.graph.nodes if node.op == "placeholder"]
-        return [torch.empty_strided(m.shape, m.stride(), dtype=m.dtype, device=m.device) for m in metas]
+        with FakeTensorMode(shape_env=ShapeEnv()):  # without the ShapeEnv Inductor's cache on the disk is not used
+            return [torch.empty_strided(m.shape, m.stride(), dtype=m.dtype, device=m.device) for m in metas]
 
 
 @dataclass
