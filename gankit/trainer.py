@@ -124,7 +124,9 @@ class Trainer:
         grads = torch.autograd.grad(loss, part.parameters)
         norms = torch._foreach_norm(grads)
         for parameter, grad in zip(part.parameters, grads, strict=True):
-            parameter.grad = grad
+            # Fused optimizers walk through memory: a gradient in other strides would move the wrong weights.
+            same = grad.stride() == parameter.stride()
+            parameter.grad = grad if same else torch.empty_like(parameter).copy_(grad)
         part.optimizer.step()
         for parameter in part.parameters:
             parameter.grad = None
