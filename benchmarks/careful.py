@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # also where this file is loaded by its path
-from yardstick import Images, Job, Pool, Random, Result, command, measure, prepare
+from yardstick import Images, Job, MakeLoop, Pool, Random, Result, command, measure, prepare
 
 READ_EVERY = 50
 
@@ -131,7 +131,8 @@ class WGANGP(Careful):
         """The mean of (norm - 1)^2 of the critic's slope between real and fake."""
         between = torch.lerp(fake, real, self.random.uniform(len(real)).view(-1, 1, 1, 1)).requires_grad_()
         (slope,) = torch.autograd.grad(self.run(self.discriminator, between).sum(), between, create_graph=True)
-        return (torch.linalg.vector_norm(slope.flatten(1), dim=1) - 1).square().mean()
+        penalty: Tensor = (torch.linalg.vector_norm(slope.flatten(1), dim=1) - 1).square().mean()
+        return penalty
 
 
 class CycleGAN(Careful):
@@ -161,7 +162,7 @@ class CycleGAN(Careful):
 
     def both(self, network: nn.Module, images: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """What ``network`` makes of each of ``images``, in one pass."""
-        return self.run(network, torch.cat(list(images))).split(len(images[0]))
+        return torch.split(self.run(network, torch.cat(list(images))), len(images[0]))
 
     def judge(self, domain: str, real: Tensor, fake: Tensor) -> Tensor:
         """The loss of one discriminator; its fakes come through the pool."""
@@ -169,11 +170,7 @@ class CycleGAN(Careful):
         return 0.5 * ((on_real - 1).square().mean() + on_fake.square().mean())
 
 
-LOOPS: dict[str, type[DCGAN] | type[WGANGP] | type[CycleGAN]] = {
-    "dcgan": DCGAN,
-    "wgan-gp": WGANGP,
-    "cyclegan": CycleGAN,
-}
+LOOPS: dict[str, MakeLoop] = {"dcgan": DCGAN, "wgan-gp": WGANGP, "cyclegan": CycleGAN}
 
 
 def run(workload: str, steps: int | None = None, **flags: Any) -> Result:

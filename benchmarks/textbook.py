@@ -34,7 +34,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, RandomSampler
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # also where this file is loaded by its path
-from yardstick import Images, Job, Pool, Random, Result, command, measure, prepare
+from yardstick import Images, Job, MakeLoop, Pool, Random, Result, command, measure, prepare
 
 Transform = Callable[[Any], Any]
 
@@ -181,7 +181,8 @@ class WGANGP:
             only_inputs=True,
         )[0]
         gradients = gradients.view(gradients.size(0), -1)
-        return ((gradients.norm(2, dim=1) - 1) ** 2).mean()
+        penalty: Tensor = ((gradients.norm(2, dim=1) - 1) ** 2).mean()
+        return penalty
 
     def step(self, batches: Iterator[Images]) -> None:
         """The critic n_critic times, then the generator."""
@@ -256,7 +257,7 @@ class CycleGAN:
         """All losses were read."""
 
 
-LOOPS = {"dcgan": DCGAN, "wgan-gp": WGANGP, "cyclegan": CycleGAN}
+LOOPS: dict[str, MakeLoop] = {"dcgan": DCGAN, "wgan-gp": WGANGP, "cyclegan": CycleGAN}
 
 
 def run(workload: str, steps: int | None = None, *, workers: int = 0, **flags: Any) -> Result:

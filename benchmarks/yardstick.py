@@ -25,7 +25,6 @@ from torch import Tensor
 from gankit.config import Config, configure
 from gankit.data import ImageSet
 from gankit.errors import GankitError, UsageError
-from gankit.model import Model
 from gankit.trainer import DTYPES, build_model, load_images, pick_device, total_steps
 
 IMPORTED = time.perf_counter()
@@ -55,12 +54,16 @@ WORKLOADS = {
 
 @dataclass(frozen=True)
 class Job:
-    """A workload set up: all that a loop starts from. ``draws``: batches of real images a step."""
+    """A workload set up: all that a loop starts from.
+
+    ``model`` has the variant's own networks and options; ``draws``: batches of real images a step; ``started``: when
+    the clock began.
+    """
 
     workload: str
     config: Config
     images: ImageSet
-    model: Model
+    model: Any
     device: torch.device
     steps: int
     draws: int
@@ -135,7 +138,7 @@ class Pool:
     def __call__(self, fresh: Tensor) -> Tensor:
         """fresh: [n,C,H,W], detached. Returns the images handed on."""
         handed = []
-        for image in fresh.split(1):
+        for image in torch.split(fresh, 1):
             slot, swap = self.random.choice(self.capacity)
             if len(self.images) < self.capacity:
                 self.images.append(image)
@@ -148,14 +151,20 @@ class Pool:
 class Loop(Protocol):
     """What is timed: ``step`` is one pass over all phases; ``history`` the losses read so far, a row a step."""
 
-    names: tuple[str, ...]
     history: list[list[float]]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of a row's losses."""
 
     def step(self, batches: Iterator[Images]) -> None:
         """Draw what the phases need and move all networks."""
 
     def close(self) -> None:
         """Read the losses that were not read yet."""
+
+
+MakeLoop = Callable[[Job, Random], Loop]
 
 
 class Clock:
@@ -351,7 +360,8 @@ def command(run: Callable[..., Result], about: str, *, precisions: tuple[str, ..
         try:
             result = run(workload, since=process_start(), **flags)
         except GankitError as error:
-            raise click.ClickException(str(error)) from error
+            click.echo(f"Error: {error}", err=True)
+            sys.exit(error.exit_code)
         click.echo(json.dumps(result.summary()) if as_json else result.line())
 
     if workers:

@@ -183,6 +183,17 @@ def test_the_command_line_prints_one_json_line():
     assert found["whole_s"] == pytest.approx(found["setup_s"] + found["loop_s"])
 
 
+def test_a_wrong_call_of_the_command_line_exits_with_2():
+    main = yardstick.command(careful.run, "", precisions=("fp32",), workers=False)
+    result = CliRunner().invoke(main, ["dcgan-28", "--data", "shapes", "--size", "27"])
+    assert result.exit_code == 2
+    assert "nearest are 24 and 28" in result.stderr
+
+
+def test_the_clock_starts_with_the_process():
+    assert yardstick.process_start() <= yardstick.IMPORTED
+
+
 def test_shapes_take_the_place_of_a_fashion_mnist_that_is_not_there(monkeypatch, capsys):
     load = yardstick.load_images
 
