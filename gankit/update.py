@@ -89,7 +89,10 @@ def compute(
     with torch.autocast(arithmetic.device, torch.bfloat16, enabled=arithmetic.autocast):
         terms = model.terms(part.phase.name, batch, noise, carry)
     loss = torch.stack([value.to(dtype) for value in terms.losses.values()]).sum()
-    grads = torch.autograd.grad(loss, parameters)
+    grads = [
+        in_strides_of(parameter, grad)
+        for parameter, grad in zip(parameters, torch.autograd.grad(loss, parameters), strict=True)
+    ]
     norms = torch._foreach_norm(grads)
     watched = {**terms.losses, "loss": loss, **terms.watch}
     for network, start, end in part.spans:
@@ -99,6 +102,13 @@ def compute(
     part.recorded = tuple(f"{part.phase.name}/{name}" for name in watched)
     values = torch.stack([value.detach().to(dtype) for value in watched.values()])
     return Computed(grads, values, dict(terms.carry))
+
+
+def in_strides_of(parameter: Tensor, grad: Tensor) -> Tensor:
+    """``grad`` in memory as ``parameter`` is: fused optimizers walk through memory and do not look at strides, and the
+    gradient penalty's gradients of convolutions come transposed.
+    """
+    return grad if grad.stride() == parameter.stride() else torch.empty_like(parameter).copy_(grad)
 
 
 def move(model: Model, part: Part, grads: Sequence[Tensor]) -> None:

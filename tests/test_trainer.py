@@ -311,3 +311,17 @@ def test_many_images_are_sampled_in_parts_that_join_to_the_same(tiny, monkeypatc
     whole = module.sample(it.model, 7, 0, it.device, it.dtype)
     monkeypatch.setattr(module, "CHUNK", 3)
     torch.testing.assert_close(module.sample(it.model, 7, 0, it.device, it.dtype), whole)
+
+
+def test_a_gradient_in_other_strides_moves_the_weights_it_belongs_to(tiny):
+    """The penalty's gradient of a convolution comes transposed, and fused Adam does not look at strides."""
+    it = trainer("wgan-gp", {**tiny, "arch": "dcgan", "size": 16, "precision": "fp64"})
+    part = it.parts[0]
+    batch, noise = it.batch(0, True), it.noise("critic", 0, 0)
+    grads = torch.autograd.grad(sum(it.model.terms("critic", batch, noise, {}).losses.values()), part.parameters)
+    assert any(grad.stride() != p.stride() for grad, p in zip(grads, part.parameters, strict=True))
+    before = [p.detach().clone() for p in part.parameters]
+    it.engine.update(Update(part, 0, 0, 0), {})
+    for p, old, grad in zip(part.parameters, before, grads, strict=True):
+        first = old - 1e-4 * grad / (grad.abs() + 1e-8)  # Adam's first step
+        torch.testing.assert_close(p.detach(), first, rtol=0, atol=1e-9)
