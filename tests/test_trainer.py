@@ -16,7 +16,7 @@ from gankit.model import Phase
 from gankit.optim import rate
 from gankit.registry import registry
 from gankit.trainer import total_steps
-from gankit.update import Update
+from gankit.update import Part, Update
 
 VARIANTS = registry().names("variants")
 
@@ -282,8 +282,8 @@ def test_a_parameter_shared_by_two_networks_is_moved_once(tiny):
     phase = it.model.phases[0]
     both = gankit.Phase("both", ("discriminator", "discriminator.head"), phase.optimizer)
     with pytest.raises(gankit.UsageError, match="no parameters of its own"):
-        it._part(both)
-    part = it._part(gankit.Phase("both", ("discriminator.head", "discriminator"), phase.optimizer))
+        Part.of(both, it.model)
+    part = Part.of(gankit.Phase("both", ("discriminator.head", "discriminator"), phase.optimizer), it.model)
     assert (
         len(part.parameters) == len({id(p) for p in part.parameters}) == len(list(it.model.discriminator.parameters()))
     )
