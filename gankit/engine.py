@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
+from gankit.errors import UsageError
 from gankit.model import Batch, Carry, Model, Noise
 from gankit.update import Arithmetic, Update, Vector, compute, move
 
@@ -39,14 +42,35 @@ class Eager(Engine):
         return computed.values, computed.carry
 
 
+COMPILE_UPDATES = 20_000
+"""Updates from which a run on a CPU gains by compiled code what compiling costs; docs/engine.md has the figures."""
+CAPTURE_UPDATES = 100
+
+
 def make(name: str, model: Model, arithmetic: Arithmetic, inputs: Inputs) -> Engine:
     """The engine ``name``. UsageError where it cannot run here."""
+    if name == "graph":
+        if arithmetic.device != "cuda":
+            raise UsageError("--engine graph captures CUDA graphs, and this run is on the CPU; use compiled or eager")
+        from gankit.graphed import Graphed
+
+        return Graphed(model, arithmetic, inputs)
     if name == "compiled":
+        if arithmetic.device == "cpu" and not has_compiler():
+            raise UsageError("--engine compiled needs a C++ compiler, g++ or what CXX names; install one, or use eager")
         from gankit.compiled import Compiled
 
         return Compiled(model, arithmetic, inputs)
     return Eager(model, arithmetic, inputs)
 
 
-def choose(trainer: object) -> str:
-    return "eager"
+def choose(device: str, updates: int) -> str:
+    """The engine of a run of ``updates`` updates on ``device``, where none was asked for."""
+    if device == "cuda":
+        return "graph" if updates >= CAPTURE_UPDATES else "eager"
+    return "compiled" if updates >= COMPILE_UPDATES and has_compiler() else "eager"
+
+
+def has_compiler() -> bool:
+    """Whether Inductor finds a C++ compiler."""
+    return any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "clang++"))

@@ -116,9 +116,14 @@ def _extended(run: Run, steps: int, done: int) -> Config:
 
 
 def pinned(settings: Config, trainer: Trainer) -> Config:
-    """``settings`` with what was decided before the first step: steps, device, threads."""
+    """``settings`` with what was decided before the first step: steps, device, threads, engine."""
     train = dataclasses.replace(
-        settings.train, steps=trainer.steps, epochs=None, device=trainer.device.type, threads=trainer.threads
+        settings.train,
+        steps=trainer.steps,
+        epochs=None,
+        device=trainer.device.type,
+        threads=trainer.threads,
+        engine=trainer.engine.name,
     )
     return dataclasses.replace(settings, train=train)
 

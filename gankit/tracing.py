@@ -99,7 +99,12 @@ class _Found:
 
 
 def _run(
-    model: Model, arithmetic: Arithmetic, parts: Sequence[Part], given: Mapping[Source, Tensor], carry: Carry, out: _Found
+    model: Model,
+    arithmetic: Arithmetic,
+    parts: Sequence[Part],
+    given: Mapping[Source, Tensor],
+    carry: Carry,
+    out: _Found,
 ) -> list[Tensor]:
     """The outputs of all updates, one after the other, with ``given`` in place of the model's state and the inputs."""
     live: dict[str, Tensor] = {}

@@ -60,8 +60,10 @@ class Trainer:
         self.steps = total_steps(config.train, self.model.phases, len(self.images))
         self.rows: list[tuple[int, list[tuple[Part, Vector]]]] = []
         arithmetic = Arithmetic(self.device.type, self.dtype, autocast=config.train.precision == "bf16")
-        wanted = config.train.engine if config.train.engine != "auto" else engine.choose(self)
-        self.engine = engine.make(wanted, self.model, arithmetic, self.inputs)
+        name = config.train.engine
+        if name == "auto":
+            name = engine.choose(self.device.type, updates(self.model.phases, self.steps))
+        self.engine = engine.make(name, self.model, arithmetic, self.inputs)
 
     def step(self) -> None:
         """One pass over all phases: draw data and noise, move each phase's networks, average, record."""
@@ -192,6 +194,8 @@ def rate_of(optimizer: torch.optim.Optimizer) -> Tensor:
 
 def placed(noise: Noise, device: torch.device, dtype: torch.dtype) -> Noise:
     """``noise`` on ``device``; what is floating in ``dtype``, masks and labels as they are."""
+    if device.type == "cuda":  # from pinned memory the copy does not wait for the GPU
+        noise = {name: value.pin_memory() for name, value in noise.items()}
     return {
         name: value.to(device, dtype if value.is_floating_point() else value.dtype, non_blocking=True)
         for name, value in noise.items()
@@ -260,6 +264,12 @@ def pick_device(name: str) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise UsageError("--device cuda: PyTorch sees no CUDA device here; use --device cpu, or see `gankit doctor`")
     return torch.device(name)
+
+
+def updates(phases: tuple[Phase, ...], steps: int) -> int:
+    """About how many updates ``steps`` steps have: where repeats change with the step, the first thousand are counted."""
+    some = min(steps, 1000)
+    return sum(phase.times(step) for phase in phases for step in range(some)) * steps // some
 
 
 def total_steps(options: TrainOptions, phases: tuple[Phase, ...], images: int) -> int:

@@ -38,9 +38,7 @@ class Part:
         parameters: list[torch.nn.Parameter] = []
         for network in phase.networks:
             # A parameter that two networks share is moved once, with the first of them.
-            some = [
-                (name, p) for name, p in optim.parameters_of(model, network) if all(p is not q for q in parameters)
-            ]
+            some = [(name, p) for name, p in optim.parameters_of(model, network) if all(p is not q for q in parameters)]
             if not some:
                 raise UsageError(f"phase '{phase.name}': network '{network}' has no parameters of its own to train")
             spans.append((network, len(parameters), len(parameters) + len(some)))

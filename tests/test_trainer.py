@@ -171,7 +171,9 @@ def test_update_ratios_hold_either_way(n_critic, n_generator, tiny, monkeypatch)
     it = trainer("dcgan", tiny, n_critic=n_critic, n_generator=n_generator)
     updates = []
     update = it.engine.update
-    monkeypatch.setattr(it.engine, "update", lambda one, *rest: updates.append(one.part.phase.name) or update(one, *rest))
+    monkeypatch.setattr(
+        it.engine, "update", lambda one, *rest: updates.append(one.part.phase.name) or update(one, *rest)
+    )
     it.step()
     assert updates == ["discriminator"] * n_critic + ["generator"] * n_generator
 

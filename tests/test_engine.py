@@ -1,0 +1,199 @@
+"""The engines: other ways to run the same updates, to the same figures."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+
+import pytest
+import torch
+
+import gankit
+from gankit import Trainer, UsageError, compiled, engine
+from gankit.config import configure, variant_class
+from gankit.graphed import Graphed
+from gankit.model import Phase
+from gankit.options import fields
+from gankit.registry import registry
+from gankit.trainer import updates
+
+VARIANTS = registry().names("variants")
+STEPS = 20
+TOLERANCE = {"fp64": 1e-10, "fp32": 1e-5}
+
+
+def trainer(variant, tiny, **flags):
+    options = {**tiny, "steps": STEPS, **flags}
+    options.pop("quiet")
+    return Trainer(configure(variant, options))
+
+
+@pytest.fixture
+def interpreted(monkeypatch):
+    """Run traced updates as they were traced: in a moment, where Inductor takes half a minute."""
+    monkeypatch.setattr(compiled, "compiled", lambda piece: piece.graph)
+
+
+def assert_agree(one, other, tolerance):
+    rows = [it.take_rows() for it in (one, other)]
+    assert [list(row) for row in rows[0]] == [list(row) for row in rows[1]]
+    tensors = other.tensors()
+    differences: dict[str, list[torch.Tensor]] = {}
+    for name, tensor in one.tensors().items():
+        pair = torch.stack([(tensor.double() - tensors[name].double()).norm(), tensor.double().norm()])
+        differences.setdefault(name.partition(".")[0], []).append(pair)
+    for network, pairs in differences.items():  # a bias that began at 0 is as wrong as its network is large
+        difference, size = torch.stack(pairs).norm(dim=0)
+        assert difference <= tolerance * size, network
+    for mine, theirs in zip(*rows, strict=True):
+        for name in mine:
+            assert theirs[name] == pytest.approx(mine[name], rel=100 * tolerance, abs=10 * tolerance), name
+
+
+def plain(variant):
+    """Options for gradient descent, where the variant lets one choose.
+
+    Adam divides a gradient by its size: where that is rounding alone, it makes steps of full length out of it. Engines
+    compute gradients, and those are compared.
+    """
+    names = {field.name for field in fields(variant_class(variant).Options)}
+    wanted = {"optimizer": "sgd", "lr_g": 1e-2, "lr_d": 1e-2}
+    return {name: value for name, value in wanted.items() if name in names}
+
+
+def run(it, steps=STEPS):
+    for _ in range(steps):
+        it.step()
+    return it
+
+
+@pytest.mark.parametrize("precision", TOLERANCE)
+@pytest.mark.parametrize("arch", ["mlp", "dcgan"])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_variants_trace_computes_what_the_variant_computes(variant, arch, precision, tiny, interpreted):
+    flags = {**plain(variant), "arch": arch, "precision": precision, "channels": 3, "batch_size": 9}
+    one = run(trainer(variant, tiny, engine="eager", **flags))
+    other = run(trainer(variant, tiny, engine="compiled", **flags))
+    assert_agree(one, other, TOLERANCE[precision])
+
+
+@pytest.mark.parametrize("variant", ["dcgan"])
+def test_compiled_updates_compute_what_eager_ones_do(variant, tiny):
+    one = run(trainer(variant, tiny, engine="eager", precision="fp64"))
+    other = run(trainer(variant, tiny, engine="compiled", precision="fp64"))
+    assert_agree(one, other, TOLERANCE["fp64"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", TOLERANCE)
+@pytest.mark.parametrize("arch", ["mlp", "dcgan"])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_variants_compiled_updates_compute_what_eager_ones_do(variant, arch, precision, tiny):
+    flags = {**plain(variant), "arch": arch, "precision": precision}
+    one = run(trainer(variant, tiny, engine="eager", **flags))
+    other = run(trainer(variant, tiny, engine="compiled", **flags))
+    assert_agree(one, other, TOLERANCE[precision])
+
+
+def test_updates_that_share_a_graph_are_traced_together_and_others_alone(tiny, interpreted):
+    shared = run(trainer("dcgan", tiny, engine="compiled"), 2).engine
+    assert [[len(group) for group in groups] for groups in shared.groups.values()] == [[2]]
+    apart = run(trainer("dcgan", tiny, engine="compiled", n_critic=2), 2).engine
+    assert [[len(group) for group in groups] for groups in apart.groups.values()] == [[1], [1]]
+
+
+def test_a_trace_reads_the_weights_of_its_step(tiny, interpreted):
+    """A traced weight that became a constant would give the first step's gradients for ever."""
+    it = run(trainer("dcgan", tiny, engine="compiled", precision="fp64"), 3)
+    other = trainer("dcgan", tiny, engine="eager", precision="fp64")
+    other.restore({name: tensor.clone() for name, tensor in it.tensors().items()}, it.done, it.drawn)
+    for one in (it, other):
+        one.rows = []
+        one.step()
+    (mine,), (theirs,) = it.take_rows(), other.take_rows()
+    assert mine == pytest.approx(theirs, rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.parametrize("variant", ["dcgan", "wgan-gp", "cyclegan"])
+def test_a_resumed_compiled_run_equals_one_never_interrupted(variant, tiny, tmp_path, interpreted):
+    flags = {**tiny, "engine": "compiled", "checkpoint_every": 3, "log_every": 3}
+    whole = gankit.train(variant, out=tmp_path / "whole", steps=6, **flags)
+    gankit.train(variant, out=tmp_path / "half", steps=3, **{**flags, "decay_start": 1.0})
+    if variant == "cyclegan":  # its rates fall over the run, so a longer one is another
+        whole = gankit.train(variant, out=tmp_path / "again", steps=6, **{**flags, "decay_start": 1.0})
+    half = gankit.resume(tmp_path / "half", steps=6, quiet=True)
+    assert (half.root / "metrics.jsonl").read_bytes() == (whole.root / "metrics.jsonl").read_bytes()
+    one, other = half.latest()[0], whole.latest()[0]
+    assert all(torch.equal(one[name], other[name]) for name in other)
+
+
+def test_the_engine_is_decided_before_the_run_and_written_down(tiny, tmp_path, monkeypatch, interpreted):
+    monkeypatch.setattr(engine, "COMPILE_UPDATES", 6)
+    monkeypatch.setattr(engine, "has_compiler", lambda: True)
+    for steps, expected in ((2, "eager"), (3, "compiled")):
+        root = gankit.train("dcgan", out=tmp_path / str(steps), steps=steps, **tiny).root
+        assert json.loads((root / "config.json").read_text())["train"]["engine"] == expected
+
+
+def test_auto_weighs_the_length_of_the_run_and_the_device(monkeypatch):
+    monkeypatch.setattr(engine, "has_compiler", lambda: True)
+    few, many = engine.COMPILE_UPDATES - 1, engine.COMPILE_UPDATES
+    assert [engine.choose("cpu", n) for n in (few, many)] == ["eager", "compiled"]
+    assert [engine.choose("cuda", n) for n in (engine.CAPTURE_UPDATES - 1, many)] == ["eager", "graph"]
+    monkeypatch.setattr(engine, "has_compiler", lambda: False)
+    assert engine.choose("cpu", many) == "eager"
+
+
+def test_the_length_of_a_run_counts_every_repeat():
+    phases = (
+        Phase("critic", (), gankit.OptimSpec(), repeat=lambda step: 100 if step < 2 else 5),
+        Phase("generator", (), gankit.OptimSpec()),
+    )
+    assert updates(phases, 4) == 214
+    assert updates(phases, 10_000) == 10 * (190 + 6 * 1000)
+
+
+def test_an_engine_that_cannot_run_here_is_named_with_the_way_out(tiny, monkeypatch):
+    with pytest.raises(UsageError, match="use compiled or eager"):
+        trainer("dcgan", tiny, engine="graph", device="cpu")
+    monkeypatch.setattr(engine, "has_compiler", lambda: False)
+    with pytest.raises(UsageError, match="install one"):
+        trainer("dcgan", tiny, engine="compiled", device="cpu")
+
+
+class Rerun:
+    """Stands for a CUDA graph where there is no GPU: a replay runs again and writes into the first run's outputs."""
+
+    def capture(self, run):
+        values, carry = run()
+
+        def replay():
+            again, carried = run()
+            values.copy_(again)
+            for name, tensor in carry.items():
+                tensor.copy_(carried[name])
+
+        return replay, (values, carry)
+
+    def aside(self):
+        return contextlib.nullcontext()
+
+
+@pytest.mark.parametrize("variant", ["wgan", "wgan-gp", "cyclegan"])
+def test_replayed_updates_compute_what_eager_ones_do(variant, tiny):
+    """Without a GPU this tests what is ours: fixed inputs, carried tensors, and a warm-up that leaves no trace."""
+    one = run(trainer(variant, tiny, engine="eager", precision="fp64"))
+    other = trainer(variant, tiny, engine="eager", precision="fp64")
+    other.engine = Graphed(other.model, other.engine.arithmetic, other.inputs, recorder=Rerun())
+    run(other)
+    assert len(other.engine.captured) == 2
+    assert_agree(one, other, 0)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="captures CUDA graphs, and PyTorch sees no GPU here")
+@pytest.mark.parametrize("arch", ["mlp", "dcgan"])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_captured_updates_compute_what_eager_ones_do(variant, arch, tiny):
+    one = run(trainer(variant, tiny, engine="eager", precision="fp64", arch=arch, device="cuda"))
+    other = run(trainer(variant, tiny, engine="graph", precision="fp64", arch=arch, device="cuda"))
+    assert_agree(one, other, TOLERANCE["fp64"])
