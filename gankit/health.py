@@ -223,12 +223,12 @@ class Slope(WindowCheck):
 
 class LowDiversity(Check):
     """Of two sets of samples in a row, and not while it rises: a generator that starts draws all alike, so one that was
-    never better is given more time than one that was.
+    never better is given more time, and a lower limit, than one that was.
     """
 
     condition = LOW_DIVERSITY
     NEVER, BETTER, ONCE, RISING = 0.1, 0.6, 0.3, 1.1
-    BAND = 1.5
+    BAND, YOUNG = 1.5, 500
 
     def __init__(self) -> None:
         super().__init__("samples")
@@ -238,9 +238,11 @@ class LowDiversity(Check):
     def look(self, step: int, diversity: float) -> Iterator[Event]:
         """Judge the ``diversity`` of the samples saved at ``step``."""
         self.best = max(self.best, diversity)
-        limit = self.ONCE if self.best > self.BETTER else self.NEVER
+        once = self.best > self.BETTER
+        limit = self.ONCE if once else self.NEVER
         last, self.last = self.last, diversity
-        begins = last is not None and max(last, diversity) < limit and diversity < self.RISING * max(last, TINY)
+        low = last is not None and max(last, diversity) < limit and diversity < self.RISING * max(last, TINY)
+        begins = low and (once or step > self.YOUNG)
         seen = f"{diversity:.2g} of the real images' mean distance"
         yield from self.turned(step, begins, diversity > self.BAND * limit, seen)
 

@@ -205,7 +205,7 @@ def record(run: Run, rows: list[dict[str, Any]], *, sync: bool) -> None:
     for i, row in enumerate(rows):
         bad = [name for name, value in row.items() if not math.isfinite(value)]
         if bad:
-            rows = rows[:i]
+            rows, step = rows[:i], row["step"]
             break
     lines = [json.dumps(row, allow_nan=False) for row in rows]
     files.append_lines(run.root / "metrics.jsonl", lines, sync=sync)
@@ -214,7 +214,7 @@ def record(run: Run, rows: list[dict[str, Any]], *, sync: bool) -> None:
     if bad:
         kept = run.checkpoints()
         raise GankitError(
-            f"{bad[0]} stopped being finite at step {row['step']}; the last checkpoint is "
+            f"{bad[0]} stopped being finite at step {step}; the last checkpoint is "
             f"{kept[-1].name if kept else 'none'}; lower the learning rates, or train in fp32 if this was bf16"
         )
 
