@@ -81,7 +81,7 @@ def test_a_value_between_the_two_thresholds_neither_starts_nor_ends_a_condition(
 
 def test_single_steps_and_the_first_hundred_start_nothing():
     norm = "generator/grad norm generator"
-    assert fed([1e6] * health.SETTLE + [5.0] * 300, name=norm) == []
+    assert fed([1e6] * 100 + [5.0] * 300, name=norm) == []
     assert fed([5.0] * 250 + [1e6] * 30 + [5.0] * 300, name=norm) == []
     assert fed([1.2 + 0.1 * math.sin(i) + 50 * (i == 300) for i in range(600)]) == []
 

@@ -19,7 +19,7 @@ try:
     import matplotlib as mpl
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator
 except ImportError as error:
     raise GankitError(
         f"a report is drawn with matplotlib, which is not installed ({error}); install it: pip install 'gankit[report]'"
@@ -131,6 +131,7 @@ def _scale(axes: Axes, panel: Panel, limits: list[tuple[float, float]]) -> None:
         axes.axhline(panel.level, color=_INK, linewidth=0.7, linestyle=(0, (4, 3)), alpha=0.6)
     if panel.log:
         axes.set_ylim(low / 1.3, high * 1.3)
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,), numticks=8))
     else:
         room = 0.06 * (high - low) or abs(high) * 0.1 or 1.0
         axes.set_ylim(low - room, high + room)

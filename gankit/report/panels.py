@@ -110,7 +110,7 @@ class Panels:
     def time(self) -> list[Panel]:
         """Seconds per step."""
         lines = [Line.of(i, record.seconds) for i, record in enumerate(self.records) if len(record.seconds)]
-        return [Panel("time per step", lines, "s", end=self.end, smooth=False)] if lines else []
+        return [Panel("time per step", lines, "seconds", end=self.end, smooth=False)] if lines else []
 
     def panel(
         self, title: str, names: Sequence[str], phase: str, *, y: str = "", log: bool = False, note: str = "",
