@@ -11,8 +11,8 @@ $(VENV)/.ready: pyproject.toml setup.py constraints.txt $(wildcard kernels/*.[ch
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
-train: env  ## train a WGAN-GP on drawn shapes and show where the samples are
-	$(BIN)/gankit train wgan-gp --config studies/shapes.toml
+train: env  ## train a WGAN-GP on drawn shapes, and show where its samples and its report are
+	run=$$($(BIN)/gankit train wgan-gp --config studies/shapes.toml) && echo "run: $$run" && $(BIN)/gankit report "$$run"
 
 test: env lint types  ## everything CI checks
 	$(BIN)/pytest -m "not slow"
@@ -50,7 +50,6 @@ bench-kernels: env  ## append a row per measurement to benchmarks/kernels.csv
 	$(BIN)/gankit profile kernels --append benchmarks/kernels.csv
 
 plot: env  ## draw docs/kernels.png
-	$(BIN)/pip install --quiet matplotlib
 	$(BIN)/python benchmarks/plot_kernels.py
 
 .PHONY: aot impls interpret sanitize bench-kernels plot

@@ -10,6 +10,7 @@ from setuptools.command.build_ext import build_ext
 
 FOLDERS = {
     "gankit": "gankit",
+    "gankit.report": "gankit/report",
     "gankit.kernels": "kernels",
     "gankit.plugins": "plugins",
     "gankit.plugins.architectures": "plugins/architectures",
@@ -68,7 +69,11 @@ class BuildOrExplain(build_ext):
 setup(
     packages=list(FOLDERS),
     package_dir=FOLDERS,
-    package_data={"gankit": ["py.typed"], "gankit.kernels": ["*.pyi", "*.c", "*.h", LOG]},
+    package_data={
+        "gankit": ["py.typed"],
+        "gankit.report": ["page.css"],
+        "gankit.kernels": ["*.pyi", "*.c", "*.h", LOG],
+    },
     ext_modules=[
         Extension(
             "gankit.kernels._cpu",

@@ -1,4 +1,4 @@
-"""Draws docs/kernels.png from benchmarks/kernels.csv: `make plot`. Needs matplotlib, which nothing else does."""
+"""Draws docs/kernels.png from benchmarks/kernels.csv: `make plot`. Needs matplotlib."""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ from gankit.cli.doctor import doctor
 from gankit.cli.interpolate import interpolate
 from gankit.cli.plugins import plugins
 from gankit.cli.profile import profile
+from gankit.cli.report import report
 from gankit.cli.resume import resume
 from gankit.cli.sample import sample
 from gankit.cli.train import train
@@ -98,5 +99,5 @@ def _load_plugin_commands() -> None:
 
 _loaded: list[bool] = []
 
-for command in (train, resume, sample, interpolate, translate, data, plugins, profile, doctor):
+for command in (train, resume, sample, interpolate, translate, data, plugins, profile, doctor, report):
     main.add_command(command)

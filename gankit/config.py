@@ -48,6 +48,10 @@ class TrainOptions:
     ema_halflife_images: int = option(
         0, "half-life of the generator's moving average; 0: none", unit="images", low=0, group="Training"
     )
+    stop_on_collapse: bool = option(
+        False, "end the run with a checkpoint and an error where its health says that nothing is learnt any more",
+        group="Training",
+    )  # fmt: skip
     log_every: int = option(50, "record and show progress", unit="steps", low=1, group="Output")
     sample_every: int = option(500, "save a sample grid", unit="steps", low=1, group="Output")
     samples: int = option(64, "images in a sample grid", low=1, high=4096, group="Output")

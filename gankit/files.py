@@ -58,14 +58,24 @@ def append_lines(path: Path, lines: list[str], *, sync: bool = False) -> None:
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
     """The objects in a file of JSON lines, up to the first line that is torn; [] where there is no file."""
-    found: list[dict[str, Any]] = []
-    if path.exists():
-        for line in path.read_bytes().split(b"\n")[:-1]:
+    return list(lines(path))
+
+
+def lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The objects in a file of JSON lines one by one, up to the first line that is torn; none where there is no file.
+
+    GankitError where it cannot be read.
+    """
+    if not path.exists():
+        return
+    with explained(path, "read"), path.open("rb") as file:
+        for line in file:
             try:
-                found.append(json.loads(line))
+                if not line.endswith(b"\n") or not isinstance(value := json.loads(line), dict):
+                    return
             except ValueError:
-                break
-    return found
+                return
+            yield value
 
 
 def cut_lines(path: Path, step: int) -> None:
@@ -83,7 +93,7 @@ def _step(line: bytes) -> float:
 
 
 @contextlib.contextmanager
-def explained(path: Path) -> Iterator[None]:
+def explained(path: Path, done: str = "written") -> Iterator[None]:
     """Turn an operating system error about ``path`` into one line that says what to do."""
     try:
         yield
@@ -93,4 +103,4 @@ def explained(path: Path) -> Iterator[None]:
                 f"{path}: the disk is full ({error.strerror}); what was written before is intact: "
                 "free some space, then `gankit resume`"
             ) from error
-        raise GankitError(f"{path}: cannot be written ({error.strerror})") from error
+        raise GankitError(f"{path}: cannot be {done} ({error.strerror})") from error

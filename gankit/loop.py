@@ -27,6 +27,7 @@ from gankit.progress import Clock, Progress
 from gankit.registry import registry
 from gankit.run import Run, check_new, claim, locked, warn
 from gankit.trainer import Trainer
+from gankit.watch import Watch
 
 
 class Interrupted(GankitError):
@@ -88,7 +89,7 @@ def resume(root: str | Path, *, steps: int | None = None, images: ImageSet | Non
         if steps is not None:
             files.write_json(run.root / "config.json", {**run.recorded, **settings.as_dict()})
             run = Run(root)
-        for name in ("metrics.jsonl", "timing.jsonl"):
+        for name in ("metrics.jsonl", "timing.jsonl", "samples.jsonl"):
             files.cut_lines(run.root / name, trainer.done)
         return _train(trainer, run, quiet=quiet)
 
@@ -162,13 +163,17 @@ def _train(trainer: Trainer, run: Run, *, quiet: bool) -> Run:
     if trainer.done >= trainer.steps:
         progress.note(f"{run.root} is at step {trainer.done} of {trainer.steps} already; --steps takes it further")
         return run
+    watch = Watch(run, trainer, progress.note)
     with _signals() as stop:
         while trainer.done < trainer.steps:
             trainer.step()
-            stopping = bool(stop)  # asked once: a signal from here on ends the step after
+            collapsed = options.stop_on_collapse and watch.collapse is not None
+            stopping = bool(stop) or collapsed  # asked once: a signal from here on ends the step after
             checkpoint_due = trainer.done == trainer.steps or stopping or trainer.done % options.checkpoint_every == 0
-            if checkpoint_due or trainer.done % options.log_every == 0:
+            sample_due = trainer.done == trainer.steps or trainer.done % options.sample_every == 0
+            if checkpoint_due or sample_due or trainer.done % options.log_every == 0:
                 rows = trainer.take_rows()
+                watch.rows(rows)  # before the record, which ends a run whose losses are not finite
                 record(run, rows, sync=checkpoint_due)
                 seconds = clock.lap() / len(rows)
                 rate = options.batch_size * trainer.drawn / trainer.done / seconds
@@ -176,8 +181,10 @@ def _train(trainer: Trainer, run: Run, *, quiet: bool) -> Run:
                 files.append_lines(run.root / "timing.jsonl", [json.dumps(timing)])
                 if not quiet:
                     progress.update(rows[-1], rate, seconds)
-            if trainer.done % options.sample_every == 0 or trainer.done == trainer.steps:
-                save(trainer.sample(options.samples), run.root / "samples" / f"{trainer.done:06d}.png")
+            if sample_due:
+                samples = trainer.sample(options.samples)
+                save(samples, run.root / "samples" / f"{trainer.done:06d}.png")
+                watch.samples(samples)
                 clock.lap()  # what it took is not the step's
             # The checkpoint comes last: a run killed before it does this step's records and samples again.
             if checkpoint_due:
@@ -186,6 +193,8 @@ def _train(trainer: Trainer, run: Run, *, quiet: bool) -> Run:
                 clock.lap()
             if stopping and trainer.done < trainer.steps:
                 progress.close()
+                if not stop:
+                    raise watch.collapsed()
                 raise Interrupted(
                     stop[0], f"stopped after step {trainer.done}; a checkpoint was written: `gankit resume {run.root}`"
                 )
@@ -201,7 +210,7 @@ def record(run: Run, rows: list[dict[str, Any]], *, sync: bool) -> None:
     for i, row in enumerate(rows):
         bad = [name for name, value in row.items() if not math.isfinite(value)]
         if bad:
-            rows = rows[:i]
+            rows, step = rows[:i], row["step"]
             break
     lines = [json.dumps(row, allow_nan=False) for row in rows]
     files.append_lines(run.root / "metrics.jsonl", lines, sync=sync)
@@ -210,7 +219,7 @@ def record(run: Run, rows: list[dict[str, Any]], *, sync: bool) -> None:
     if bad:
         kept = run.checkpoints()
         raise GankitError(
-            f"{bad[0]} stopped being finite at step {row['step']}; the last checkpoint is "
+            f"{bad[0]} stopped being finite at step {step}; the last checkpoint is "
             f"{kept[-1].name if kept else 'none'}; lower the learning rates, or train in fp32 if this was bf16"
         )
 

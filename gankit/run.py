@@ -104,7 +104,15 @@ class Run:
         values = {name: self.recorded.get(name) for name in ("variant", "data", "train", "options")}
         train = values["train"]
         if isinstance(train, dict):
-            free = {"epochs", "log_every", "sample_every", "samples", "checkpoint_every", "milestone_every"}
+            free = {
+                "epochs",
+                "log_every",
+                "sample_every",
+                "samples",
+                "checkpoint_every",
+                "milestone_every",
+                "stop_on_collapse",
+            }
             if train.get("decay_start") == 1.0:  # else the schedule depends on it
                 free.add("steps")
             values["train"] = {name: value for name, value in train.items() if name not in free}

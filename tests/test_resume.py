@@ -37,11 +37,12 @@ def uninterrupted(tmp_path_factory):
 
 
 def outcome(root):
-    """All that must be the same: the final tensors, every recorded step, and the pictures."""
+    """All that must be the same: the final tensors, every recorded step, the pictures, and the run's health."""
     last = sorted((root / "checkpoints").glob("*.pt"))[-1]
     tensors, meta = checkpoint.load(last)
     pictures = {p.name: p.read_bytes() for p in sorted((root / "samples").glob("*.png"))}
-    return tensors, meta["drawn"], (root / "metrics.jsonl").read_bytes(), pictures
+    health = [(root / name).read_bytes() for name in ("samples.jsonl", "health.jsonl")]
+    return tensors, meta["drawn"], (root / "metrics.jsonl").read_bytes(), pictures, health
 
 
 def assert_same(root, other):

@@ -1,0 +1,62 @@
+"""Saved sample grids as pictures inside a page: a choice of them, and of large ones as many whole images as fit."""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image
+
+from gankit.images import UNREADABLE, encode_png
+from gankit.report.markup import Markup, tag
+from gankit.report.records import Record
+
+SHOWN = 12
+"""Grids of a run alone; several runs share three times as many."""
+SIDE = 300
+"""Pixels that a grid is cut down to, between two of its images."""
+GAP = 2
+PLAIN = 40_000
+"""Bytes above which a picture is reduced to 256 colours: a page of many must stay small."""
+
+
+def timeline(record: Record, runs: int) -> list[Markup]:
+    """Figures of the run's saved grids, from the first to the last."""
+    tile = record.section("spec").get("size")
+    side = tile if isinstance(tile, int) and tile > 0 else SIDE
+    found = []
+    for step, path in chosen(record.grids, max(3, min(SHOWN, 3 * SHOWN // runs))):
+        try:
+            made = picture(path, side)
+        except UNREADABLE:
+            found.append(tag("figure", tag("p", f"{path.name} cannot be read", class_="missing"), class_="grid"))
+            continue
+        image = tag("img", src=made, alt=f"samples of {record.name} at step {step}", loading="lazy")
+        found.append(tag("figure", image, tag("figcaption", f"step {step:,}"), class_="grid"))
+    return found
+
+
+def chosen(grids: Sequence[tuple[int, Path]], most: int) -> list[tuple[int, Path]]:
+    """The first, the last, and what lies between in equal ratios of steps: samples change most at the start."""
+    if len(grids) <= most:
+        return list(grids)
+    low, high = math.log(max(1, grids[0][0])), math.log(max(2, grids[-1][0]))
+    wanted = [low + (high - low) * i / (most - 1) for i in range(most)]
+    picked = {min(range(len(grids)), key=lambda k: abs(math.log(max(1, grids[k][0])) - at)) for at in wanted}
+    return [grids[k] for k in sorted(picked | {0, len(grids) - 1})]
+
+
+def picture(path: Path, tile: int) -> str:
+    """A grid of ``tile`` pixels each as a data address, cut down to SIDE pixels where it is larger."""
+    with Image.open(path) as opened:
+        image: Image.Image = opened.convert("L" if opened.mode == "L" else "RGB")
+    each = tile + GAP
+    width, height = (max(1, (SIDE + GAP) // each) * each - GAP if side > SIDE else side for side in image.size)
+    image = image.crop((0, 0, min(width, image.width), min(height, image.height)))
+    image.thumbnail((SIDE, SIDE))
+    data = encode_png(image)
+    if len(data) > PLAIN and image.mode == "RGB":
+        data = encode_png(image.quantize(256))
+    return "data:image/png;base64," + base64.b64encode(data).decode()
