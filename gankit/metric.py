@@ -110,7 +110,7 @@ class Source:
     real: ImageSet
     data: DataOptions | None = None
     weights: Path | None = None
-    device: torch.device = torch.device("cpu")
+    device: torch.device | str = "cpu"
 
 
 class Extractor(ABC):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from gankit import checkpoint, files
@@ -27,11 +28,9 @@ def comparable(images: ImageSet, size: int | None = None) -> ImageSet:
     return ImageSet(pixels, labels, images.classes)
 
 
-def statistics_key(kept: Statistics, seen: Mapping[str, Any]) -> str:
-    """The name under which ``kept`` is cached: a digest of what it is and of all that decides what it saw."""
-    kind = type(kept)
-    whole = {"version": VERSION, "kind": f"{kind.__module__}.{kind.__qualname__}", "name": kept.name, **seen}
-    return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()[:32]
+def kept_name(kept: Statistics) -> str:
+    """What ``kept`` is: equal for statistics that can stand for each other."""
+    return f"{type(kept).__module__}.{type(kept).__qualname__}: {kept.name}"
 
 
 def of_real(kept: list[Statistics], seen: Mapping[str, Any], fill: Callable[[list[Statistics]], None]) -> None:
@@ -41,19 +40,23 @@ def of_real(kept: list[Statistics], seen: Mapping[str, Any], fill: Callable[[lis
     them; a file that is damaged is made again.
     """
     folder = cache_folder() / "statistics"
-    paths = {id(each): folder / f"{statistics_key(each, seen)}.pt" for each in kept}
-    missing = [each for each in kept if not _restored(each, paths[id(each)])]
+    paths = {kept_name(each): folder / f"{_digest({'kept': kept_name(each), **seen})}.pt" for each in kept}
+    missing = [each for each in kept if not _restored(each, paths[kept_name(each)])]
     if not missing:
         return
-    with files.alone(folder / hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()[:32]):
-        missing = [each for each in missing if not _restored(each, paths[id(each)])]
+    with files.alone(folder / _digest(seen)):
+        missing = [each for each in missing if not _restored(each, paths[kept_name(each)])]
         if missing:
             fill(missing)
         for each in missing:
-            checkpoint.save(paths[id(each)], each.state(), {"name": each.name, **seen})
+            checkpoint.save(paths[kept_name(each)], each.state(), {"kept": kept_name(each), **seen})
 
 
-def _restored(kept: Statistics, path: Any) -> bool:
+def _digest(seen: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps({"version": VERSION, **seen}, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _restored(kept: Statistics, path: Path) -> bool:
     if not path.exists():
         return False
     try:

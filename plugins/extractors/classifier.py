@@ -11,6 +11,7 @@ import hashlib
 import math
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -38,9 +39,8 @@ POOR = 0.6
 
 
 class Network(nn.Module):
-    """uint8 [n,C,S,S] -> features [n,128]; ``head`` makes logits of them. Convolutions until 7 pixels or fewer are left.
-
-    Each width is twice the one before, up to four times the first.
+    """uint8 [n,C,S,S] -> features [n,128]; ``head`` makes logits of them. Convolutions until 3 pixels or fewer are
+    left, each twice as wide as the one before, up to four times the first.
     """
 
     def __init__(self, channels: int, size: int, classes: int, width: int = 24) -> None:
@@ -83,7 +83,7 @@ class Classifier(Extractor):
         """On images that the network was not trained on."""
         self.net = _network(shape)
         self.net.load_state_dict(checkpoint.under(tensors, "net/"))
-        self.net.eval().requires_grad_(False).to(source.device, memory_format=torch.channels_last)
+        self.net.eval().requires_grad_(False).to(source.device)
         self.digest = checkpoint.digest(tensors, "")
         if self.accuracy < POOR:
             print(
@@ -129,7 +129,9 @@ def splits(source: Source) -> tuple[ImageSet, ImageSet]:
     return train, test
 
 
-def trained(train: ImageSet, test: ImageSet, shape: tuple[int, int, int], device: torch.device) -> dict[str, Tensor]:
+def trained(
+    train: ImageSet, test: ImageSet, shape: tuple[int, int, int], device: torch.device | str
+) -> dict[str, Tensor]:
     """The weights, as "net/...", and the "accuracy" on ``test``: a function of the images (and the machine) alone.
 
     Adam with a rate that rises for a tenth of the steps and then falls along a cosine.
@@ -137,7 +139,7 @@ def trained(train: ImageSet, test: ImageSet, shape: tuple[int, int, int], device
     steps = max(1, min(STEPS, MAX_EPOCHS * len(train) // BATCH))
     print(f"training a classifier of {len(train.classes)} classes once, {steps} steps", file=sys.stderr)
     assert train.labels is not None
-    net = _network(shape).to(device, memory_format=torch.channels_last).train()
+    net = _network(shape).to(device).train()
     optimizer = torch.optim.Adam(net.parameters(), LR, weight_decay=1e-4, fused=True)
     order = Order(len(train), 0, "classifier")
     size = min(BATCH, len(train))
@@ -148,7 +150,7 @@ def trained(train: ImageSet, test: ImageSet, shape: tuple[int, int, int], device
         logits = net.head(net(train.images[index].to(device)))
         loss = F.cross_entropy(logits, train.labels[index].to(device), label_smoothing=0.05)
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     net.eval()
     accuracy = torch.tensor(_accuracy(net, test, device), dtype=torch.float64)
@@ -158,10 +160,10 @@ def trained(train: ImageSet, test: ImageSet, shape: tuple[int, int, int], device
 
 
 @torch.no_grad()
-def _accuracy(net: Network, test: ImageSet, device: torch.device) -> float:
+def _accuracy(net: Network, test: ImageSet, device: torch.device | str) -> float:
     def right() -> Iterator[int]:
         assert test.labels is not None
-        for images, labels in zip(test.images.split(500), test.labels.split(500), strict=True):
+        for images, labels in zip(torch.split(test.images, 500), torch.split(test.labels, 500), strict=True):
             yield int((net.head(net(images.to(device))).argmax(1).cpu() == labels).sum())
 
     return sum(right()) / len(test)
@@ -178,7 +180,7 @@ def _key(train: ImageSet) -> str:
     return hashlib.sha256(whole.encode()).hexdigest()[:24]
 
 
-def _cached(path: files.Path) -> dict[str, Tensor] | None:
+def _cached(path: Path) -> dict[str, Tensor] | None:
     try:
         return checkpoint.load(path)[0] if path.exists() else None
     except DamagedFile:

@@ -55,7 +55,7 @@ class Block(nn.Module):
         self._project_conv, self._bn2 = SameConv(inner, width, 1), batch_norm(width)
 
     def forward(self, x: Tensor) -> Tensor:
-        h = F.relu6(self._bn0(self._expand_conv(x))) if self.expands else x
+        h: Tensor = F.relu6(self._bn0(self._expand_conv(x))) if self.expands else x
         h = F.relu6(self._bn1(self._depthwise_conv(h)))
         h = self._bn2(self._project_conv(h))
         return h + x if self.skips else h

@@ -28,7 +28,9 @@ Layer = tuple[int, int | tuple[int, int]]
 class Conv(nn.Module):
     """Convolution without bias, batch norm, ReLU."""
 
-    def __init__(self, inputs: int, width: int, kernel: int | tuple[int, int], stride: int = 1, pad: bool = True) -> None:
+    def __init__(
+        self, inputs: int, width: int, kernel: int | tuple[int, int], stride: int = 1, *, pad: bool = True
+    ) -> None:
         super().__init__()
         high, wide = (kernel, kernel) if isinstance(kernel, int) else kernel
         padding = (high // 2, wide // 2) if pad else (0, 0)
@@ -42,8 +44,8 @@ class Conv(nn.Module):
 class Mixed(nn.Module):
     """Branches of convolutions side by side, then a pooled one; their results are joined in this order.
 
-    A branch of one layer has its own name, one of several has them numbered from 1. With ``stride`` 2 each branch's last
-    layer and the pool halve the size; with ``forked`` each branch of several ends in a row and a column convolution.
+    A branch of one layer has its own name, one of several has them numbered from 1. With ``stride`` 2 each branch's
+    last layer and the pool halve the size; with ``forked`` each branch of several ends in a row and a column.
     """
 
     def __init__(
@@ -60,7 +62,8 @@ class Mixed(nn.Module):
         self.pool, self.stride = pool, stride
         self.chains: list[list[tuple[str, ...]]] = []
         for branch, layers in branches.items():
-            width, chain = inputs, []
+            width = inputs
+            chain: list[tuple[str, ...]] = []
             for i, (after, kernel) in enumerate(layers, 1):
                 name = branch if len(layers) == 1 else f"{branch}_{i}"
                 last = i == len(layers)
@@ -150,7 +153,8 @@ class InceptionV3(nn.Module):
         for name, block in self.named_children():
             if name.startswith("Mixed"):
                 h = block(h)
-        return h.mean((2, 3))
+        features: Tensor = h.mean((2, 3))
+        return features
 
 
 class Inception(Extractor):

@@ -124,4 +124,4 @@ class ClassBalance(Metric):
 
     def value(self, fake: Votes, real: Any) -> float:
         share = fake.seen.double() / fake.seen.sum()
-        return float(-torch.special.xlogy(share, share).sum() / math.log(len(share)))
+        return abs(float(torch.special.xlogy(share, share).sum())) / math.log(len(share))

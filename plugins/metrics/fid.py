@@ -40,4 +40,5 @@ def frechet(mean1: Tensor, cov1: Tensor, mean2: Tensor, cov2: Tensor) -> float:
 def symmetric_root(matrix: Tensor) -> Tensor:
     """The symmetric square root of a positive semidefinite [F,F]; what rounding put below 0 counts as 0."""
     values, vectors = torch.linalg.eigh(matrix)
-    return (vectors * values.clamp(min=0).sqrt()) @ vectors.T
+    root: Tensor = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
+    return root

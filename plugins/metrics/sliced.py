@@ -67,7 +67,9 @@ def squared_distances(x: Tensor, y: Tensor) -> Tensor:
     x, y = x.double().sort(0).values, y.double().sort(0).values
     if n == m:
         return (x - y).square().mean(0)
-    ends = torch.cat([torch.arange(1, n + 1) * m, torch.arange(1, m + 1) * n]).unique()  # in units of 1/(nm)
+    changes = torch.cat([torch.arange(1, n + 1) * m, torch.arange(1, m + 1) * n])
+    ends = torch.unique(changes)  # in units of 1/(nm)
     widths = ends.diff(prepend=ends.new_zeros(1)).double() / (n * m)
     # The steps that end at e are number ceil(e/m) of x and ceil(e/n) of y.
-    return widths @ (x[(ends - 1) // m] - y[(ends - 1) // n]).square()
+    squared: Tensor = widths @ (x[(ends - 1) // m] - y[(ends - 1) // n]).square()
+    return squared
