@@ -129,6 +129,7 @@ def mark_best(run: Run) -> None:
     found = best(run)
     entry = None if found is None else {"step": found.step, "metric": found.metric, "value": found.value}
     files.write_json(run.root / "checkpoints" / "index.json", {"best": entry})
+    run.rotate()
 
 
 class Evaluator:

@@ -115,11 +115,15 @@ class Run:
         """Write the checkpoint of step ``done`` and delete those no longer kept."""
         path = self.root / "checkpoints" / f"{done:06d}.pt"
         checkpoint.save(path, tensors, {"step": done, "drawn": drawn, "options": self.fingerprint()})
+        self.rotate()
+        return path
+
+    def rotate(self) -> None:
+        """Delete the checkpoints that are neither among the last, nor milestones, nor the best."""
         milestone, best = self.config.train.milestone_every, self.best_step()
         for old in self.checkpoints()[:-KEEP]:
             if not (milestone and int(old.stem) % milestone == 0) and int(old.stem) != best:
                 old.unlink()
-        return path
 
     def latest(self, note: Callable[[str], None] = warn) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """(tensors, meta) of the newest checkpoint that is whole; each damaged one is named to ``note``. None where
