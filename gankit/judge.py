@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -57,16 +58,16 @@ class Judge:
             check_given(self.metrics, extractor, kind.gives)
             self.extractor = kind(Source(real, data, weights, device))
         self._of_real: dict[str, Statistics] = {}
-        for by_pixels in (True, False):
-            compared = [m for m in self.metrics if m.compares and (m.needs == "images") == by_pixels]
-            kept = started(compared)
-            of_real(list(kept.values()), {"images": self.images, **self._network(not by_pixels)}, self._fill)
+        for network in dict.fromkeys((None, self.extractor)):  # pixels are cached whatever network looks, too
+            kept = started(m for m in self.metrics if m.compares and (m.needs == "images") == (network is None))
+            seen = {"images": self.images, **self._network(network is not None)}
+            of_real(list(kept.values()), seen, functools.partial(self._fill, extractor=network))
             self._of_real |= kept
 
     def judge(self, samples: Iterable[Samples]) -> list[Value]:
         """A value for each metric, in their order. UsageError where there are too few images, or no labels."""
         kept = started(self.metrics)
-        if not self._show(samples, list(kept.values())):
+        if not self._show(samples, list(kept.values()), self.extractor):
             raise UsageError("there are no samples to judge")
         values = []
         for metric in self.metrics:
@@ -98,18 +99,20 @@ class Judge:
             "resize": self.extractor.resize,
         }
 
-    def _fill(self, kept: list[Statistics]) -> None:
+    def _fill(self, kept: list[Statistics], extractor: Extractor | None) -> None:
+        """Show ``kept`` the real images."""
         batches = (Samples(self.real.images[first : first + n]) for first, n in in_batches(len(self.real)))
-        self._show(batches, kept)
+        self._show(batches, kept, extractor)
 
+    @staticmethod
     @torch.no_grad()
-    def _show(self, samples: Iterable[Samples], kept: list[Statistics]) -> int:
-        """Let all of ``kept`` take in ``samples``. Returns how many there were."""
+    def _show(samples: Iterable[Samples], kept: list[Statistics], extractor: Extractor | None) -> int:
+        """Let all of ``kept`` take in ``samples``, by way of ``extractor`` if there is one. Returns their number."""
         count = 0
         for images, labels in samples:
             seen = Seen(images, count, labels=labels)
-            if self.extractor is not None:
-                found = self.extractor(images)
+            if extractor is not None:
+                found = extractor(images)
                 logits = None if found.logits is None else found.logits.float().cpu()
                 seen = dataclasses.replace(seen, features=found.features.float().cpu(), logits=logits)
             for each in kept:

@@ -103,7 +103,7 @@ def test_a_run_a_folder_and_an_array_of_the_same_images_have_the_same_figures(fi
 def test_real_images_are_looked_at_once_and_again_when_anything_changes(finished, monkeypatch):
     def looked():
         Brightness.looked_at = 0
-        gankit.evaluate(finished, "fid,precision", extractor="brightness", images=10)
+        gankit.evaluate(finished, "fid,precision,swd", extractor="brightness", images=10)
         return Brightness.looked_at
 
     root = finished.parent / "evaluated"

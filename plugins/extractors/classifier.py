@@ -48,8 +48,9 @@ class Network(nn.Module):
         layers: list[nn.Module] = []
         before, after = channels, width
         while size > 3:
-            layers += [nn.Conv2d(before, after, 3, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
-            layers.append(nn.MaxPool2d(2))
+            # The maximum first: it commutes with the ReLU, which then has a quarter to do.
+            layers += [nn.Conv2d(before, after, 3, padding=1, bias=False), nn.BatchNorm2d(after), nn.MaxPool2d(2)]
+            layers.append(nn.ReLU())
             before, after, size = after, min(2 * after, 4 * width), size // 2
         self.trunk = nn.Sequential(*layers, nn.Flatten(), nn.Linear(before * size * size, FEATURES), nn.ReLU())
         self.head = nn.Linear(FEATURES, classes)
