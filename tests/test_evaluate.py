@@ -65,11 +65,11 @@ def lines(root):
     return [json.loads(line) for line in (root / "evaluations.jsonl").read_text().splitlines()]
 
 
-def test_figures_of_a_training_are_those_of_evaluating_its_checkpoint(tmp_path, tiny, cli):
+@pytest.mark.parametrize("halflife", [0, 1000])
+def test_figures_of_a_training_are_those_of_evaluating_its_checkpoint(halflife, tmp_path, tiny, cli):
     root = tmp_path / "run"
-    gankit.train(
-        "dcgan", out=root, steps=6, checkpoint_every=3, evaluate_every=3, ema_halflife_images=20, **JUDGED, **tiny
-    )
+    options = {**JUDGED, **tiny, "lr_g": 0.1, "ema_halflife_images": halflife}
+    gankit.train("dcgan", out=root, steps=6, checkpoint_every=3, evaluate_every=3, **options)
     trained = lines(root)
     assert [(row["metric"], row["step"]) for row in trained] == [(m, s) for s in (3, 6) for m in ("fid", "kid", "swd")]
     args = ["--metric", "fid,kid", "--metric", "swd", "--extractor", "brightness", "--images", 30, "--json"]
@@ -82,7 +82,12 @@ def test_figures_of_a_training_are_those_of_evaluating_its_checkpoint(tmp_path, 
     assert len(lines(root)) == 12  # those of `gankit evaluate` are added
     protocol = trained[0]["protocol"]
     assert set(protocol) == set(gankit.figure.PROTOCOL)
-    assert (protocol["averaged"], protocol["fake"], protocol["real"], protocol["weights"]) == (True, 30, 40, "0")
+    assert (protocol["averaged"], protocol["fake"], protocol["real"], protocol["weights"]) == (
+        halflife > 0,
+        30,
+        40,
+        "0",
+    )
     assert trained[2]["protocol"]["extractor"] is None  # the sliced distance looks at pixels
 
 
@@ -208,9 +213,13 @@ def test_a_run_without_evaluations_has_no_best_checkpoint(finished, cli, tmp_pat
 def test_a_run_killed_before_its_index_was_written_is_put_right(tmp_path, tiny, monkeypatch):
     judged = planned(monkeypatch, "lower", 3.0, 1.0, 2.0, 5.0)
     run = gankit.train("dcgan", out=tmp_path / "run", steps=6, checkpoint_every=2, evaluate_every=2, **judged, **tiny)
-    evaluation.files.write_json(run.root / "checkpoints" / "index.json", {"best": None})
-    gankit.resume(run.root, steps=8, quiet=True)
+    folder = run.root / "checkpoints"
+    shutil.copy(folder / "000004.pt", folder / "000002.pt")  # the best before, which was to be deleted then
+    evaluation.files.write_json(folder / "index.json", {"best": {"step": 2, "metric": "planned", "value": 3.0}})
+    gankit.resume(run.root, quiet=True)
     assert Run(run.root).best_step() == 4
+    assert [int(path.stem) for path in run.checkpoints()] == [4, 6]
+    gankit.resume(run.root, steps=8, quiet=True)
     assert [row["value"] for row in lines(run.root) if row["metric"] == "planned"] == [3.0, 1.0, 2.0, 5.0]
 
 
