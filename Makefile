@@ -53,3 +53,12 @@ plot: env  ## draw docs/kernels.png
 	$(BIN)/python benchmarks/plot_kernels.py
 
 .PHONY: aot impls interpret sanitize bench-kernels plot
+
+judge: env  ## time the judging of 10,000 Fashion-MNIST images, and the classifier's one training
+	$(BIN)/python benchmarks/judge.py
+
+curves: env  ## DCGAN and WGAN-GP on Fashion-MNIST, three seeds: benchmarks/curves.csv and docs/curves.png (an hour on 2 cores)
+	$(BIN)/pip install --quiet matplotlib
+	$(BIN)/python benchmarks/curves.py
+
+.PHONY: judge curves

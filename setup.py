@@ -15,6 +15,7 @@ FOLDERS = {
     "gankit.plugins": "plugins",
     "gankit.plugins.architectures": "plugins/architectures",
     "gankit.plugins.datasets": "plugins/datasets",
+    "gankit.plugins.extractors": "plugins/extractors",
     "gankit.plugins.metrics": "plugins/metrics",
     "gankit.plugins.variants": "plugins/variants",
     "gankit.cli": "cli",

@@ -12,6 +12,7 @@ import click
 from gankit import __version__
 from gankit.cli.data import data
 from gankit.cli.doctor import doctor
+from gankit.cli.evaluate import evaluate
 from gankit.cli.interpolate import interpolate
 from gankit.cli.plugins import plugins
 from gankit.cli.profile import profile
@@ -81,6 +82,7 @@ def main(debug: bool) -> None:
     gankit train wgan-gp --data shapes          train on pictures drawn from a seed
     gankit train dcgan --data folder:PHOTOS     train on your own images
     gankit sample RUN -o grid.png               draw from what was trained
+    gankit evaluate RUN --metric fid,precision  judge what was trained
     gankit translate RUN PHOTOS -o OUT          map images to images, after `train cyclegan`
     """  # noqa: D301 -- click reads the control character as "do not rewrap"
     warnings.showwarning = _show_warning
@@ -99,5 +101,5 @@ def _load_plugin_commands() -> None:
 
 _loaded: list[bool] = []
 
-for command in (train, resume, sample, interpolate, translate, data, plugins, profile, doctor, report):
+for command in (train, resume, sample, evaluate, report, interpolate, translate, data, plugins, profile, doctor):
     main.add_command(command)

@@ -45,7 +45,7 @@ def variant_command(name: str) -> click.Command:
     from gankit.data import DataOptions
 
     variant = variant_class(name)
-    choices = {kind: registry().names(kind) for kind in ("architectures", "datasets")}
+    choices = {kind: registry().names(kind) for kind in ("architectures", "datasets", "metrics", "extractors")}
 
     def callback(out: Path | None, config: Path | None, quiet: bool, **flags: Any) -> None:
         from gankit.loop import train as train_it

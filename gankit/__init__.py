@@ -22,15 +22,19 @@ if TYPE_CHECKING:
     from gankit.config import Config
     from gankit.data import DataOptions, Dataset, ImageSet
     from gankit.errors import DamagedFile, GankitError, UsageError
+    from gankit.evaluation import evaluate
+    from gankit.figure import Figure
     from gankit.hookspecs import hookimpl
     from gankit.images import save
     from gankit.keys import Draws
     from gankit.latents import interpolate
     from gankit.loop import Interrupted, resume, train
+    from gankit.metric import Extracted, Extractor, Metric, Seen, Source, Statistics
     from gankit.model import Batch, Model, OptimSpec, Phase, Spec, Terms, Variant
     from gankit.networks import Architecture, Discriminator, Generator
     from gankit.options import option
     from gankit.run import Run
+    from gankit.statistics import Moments, Selection
     from gankit.trainer import Trainer
 
 _HOMES = {
@@ -38,15 +42,19 @@ _HOMES = {
     "config": ("Config",),
     "data": ("DataOptions", "Dataset", "ImageSet"),
     "errors": ("DamagedFile", "GankitError", "UsageError"),
+    "evaluation": ("evaluate",),
+    "figure": ("Figure",),
     "hookspecs": ("hookimpl",),
     "images": ("save",),
     "keys": ("Draws",),
     "latents": ("interpolate",),
     "loop": ("Interrupted", "resume", "train"),
+    "metric": ("Extracted", "Extractor", "Metric", "Seen", "Source", "Statistics"),
     "model": ("Batch", "Model", "OptimSpec", "Phase", "Spec", "Terms", "Variant"),
     "networks": ("Architecture", "Discriminator", "Generator"),
     "options": ("option",),
     "run": ("Run",),
+    "statistics": ("Moments", "Selection"),
     "trainer": ("Trainer",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
@@ -62,19 +70,29 @@ __all__ = [
     "Dataset",
     "Discriminator",
     "Draws",
+    "Extracted",
+    "Extractor",
+    "Figure",
     "GankitError",
     "Generator",
     "ImageSet",
     "Interrupted",
+    "Metric",
     "Model",
+    "Moments",
     "OptimSpec",
     "Phase",
     "Run",
+    "Seen",
+    "Selection",
+    "Source",
     "Spec",
+    "Statistics",
     "Terms",
     "Trainer",
     "UsageError",
     "Variant",
+    "evaluate",
     "hookimpl",
     "interpolate",
     "option",

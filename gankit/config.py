@@ -57,6 +57,16 @@ class TrainOptions:
     samples: int = option(64, "images in a sample grid", low=1, high=4096, group="Output")
     checkpoint_every: int = option(500, "save a checkpoint; the last two are kept", unit="steps", low=1, group="Output")
     milestone_every: int | None = option(None, "keep a checkpoint for good", unit="steps", low=1, group="Output")
+    evaluate_every: int | None = option(
+        None, "judge samples, and keep the checkpoint that is best by the first metric; unset: never",
+        unit="steps", low=1, group="Evaluation",
+    )  # fmt: skip
+    metric: str = option("fid", "what to judge them by, separated by commas", registry="metrics", group="Evaluation")
+    evaluate_images: int = option(10_000, "samples to judge", unit="images", low=2, high=10**7, group="Evaluation")
+    extractor: str = option(
+        "classifier", "network whose features the metrics look at", registry="extractors", group="Evaluation"
+    )
+    extractor_weights: str | None = option(None, "file of the extractor's weights", group="Evaluation")
 
 
 SECTIONS = ("data", "train", "options")

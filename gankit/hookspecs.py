@@ -45,12 +45,12 @@ def register_datasets(register: Register) -> None:
 
 @hookspec
 def register_metrics(register: Register) -> None:
-    """Register metrics: judges of a set of samples against a set of real images."""
+    """Register subclasses of ``gankit.Metric``: figures of a set of samples, against a set of real images."""
 
 
 @hookspec
 def register_extractors(register: Register) -> None:
-    """Register feature extractors for the metrics."""
+    """Register subclasses of ``gankit.Extractor``: networks whose features and logits metrics look at."""
 
 
 @hookspec

@@ -20,6 +20,8 @@ from gankit import __version__, files
 from gankit.config import Config, TrainOptions, configure, read
 from gankit.data import ImageSet
 from gankit.errors import GankitError, UsageError
+from gankit.evaluation import FILE as EVALUATIONS
+from gankit.evaluation import Evaluator, evaluator, mark_best, recorded_at
 from gankit.images import save
 from gankit.kernels import implementations, selected, steered
 from gankit.options import build
@@ -58,11 +60,12 @@ def train(
         check_new(Path(out))
     with _ops(settings.train.impl):
         trainer = Trainer(settings, images)
+        judging = evaluator(trainer, given=images is not None)
         # Only now, when nothing can be wrong with the options any more, is something written.
         root = Path(out) if out is not None else claim(settings.variant, settings.data.name)
         with locked(root):
             run = Run.create(root, pinned(settings, trainer), recorded(trainer, given=images is not None))
-            return _train(trainer, run, quiet=quiet)
+            return _train(trainer, run, judging, quiet=quiet)
 
 
 def resume(root: str | Path, *, steps: int | None = None, images: ImageSet | None = None, quiet: bool = False) -> Run:
@@ -82,6 +85,7 @@ def resume(root: str | Path, *, steps: int | None = None, images: ImageSet | Non
         trainer = Trainer(settings, images)
         run.check_images(trainer.images)
         _warn_of_another_machine(run, trainer)
+        judging = evaluator(trainer, given=images is not None)
         if latest is not None:
             tensors, meta = latest
             trainer.restore(tensors, meta["step"], meta["drawn"])
@@ -89,9 +93,11 @@ def resume(root: str | Path, *, steps: int | None = None, images: ImageSet | Non
         if steps is not None:
             files.write_json(run.root / "config.json", {**run.recorded, **settings.as_dict()})
             run = Run(root)
-        for name in ("metrics.jsonl", "timing.jsonl", "samples.jsonl"):
+        for name in ("metrics.jsonl", "timing.jsonl", "samples.jsonl", EVALUATIONS):
             files.cut_lines(run.root / name, trainer.done)
-        return _train(trainer, run, quiet=quiet)
+        if judging is not None:
+            mark_best(run)
+        return _train(trainer, run, judging, quiet=quiet)
 
 
 def _ops(impl: str) -> AbstractContextManager[None]:
@@ -158,7 +164,7 @@ def _warn_of_another_machine(run: Run, trainer: Trainer) -> None:
         warn(f"the run was made with {'; '.join(other)}: figures may differ in the last bits from here on")
 
 
-def _train(trainer: Trainer, run: Run, *, quiet: bool) -> Run:
+def _train(trainer: Trainer, run: Run, judging: Evaluator | None, *, quiet: bool) -> Run:
     options, progress, clock = trainer.options, Progress(trainer.steps), Clock()
     if trainer.done >= trainer.steps:
         progress.note(f"{run.root} is at step {trainer.done} of {trainer.steps} already; --steps takes it further")
@@ -171,10 +177,12 @@ def _train(trainer: Trainer, run: Run, *, quiet: bool) -> Run:
             stopping = bool(stop) or collapsed  # asked once: a signal from here on ends the step after
             checkpoint_due = trainer.done == trainer.steps or stopping or trainer.done % options.checkpoint_every == 0
             sample_due = trainer.done == trainer.steps or trainer.done % options.sample_every == 0
-            if checkpoint_due or sample_due or trainer.done % options.log_every == 0:
+            every = options.evaluate_every or trainer.steps
+            evaluation_due = judging is not None and (trainer.done % every == 0 or trainer.done == trainer.steps)
+            if checkpoint_due or sample_due or evaluation_due or trainer.done % options.log_every == 0:
                 rows = trainer.take_rows()
                 watch.rows(rows)  # before the record, which ends a run whose losses are not finite
-                record(run, rows, sync=checkpoint_due)
+                record(run, rows, sync=checkpoint_due or evaluation_due)
                 seconds = clock.lap() / len(rows)
                 rate = options.batch_size * trainer.drawn / trainer.done / seconds
                 timing = {"step": trainer.done, "seconds per step": seconds, "images per second": rate}
@@ -186,10 +194,18 @@ def _train(trainer: Trainer, run: Run, *, quiet: bool) -> Run:
                 save(samples, run.root / "samples" / f"{trainer.done:06d}.png")
                 watch.samples(samples)
                 clock.lap()  # what it took is not the step's
+            is_best = False
+            if judging is not None and evaluation_due:
+                is_best = judging.evaluate(trainer, run)
+                if not quiet:
+                    progress.note(recorded_at(run, trainer.done))
+                clock.lap()
             # The checkpoint comes last: a run killed before it does this step's records and samples again.
-            if checkpoint_due:
+            if checkpoint_due or is_best:
                 trainer.check_finite()
                 run.save_checkpoint(trainer.tensors(), trainer.done, trainer.drawn)
+                if is_best:
+                    mark_best(run)
                 clock.lap()
             if stopping and trainer.done < trainer.steps:
                 progress.close()

@@ -112,7 +112,10 @@ class Model(nn.Module):
     """Whether ``translate`` takes images of other sizes than the model was built for."""
 
     def noise(self, phase: str, n: int, draws: Draws) -> Noise:
-        """Everything random that ``terms`` (or, for phase "sample", ``sample``) needs for ``n`` images, on the CPU."""
+        """Everything random that ``terms`` (or, for phase "sample", ``sample``) needs for ``n`` images, on the CPU.
+
+        A conditional model puts the classes that its samples are of, int64 [n], into it as "labels".
+        """
         raise NotImplementedError
 
     def terms(self, phase: str, batch: Batch, noise: Noise, carry: Carry) -> Terms:

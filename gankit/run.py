@@ -104,13 +104,13 @@ class Run:
         values = {name: self.recorded.get(name) for name in ("variant", "data", "train", "options")}
         train = values["train"]
         if isinstance(train, dict):
-            free = {
-                "epochs",
-                "log_every",
-                "sample_every",
-                "samples",
-                "checkpoint_every",
-                "milestone_every",
+            free = {"epochs", "log_every", "sample_every", "samples", "checkpoint_every", "milestone_every"}
+            free |= {
+                "evaluate_every",
+                "evaluate_images",
+                "metric",
+                "extractor",
+                "extractor_weights",
                 "stop_on_collapse",
             }
             if train.get("decay_start") == 1.0:  # else the schedule depends on it
@@ -122,11 +122,15 @@ class Run:
         """Write the checkpoint of step ``done`` and delete those no longer kept."""
         path = self.root / "checkpoints" / f"{done:06d}.pt"
         checkpoint.save(path, tensors, {"step": done, "drawn": drawn, "options": self.fingerprint()})
-        milestone = self.config.train.milestone_every
-        for old in self.checkpoints()[:-KEEP]:
-            if not (milestone and int(old.stem) % milestone == 0):
-                old.unlink()
+        self.rotate()
         return path
+
+    def rotate(self) -> None:
+        """Delete the checkpoints that are neither among the last, nor milestones, nor the best."""
+        milestone, best = self.config.train.milestone_every, self.best_step()
+        for old in self.checkpoints()[:-KEEP]:
+            if not (milestone and int(old.stem) % milestone == 0) and int(old.stem) != best:
+                old.unlink()
 
     def latest(self, note: Callable[[str], None] = warn) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """(tensors, meta) of the newest checkpoint that is whole; each damaged one is named to ``note``. None where
@@ -158,35 +162,59 @@ class Run:
             if int(path.stem) > step:
                 path.rename(path.with_suffix(".pt.damaged"))
 
-    def load(self, *, average: bool = True) -> Model:
+    def best_step(self) -> int | None:
+        """The step of the best checkpoint, by the first metric of the run's evaluations. None where there is none."""
+        path = self.root / "checkpoints" / "index.json"
+        best = files.read_json(path)["best"] if path.exists() else None
+        return None if best is None else int(best["step"])
+
+    def chosen(self, which: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """(tensors, meta) of checkpoint "last", "best" or a step. UsageError where there is no such one."""
+        if which == "last":
+            latest = self.latest()
+            if latest is None:
+                raise GankitError(f"{self.root}: no checkpoint yet; train it further with `gankit resume {self.root}`")
+            return latest
+        step = self.best_step() if which == "best" else int(which) if which.isdecimal() else None
+        if step is None and which == "best":
+            raise UsageError(f"{self.root}: no best checkpoint; `gankit train --evaluate-every N` chooses one")
+        path = self.root / "checkpoints" / f"{step or 0:06d}.pt"
+        if not path.is_file():
+            steps = ", ".join(str(int(path.stem)) for path in self.checkpoints())
+            raise UsageError(f"--checkpoint {which}: {self.root} has those of steps {steps or '(none)'}; or best, last")
+        return checkpoint.load(path)
+
+    def load(self, *, average: bool = True, checkpoint: str = "last") -> Model:
         """The trained model in eval mode on the CPU, with averaged weights where the run has them.
 
-        GankitError where there is no whole checkpoint yet.
+        ``checkpoint``: "last", "best" or a step. GankitError where there is no whole checkpoint yet.
         """
+        return self.load_at(checkpoint, average=average)[0]
+
+    def load_at(self, which: str, *, average: bool = True) -> tuple[Model, int]:
+        """The model of ``load``, and the step it is at."""
         import torch
 
         from gankit.trainer import DTYPES, build_model
 
         model = build_model(self.config, self.spec).to(DTYPES[self.config.train.precision])
-        latest = self.latest()
-        if latest is None:
-            raise GankitError(f"{self.root}: no checkpoint yet; train it further with `gankit resume {self.root}`")
-        tensors, _ = latest
+        tensors, meta = self.chosen(which)
         model.load_state_dict(checkpoint.under(tensors, "model/"))
         averaged = checkpoint.under(tensors, "average/")
         if average and averaged:
             model.load_state_dict(averaged, strict=False)
-        return model.eval().requires_grad_(False).to(torch.device("cpu"))
+        return model.eval().requires_grad_(False).to(torch.device("cpu")), int(meta["step"])
 
-    def sample(self, n: int = 64, seed: int = 0) -> Tensor:
+    def sample(self, n: int = 64, seed: int = 0, checkpoint: str = "last") -> Tensor:
         """N images [n,C,H,W] in [-1, 1] from latents that ``seed`` gives, or from images of the run's data set that it
-        chooses. UsageError where that data set is no longer what the run was trained on.
+        chooses; ``checkpoint``: "last", "best" or a step. UsageError where that data set is no longer what the run was
+        trained on.
         """
         import torch
 
         from gankit.trainer import DTYPES, load_images, sample
 
-        model, batch = self.load(), None
+        model, batch = self.load(checkpoint=checkpoint), None
         if model.reads_images:
             images = load_images(self.config)
             self.check_images(images)

@@ -104,7 +104,7 @@ def _run(
     parts: Sequence[Part],
     given: Mapping[Source, Tensor],
     carry: Carry,
-    out: _Found,
+    to: _Found,
 ) -> list[Tensor]:
     """The outputs of all updates, one after the other, with ``given`` in place of the model's state and the inputs."""
     live: dict[str, Tensor] = {}
@@ -121,14 +121,14 @@ def _run(
             own = [live[name] for name in part.names]
             computed = compute(model, part, own, arithmetic, Batch(**images), noise, carry)
         carry |= computed.carry
-        out.carried.append(tuple(computed.carry))
-        out.recorded.append(part.recorded)
+        to.carried.append(tuple(computed.carry))
+        to.recorded.append(part.recorded)
         outputs += [*computed.grads, computed.values, *computed.carry.values()]
         mode = get_proxy_mode()
         assert mode is not None
         for node in mode.tracer.graph.nodes:
             node.meta.setdefault("update", number)
-    out.linked = any(tensor.requires_grad for tensor in carry.values())
+    to.linked = any(tensor.requires_grad for tensor in carry.values())
     return outputs
 
 

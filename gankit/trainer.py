@@ -267,7 +267,7 @@ def pick_device(name: str) -> torch.device:
 
 
 def updates(phases: tuple[Phase, ...], steps: int) -> int:
-    """About how many updates ``steps`` steps have: where repeats change with the step, the first thousand are counted."""
+    """How many updates ``steps`` steps have; where repeats change with the step, by those of the first thousand."""
     some = min(steps, 1000)
     return sum(phase.times(step) for phase in phases for step in range(some)) * steps // some
 

@@ -26,6 +26,23 @@ DATASETS = {
     "folder": ("folder:Folder", "your own images: folder:PATH; class folders become labels"),
     "unpaired": ("unpaired:Unpaired", "your own two domains: unpaired:PATH with trainA and trainB in it"),
 }
+METRICS = {
+    "fid": ("fid:FID", "Frechet distance of features; lower is better"),
+    "kid": ("kid:KID", "kernel distance of features, unbiased; lower is better"),
+    "precision": ("neighbours:Precision", "share of samples near a real image; higher is better"),
+    "recall": ("neighbours:Recall", "share of real images near a sample; higher is better"),
+    "density": ("neighbours:Density", "real neighbourhoods that a sample lies in, over k; higher is better"),
+    "coverage": ("neighbours:Coverage", "share of real images with a sample nearby; higher is better"),
+    "inception-score": ("classes:InceptionScore", "sure of each class and of all classes; higher is better"),
+    "swd": ("sliced:SlicedWasserstein", "sliced Wasserstein distance of pixels; lower is better"),
+    "class-accuracy": ("classes:ClassAccuracy", "share of samples of the class they were asked for; higher is better"),
+    "class-balance": ("classes:ClassBalance", "how evenly samples are spread over the classes; higher is better"),
+}
+EXTRACTORS = {
+    "classifier": ("classifier:Classifier", "small network, trained once on a labelled data set and cached"),
+    "inception": ("inception:Inception", "the InceptionV3 of published FIDs; weights from a file or downloaded"),
+    "efficientnet": ("efficientnet:EfficientNet", "EfficientNet-Lite0 on ImageNet; extra gankit[efficientnet]"),
+}
 
 
 def _register_table(register: Register, package: str, table: dict[str, tuple[str, str]]) -> None:
@@ -46,3 +63,13 @@ def register_architectures(register: Register) -> None:
 @hookimpl
 def register_datasets(register: Register) -> None:
     _register_table(register, "datasets", DATASETS)
+
+
+@hookimpl
+def register_metrics(register: Register) -> None:
+    _register_table(register, "metrics", METRICS)
+
+
+@hookimpl
+def register_extractors(register: Register) -> None:
+    _register_table(register, "extractors", EXTRACTORS)

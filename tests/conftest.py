@@ -24,6 +24,12 @@ TINY = {
 }
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache_of_the_tests(tmp_path_factory):
+    """What is cached goes to a folder of the session's own, and nothing comes from the user's."""
+    os.environ["GANKIT_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture
 def tiny():
     """Options that train any variant in a fraction of a second."""

@@ -25,6 +25,7 @@ FLAGS = {
     "variant": "wgan-gp", "data": "shapes", "size": 8, "channels": 1, "limit": 50, "batch_size": 8, "arch": "mlp",
     "ngf": 2, "ndf": 2, "nz": 4, "steps": 30, "n_critic": 5, "ema_halflife_images": 100, "decay_start": 0.5,
     "dropout": 0.5, "flip": True, "checkpoint_every": 7, "log_every": 4, "sample_every": 10, "samples": 4, "threads": 1,
+    "evaluate_every": 4, "evaluate_images": 20, "metric": "swd",
 }  # fmt: skip
 WINDOWS = ("before the first checkpoint", "steps", "around", "writing", "rename")
 
@@ -37,12 +38,17 @@ def uninterrupted(tmp_path_factory):
 
 
 def outcome(root):
-    """All that must be the same: the final tensors, every recorded step, the pictures, and the run's health."""
+    """All that must be the same: the final tensors, all that is recorded, the pictures, what is kept."""
     last = sorted((root / "checkpoints").glob("*.pt"))[-1]
     tensors, meta = checkpoint.load(last)
     pictures = {p.name: p.read_bytes() for p in sorted((root / "samples").glob("*.png"))}
-    health = [(root / name).read_bytes() for name in ("samples.jsonl", "health.jsonl")]
-    return tensors, meta["drawn"], (root / "metrics.jsonl").read_bytes(), pictures, health
+    kept = sorted(path.name for path in (root / "checkpoints").glob("*.pt"))
+    judged = [
+        (root / name).read_bytes()
+        for name in ("samples.jsonl", "health.jsonl", "evaluations.jsonl", "checkpoints/index.json")
+        if (root / name).exists()
+    ]
+    return tensors, meta["drawn"], (root / "metrics.jsonl").read_bytes(), pictures, judged, kept
 
 
 def assert_same(root, other):
