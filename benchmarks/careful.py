@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # also where this file is loaded by its path
-from yardstick import Images, Job, MakeLoop, Pool, Random, Result, command, measure, prepare
+from yardstick import Images, Job, MakeLoop, Pool, Random, Result, command, job_of, loop_of, measure, prepare
+
+from gankit.config import Config
+from gankit.data import ImageSet
 
 READ_EVERY = 50
 
@@ -179,9 +183,15 @@ def run(workload: str, steps: int | None = None, **flags: Any) -> Result:
     ``flags`` are gankit's, and ``since`` as `yardstick.prepare` takes it.
     """
     job = prepare(workload, steps=steps, **flags)
-    loop = LOOPS[job.config.variant](job, Random(job))
-    return measure("careful", job, loop, batches(job))
+    return measure("careful", job, loop_of(LOOPS, job), batches(job))
+
+
+def run_config(config: Config, images: ImageSet, steps: int) -> Result:
+    """Time ``steps`` steps of any configuration of a variant that has a loop here, on images that are loaded."""
+    train = replace(config.train, steps=steps, epochs=None)
+    job = job_of(replace(config, train=train), images)
+    return measure("careful", job, loop_of(LOOPS, job), batches(job))
 
 
 if __name__ == "__main__":
-    command(run, "Time the best plain eager loop.", precisions=("fp32", "bf16"), workers=False)()
+    command(run, "Time the best plain eager loop.", precisions=("fp32", "bf16"))()

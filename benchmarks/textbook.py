@@ -24,6 +24,7 @@ from __future__ import annotations
 import itertools
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,10 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, RandomSampler
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # also where this file is loaded by its path
-from yardstick import Images, Job, MakeLoop, Pool, Random, Result, command, measure, prepare
+from yardstick import Images, Job, MakeLoop, Pool, Random, Result, command, job_of, loop_of, measure, prepare
+
+from gankit.config import Config
+from gankit.data import ImageSet
 
 Transform = Callable[[Any], Any]
 
@@ -266,8 +270,14 @@ def run(workload: str, steps: int | None = None, *, workers: int = 0, **flags: A
     ``flags`` are gankit's, and ``since`` as `yardstick.prepare` takes it.
     """
     job = prepare(workload, steps=steps, **flags)
-    loop = LOOPS[job.config.variant](job, Random(job))
-    return measure("textbook", job, loop, batches(job, workers), workers)
+    return measure("textbook", job, loop_of(LOOPS, job), batches(job, workers), workers)
+
+
+def run_config(config: Config, images: ImageSet, steps: int) -> Result:
+    """Time ``steps`` steps of any configuration of a variant that has a loop here, on images that are loaded."""
+    train = replace(config.train, steps=steps, epochs=None, precision="fp32")
+    job = job_of(replace(config, train=train), images)
+    return measure("textbook", job, loop_of(LOOPS, job), batches(job, 0), 0)
 
 
 if __name__ == "__main__":

@@ -95,6 +95,12 @@ def prepare(workload: str, *, since: float | None = None, **flags: Any) -> Job:
         print(f"note: {error}; --data shapes takes its place", file=sys.stderr)
         config = configure(known.variant, {**known.flags, **given, "data": "shapes", "channels": 1})
         images = load_images(config)
+    return job_of(config, images, workload, started)
+
+
+def job_of(config: Config, images: ImageSet, workload: str = "", started: float | None = None) -> Job:
+    """``config`` set up on ``images``; ``started``: when the clock began, now where it is not given."""
+    started = time.perf_counter() if started is None else started
     device = pick_device(config.train.device)
     if config.train.threads:
         torch.set_num_threads(config.train.threads)
@@ -102,9 +108,15 @@ def prepare(workload: str, *, since: float | None = None, **flags: Any) -> Job:
         torch.cuda.reset_peak_memory_stats()
     model = build_model(config, images.spec()).to(device, DTYPES[config.train.precision]).train()
     draws = sum(phase.times(0) for phase in model.phases if phase.data)
-    return Job(
-        workload, config, images, model, device, total_steps(config.train, model.phases, len(images)), draws, started
-    )
+    steps = total_steps(config.train, model.phases, len(images))
+    return Job(workload, config, images, model, device, steps, draws, started)
+
+
+def loop_of(loops: Mapping[str, MakeLoop], job: Job) -> Loop:
+    """The loop of the job's variant. UsageError where there is none."""
+    if job.config.variant not in loops:
+        raise UsageError(f"no yardstick trains '{job.config.variant}': there are loops of {', '.join(loops)}")
+    return loops[job.config.variant](job, Random(job))
 
 
 class Random:
@@ -340,8 +352,12 @@ def process_start() -> float:
     return time.perf_counter() - age
 
 
-def command(run: Callable[..., Result], about: str, *, precisions: tuple[str, ...], workers: bool) -> click.Command:
-    """The command line of a yardstick; ``workers``: it has a data loader whose number of workers can be chosen."""
+def command(
+    run: Callable[..., Result], about: str, *, precisions: tuple[str, ...], workers: bool = False, engines: bool = False
+) -> click.Command:
+    """The command line of a loop; ``workers``: it has a data loader whose number of workers can be chosen;
+    ``engines``: it is gankit's, and has engines.
+    """
 
     @click.command(help=about)
     @click.argument("workload", type=click.Choice(list(WORKLOADS)))
@@ -364,6 +380,9 @@ def command(run: Callable[..., Result], about: str, *, precisions: tuple[str, ..
             sys.exit(error.exit_code)
         click.echo(json.dumps(result.summary()) if as_json else result.line())
 
+    if engines:
+        choices = click.Choice(["auto", "eager", "compiled", "graph"])
+        main = click.option("--engine", type=choices, default="auto", show_default=True)(main)
     if workers:
         main = click.option("--workers", type=click.IntRange(min=0), default=0, show_default=True)(main)
     return main

@@ -6,8 +6,12 @@ import dataclasses
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
+
+from gankit.cli.train import Variants, variant_flags
+from gankit.registry import registry
 
 OPS = ("interpolate", "norm_penalty", "l1_terms", "gather")
 
@@ -51,3 +55,47 @@ def kernels(
         if file is not None:
             profile_kernels.append(file, [row])
     sys.exit(1 if failed else 0)
+
+
+class StepVariants(Variants):
+    """One subcommand a variant, with the flags of `gankit train VARIANT`."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return step_command(cmd_name) if cmd_name in registry().entries["variants"] else None
+
+
+@profile.group(cls=StepVariants, subcommand_metavar="VARIANT [OPTIONS]")
+def step() -> None:
+    """Time a training step: by phase, beside its floor and two loops written by hand."""
+
+
+def step_command(name: str) -> click.Command:
+    """The click command that profiles the step of variant ``name``."""
+    from gankit.cli.options import GroupedCommand, typed
+
+    def callback(
+        rounds: int, timed_steps: int, yardsticks: Path | None, trace: Path | None, as_json: bool, **flags: Any
+    ) -> None:
+        from gankit.config import configure
+        from gankit.profile_step import profile_step
+
+        found = profile_step(configure(name, typed(flags)), timed_steps, rounds, yardsticks, trace)
+        if as_json:
+            click.echo(json.dumps(dataclasses.asdict(found)))
+        else:
+            for line in found.lines():
+                click.echo(line)
+
+    path = click.Path(path_type=Path)
+    own: list[click.Parameter] = [
+        click.Option(["--timed-steps"], type=click.IntRange(min=1), default=20, show_default=True, help="Each round."),
+        click.Option(["--rounds"], type=click.IntRange(min=1), default=3, show_default=True, help="Turns taken."),
+        click.Option(["--yardsticks"], type=path, help="Folder of careful.py and textbook.py, to compare with."),
+        click.Option(["--trace"], type=path, help="Write Chrome's trace of a few steps to this file."),
+        click.Option(["--json", "as_json"], is_flag=True, help="For programs."),
+    ]
+    for each in own:
+        each.group = "Profile"  # type: ignore[attr-defined]
+    return GroupedCommand(
+        name, params=[*own, *variant_flags(name)], callback=callback, help=f"Profile the step of {name}."
+    )

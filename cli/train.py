@@ -38,14 +38,27 @@ def train() -> None:
     """Train a variant. `gankit train VARIANT --help` shows its options."""
 
 
-def variant_command(name: str) -> click.Command:
-    """The click command that trains variant ``name``; its flags are the fields of the variant's options."""
-    from gankit.cli.options import GroupedCommand, field_options, typed
+def variant_flags(name: str) -> list[click.Parameter]:
+    """The flags of variant ``name``: the fields of the data, training and variant's own options."""
+    from gankit.cli.options import field_options
     from gankit.config import TrainOptions, variant_class
     from gankit.data import DataOptions
 
     variant = variant_class(name)
     choices = {kind: registry().names(kind) for kind in ("architectures", "datasets", "metrics", "extractors")}
+    return [
+        *field_options(DataOptions, variant.defaults, choices),
+        *field_options(TrainOptions, variant.defaults, choices),
+        *field_options(variant.Options, {}, choices),
+    ]
+
+
+def variant_command(name: str) -> click.Command:
+    """The click command that trains variant ``name``."""
+    from gankit.cli.options import GroupedCommand, typed
+    from gankit.config import variant_class
+
+    variant = variant_class(name)
 
     def callback(out: Path | None, config: Path | None, quiet: bool, **flags: Any) -> None:
         from gankit.loop import train as train_it
@@ -65,13 +78,6 @@ def variant_command(name: str) -> click.Command:
     quiet = click.Option(["--quiet", "-q"], is_flag=True, help="Show no progress.")
     for each in (out, config, quiet):
         each.group = "Output"  # type: ignore[attr-defined]
-    params: list[click.Parameter] = [
-        *field_options(DataOptions, variant.defaults, choices),
-        *field_options(TrainOptions, variant.defaults, choices),
-        *field_options(variant.Options, {}, choices),
-        out,
-        config,
-        quiet,
-    ]
+    params = [*variant_flags(name), out, config, quiet]
     epilog = f"{variant.paper}. A run goes on with `gankit resume RUN`."
     return GroupedCommand(name, params=params, callback=callback, help=f"Train: {variant.summary}.", epilog=epilog)
