@@ -20,11 +20,10 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from gankit.config import Config
-from gankit.engine import Eager
 from gankit.errors import UsageError
 from gankit.model import Carry
 from gankit.trainer import Trainer
-from gankit.update import Update, Vector
+from gankit.update import Update, Vector, compute
 
 ATEN = torch.ops.aten
 PRODUCTS = (ATEN.mm, ATEN.addmm, ATEN.bmm, ATEN.baddbmm, ATEN.convolution, ATEN.convolution_backward)
@@ -188,8 +187,10 @@ class Like:
 
     def make(self) -> Tensor:
         """A tensor of normal numbers."""
-        tensor = torch.empty_strided(self.shape, self.strides, dtype=self.dtype, device=self.device)
-        return tensor.normal_()
+        # A dimension of stride 0 was expanded: one number for all of it.
+        some = [1 if stride == 0 else size for size, stride in zip(self.shape, self.strides, strict=True)]
+        tensor = torch.empty_strided(some, self.strides, dtype=self.dtype, device=self.device)
+        return tensor.normal_().expand(self.shape)
 
 
 def _like(value: Any) -> Any:
@@ -199,14 +200,13 @@ def _like(value: Any) -> Any:
 @torch.no_grad()
 def floor(trainer: Trainer, repeats: int = 5) -> float:
     """Seconds of one step's convolutions and matrix products alone: each call of an eager step again, on numbers of the
-    same shapes and strides, its median of ``repeats``.
+    same shapes and strides, its median of ``repeats``. Weights stay; batch norm counts the step.
     """
-    eager = Eager(trainer.model, trainer.engine.arithmetic, trainer.inputs)
     carry = Carry()
     with torch.enable_grad(), Products() as products:
         for update in trainer.due(trainer.done):
-            _, carried = eager.update(update, carry)
-            carry |= carried
+            part, inputs = update.part, trainer.inputs(update)
+            carry |= compute(trainer.model, part, part.parameters, trainer.engine.arithmetic, *inputs, carry).carry
     seconds: dict[str, float] = {}
     total = 0.0
     for func, args, kwargs in products.calls:

@@ -1,0 +1,75 @@
+"""`gankit profile step`: its figures are those of the step that is trained."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import CliRunner
+
+from gankit import UsageError
+from gankit.cli.main import main
+from gankit.config import configure
+from gankit.profile_step import Products, floor, phase_times, profile_step
+from gankit.trainer import Trainer
+
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+
+
+def config(tiny, variant="dcgan", **flags):
+    options = {**tiny, "steps": 100, **flags}
+    options.pop("quiet")
+    return configure(variant, options)
+
+
+def test_the_profile_names_every_phase_and_its_shares_are_shares(tiny):
+    found = profile_step(config(tiny, "wgan-gp"), steps=3, rounds=1)
+    assert set(found.phases) == {"critic", "generator"}
+    assert sum(found.phases.values()) <= 1.2 * found.p80
+    assert 0 < found.share < 1
+    assert 0 < found.floor
+    assert found.images_per_s == pytest.approx(5 * 8 / found.seconds)
+    assert found.ratios == {}
+
+
+def test_the_floor_holds_every_product_of_a_step_and_nothing_else(tiny):
+    products = Products()
+    weight, x = torch.randn(3, 4), torch.randn(2, 4, requires_grad=True)
+    with products:
+        torch.autograd.grad((torch.nn.functional.linear(x, weight).tanh() * 2).sum(), x)
+    assert [func.overloadpacket.__name__ for func, _, _ in products.calls] == ["mm", "mm"]
+    assert [arg.shape for arg in products.calls[0][1]] == [(2, 4), (4, 3)]
+    it = Trainer(config(tiny))
+    it.step()
+    before = {name: tensor.clone() for name, tensor in it.model.named_parameters()}
+    assert floor(it) > 0
+    assert all(torch.equal(tensor, before[name]) for name, tensor in it.model.named_parameters())
+
+
+def test_phases_are_timed_once_a_step_however_often_they_repeat(tiny):
+    it, found = Trainer(config(tiny, "wgan-gp", n_critic=3)), {}
+    with phase_times(it, found):
+        for _ in range(4):
+            it.step()
+    it.step()
+    assert {name: len(times) for name, times in found.items()} == {"critic": 4, "generator": 4}
+
+
+def test_both_yardsticks_take_turns_with_it_and_a_trace_can_be_had(tiny, tmp_path):
+    flags = [f"--{name.replace('_', '-')}={value}" for name, value in tiny.items() if name != "quiet"]
+    own = ["--timed-steps=2", "--rounds=2", f"--yardsticks={BENCHMARKS}", f"--trace={tmp_path / 'trace.json'}", "--json"]
+    result = CliRunner().invoke(main, ["profile", "step", "dcgan", *own, *flags], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout.splitlines()[-1])
+    assert set(found["ratios"]) == {"careful", "textbook"}
+    assert all(ratio > 0 for ratio in found["ratios"].values())
+    assert json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
+
+
+def test_a_variant_without_a_yardstick_is_named_and_so_is_a_folder_without_any(tiny, tmp_path):
+    with pytest.raises(UsageError, match="no yardstick trains 'infogan'"):
+        profile_step(config(tiny, "infogan"), steps=1, rounds=1, yardsticks=BENCHMARKS)
+    with pytest.raises(UsageError, match=r"has no careful\.py"):
+        profile_step(config(tiny), steps=1, rounds=1, yardsticks=tmp_path)
