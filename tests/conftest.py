@@ -24,6 +24,14 @@ TINY = {
 }
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory):
+    """Images that tests prepare stay out of the user's cache, and are gone with pytest's folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GANKIT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture
 def tiny():
     """Options that train any variant in a fraction of a second."""
