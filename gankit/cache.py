@@ -15,7 +15,7 @@ import re
 import secrets
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -154,6 +154,25 @@ def write_header(path: Path, shape: tuple[int, ...]) -> int:
             os.posix_fallocate(file.fileno(), 0, size)
         file.truncate(size)
     return start
+
+
+def joined(digests: Iterable[str]) -> str:
+    """The digest of all images, from those of each, in their order."""
+    whole = hashlib.sha256()
+    for each in digests:
+        whole.update(each.encode())
+    return whole.hexdigest()
+
+
+def digest(image: NDArray[np.uint8]) -> str:
+    """The digest of one image [C,S,S]: of its sha256 the first 16 bytes."""
+    return hashlib.sha256(image.data).hexdigest()[:32]
+
+
+def intact(prepared: Prepared) -> bool:
+    """Whether the pixels in the cache are still those that were written; reads them all."""
+    with (prepared.folder / "images.npy").open("rb") as file:
+        return joined(digest(image) for image in mapped(file)) == prepared.digest
 
 
 def sync(path: Path) -> None:

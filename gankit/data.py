@@ -6,55 +6,35 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from gankit.cache import Prepared
-from gankit.catalogue import About, fetched
+from gankit.catalogue import About, DataOptions, fetched
 from gankit.decoding import Frame
 from gankit.errors import UsageError
 from gankit.kernels import gather
 from gankit.keys import Draws
 from gankit.model import Batch, Spec
-from gankit.options import option
 from gankit.sources import Pixels
 
+__all__ = [
+    "About",
+    "DataOptions",
+    "Dataset",
+    "ImageSet",
+    "Order",
+    "check_split",
+    "fetched",
+    "frame",
+    "image_set",
+    "pixel_set",
+    "unpaired_set",
+]
+
 _DIGESTED = 1 << 26
-
-
-@dataclass(frozen=True)
-class DataOptions:
-    """Which images, in which shape."""
-
-    data: str = option("shapes", "data set: NAME or NAME:PATH (see `gankit data list`)", group="Data")
-    size: int | None = option(
-        None, "height and width; unset: the data set's own", low=4, high=4096, unit="pixels", group="Data"
-    )
-    channels: int | None = option(
-        None, "1 for grey, 3 for colour; unset: the data set's own", low=1, high=4, group="Data"
-    )
-    crop: int | None = option(
-        None, "train on windows of this height and width, at a place chosen anew each time",
-        low=4, high=4096, unit="pixels", group="Data",
-    )  # fmt: skip
-    fit: str = option("crop", "how other shapes become square", choices=("crop", "pad", "stretch"), group="Data")
-    split: str = option("train", "part of the data set", group="Data")
-    limit: int | None = option(None, "use only the first so many images", low=1, group="Data")
-    flip: bool = option(False, "mirror half of the images, chosen anew each time", group="Data")
-    data_root: str | None = option(None, "folder in which to look for data sets", group="Data")
-
-    @property
-    def name(self) -> str:
-        """The data set's registered name."""
-        return self.data.partition(":")[0]
-
-    @property
-    def path(self) -> str | None:
-        """What follows the colon in ``--data NAME:PATH``."""
-        return self.data.partition(":")[2] or None
 
 
 @dataclass(frozen=True)
@@ -200,8 +180,3 @@ def check_split(options: DataOptions, about: About) -> str:
     if options.split not in about.splits:
         raise UsageError(f"--split {options.split}: {options.name} has {', '.join(about.splits)}")
     return options.split
-
-
-def files_of(options: DataOptions, about: About, look_for: Sequence[str]) -> Path:
-    """The first of ``look_for`` that is on this machine, or downloaded; see ``catalogue.fetched``."""
-    return fetched(options.name, about, look_for, options.path, options.data_root)

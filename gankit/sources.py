@@ -169,7 +169,7 @@ class Pictures:
         if self.labels is not None:
             np.save(folder / "labels.npy", np.array(self.labels, np.int64)[left])
         cache.sync(path)
-        return {"digest": _joined(done.digests[i] for i in left), "skipped": list(failed.items())}
+        return {"digest": cache.joined(done.digests[i] for i in left), "skipped": list(failed.items())}
 
 
 def spared(count: int) -> int:
@@ -247,7 +247,7 @@ class Pixels:
             for block in unpacked.blocks:
                 data = np.ascontiguousarray(block)
                 write_at(file.fileno(), data.reshape(-1).data, start + len(digests) * int(np.prod(data.shape[1:])))
-                digests += [hashlib.sha256(image).hexdigest()[:32] for image in data]
+                digests += [cache.digest(image) for image in data]
                 tally.update(len(digests))
             os.fsync(file.fileno())
         tally.close()
@@ -255,7 +255,7 @@ class Pixels:
         for each, values in (("labels", unpacked.labels), ("factors", unpacked.factors)):
             if values is not None:
                 np.save(folder / f"{each}.npy", values())
-        return {"digest": _joined(digests), "skipped": []}
+        return {"digest": cache.joined(digests), "skipped": []}
 
     @staticmethod
     def _resize(folder: Path, name: str, own: Prepared, frame: Frame, count: int) -> dict[str, Any]:
@@ -270,7 +270,7 @@ class Pixels:
             if values is not None:
                 np.save(folder / f"{each}.npy", values[:count])
         cache.sync(path)
-        return {"digest": _joined(done.digests[i] for i in range(count)), "skipped": []}
+        return {"digest": cache.joined(done.digests[i] for i in range(count)), "skipped": []}
 
 
 def _first(own: Prepared, count: int) -> Prepared:
@@ -280,11 +280,3 @@ def _first(own: Prepared, count: int) -> Prepared:
 
 def _digest(values: object) -> str:
     return hashlib.sha256(repr(values).encode(errors="surrogateescape")).hexdigest()
-
-
-def _joined(digests: Iterable[str]) -> str:
-    """One sha256 of all images, from those of each."""
-    whole = hashlib.sha256()
-    for each in digests:
-        whole.update(each.encode())
-    return whole.hexdigest()

@@ -7,7 +7,6 @@ process that started it is killed its standard input ends, and so does it.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import os
@@ -26,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from gankit.cache import digest
 from gankit.decoding import UNREADABLE, Frame, Source, framed, unwarned
 from gankit.errors import GankitError
 from gankit.progress import Tally
@@ -227,7 +227,7 @@ def _chunk(job: Job, reading: Callable[[Name], Source], output: IO[bytes], first
             except UNREADABLE as error:
                 done.failed[first + i] = f"{type(error).__name__}: {error}"
                 continue
-            done.digests[first + i] = hashlib.sha256(block[i]).hexdigest()[:32]
+            done.digests[first + i] = digest(block[i])
     write_at(output.fileno(), block.data.cast("B"), job.start + first * job.image_bytes)
     return done
 

@@ -35,7 +35,7 @@ DATASETS: dict[str, tuple[str, str, About]] = {
     "tiny-imagenet": ("tiny_imagenet:TinyImageNet", "photos of 200 of ImageNet's classes", about.TINY_IMAGENET),
     "afhq": ("afhq:AFHQ", "faces of cats, dogs and wild animals", about.AFHQ),
     **{
-        name: ("unpaired:Published", f"two unpaired domains: {known.images}", known)
+        name: ("unpaired:Published", "two unpaired domains", known)
         for name, known in sorted(about.PAIRS.items())
     },
     "folder": ("folder:Folder", "your own images: folder:PATH; class folders become labels", about.FOLDER),

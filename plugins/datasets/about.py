@@ -187,7 +187,7 @@ PAIRS = {
 PAIRS["cityscapes"] = About(
     "2,975 street photos, 2,975 label maps", "280 MB", "non-commercial; register with the owners",
     look_for=("cityscapes", "trainA", "cityscapes.zip"),
-    how="from https://www.cityscapes-dataset.com after registering, then trainA, trainB, testA, testB as CycleGAN's "
-    "prepare_cityscapes_dataset.py lays them out",
+    how="trainA, trainB, testA and testB as CycleGAN's prepare_cityscapes_dataset.py makes them of the files from "
+    "https://www.cityscapes-dataset.com (after registering)",
     splits=("train", "test"),
 )  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gankit.data import DataOptions, Dataset, ImageSet, check_split, files_of
+from gankit.data import DataOptions, Dataset, ImageSet, check_split, fetched
 from gankit.plugins.datasets import about
 from gankit.plugins.datasets.folder import class_folders
 from gankit.sources import Tree
@@ -19,6 +19,6 @@ class AFHQ(Dataset):
 
     def load(self, options: DataOptions, seed: int) -> ImageSet:
         split = check_split(options, self.about)
-        path = files_of(options, self.about, self.about.look_for)
+        path = fetched(options, self.about)
         tree = Tree(path if path.is_file() else Path(str(path).removesuffix("train/cat")))
         return class_folders(tree, f"{tree.parent_of('train/')}{split}", options)

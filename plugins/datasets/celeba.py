@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import PurePosixPath
 
-from gankit.data import DataOptions, Dataset, ImageSet, check_split, files_of, frame, image_set
+from gankit.data import DataOptions, Dataset, ImageSet, check_split, fetched, frame, image_set
 from gankit.errors import DamagedFile
 from gankit.plugins.datasets import about
 from gankit.sources import Pictures, Tree
@@ -26,7 +26,7 @@ class CelebA(Dataset):
 
     def load(self, options: DataOptions, seed: int) -> ImageSet:
         split = check_split(options, self.about)
-        path = files_of(options, self.about, self.about.look_for)
+        path = fetched(options, self.about)
         tree = Tree(path.parent if path.name == "000001.jpg" else path)
         first, last = SPLITS[split]
         names = [name for name in tree.pictures() if first <= number(name) <= last]

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gankit.data import DataOptions, Dataset, ImageSet, check_split, files_of, pixel_set
+from gankit.data import DataOptions, Dataset, ImageSet, check_split, fetched, pixel_set
 from gankit.errors import DamagedFile
 from gankit.plugins.datasets import about
 from gankit.sources import Pixels, Unpacked
@@ -33,7 +33,7 @@ class CIFAR10(Dataset):
 
     def load(self, options: DataOptions, seed: int) -> ImageSet:
         split = check_split(options, self.about)
-        path = files_of(options, self.about, self.about.look_for)
+        path = fetched(options, self.about)
         path = path.parent if path.suffix == ".bin" else path
         parts = ("train", "test") if split == "all" else (split,)
         files = sorted(path.glob("*.bin")) if path.is_dir() else [path]

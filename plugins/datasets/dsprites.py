@@ -15,7 +15,7 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from gankit.data import DataOptions, Dataset, ImageSet, check_split, files_of, pixel_set
+from gankit.data import DataOptions, Dataset, ImageSet, check_split, fetched, pixel_set
 from gankit.errors import DamagedFile
 from gankit.plugins.datasets import about
 from gankit.sources import Pixels, Unpacked
@@ -35,7 +35,7 @@ class DSprites(Dataset):
 
     def load(self, options: DataOptions, seed: int) -> ImageSet:
         check_split(options, self.about)
-        path = files_of(options, self.about, self.about.look_for)
+        path = fetched(options, self.about)
         return pixel_set(Pixels((path,), "", lambda: read(path)), options, SHAPES, FACTORS)
 
 

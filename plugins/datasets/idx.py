@@ -11,7 +11,7 @@ from typing import IO, ClassVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from gankit.data import DataOptions, Dataset, ImageSet, check_split, files_of, pixel_set
+from gankit.data import DataOptions, Dataset, ImageSet, check_split, fetched, pixel_set
 from gankit.errors import DamagedFile
 from gankit.plugins.datasets.about import FASHION_MNIST
 from gankit.plugins.datasets.about import MNIST as DIGITS
@@ -56,7 +56,7 @@ class IDXDataset(Dataset):
 
     def load(self, options: DataOptions, seed: int) -> ImageSet:
         split = check_split(options, self.about)
-        images, labels = (files_of(options, self.about, (f"{stem}.gz", stem)) for stem in FILES[split])
+        images, labels = (fetched(options, self.about, (f"{stem}.gz", stem)) for stem in FILES[split])
         return pixel_set(Pixels((images, labels), split, lambda: self._read(images, labels)), options, self.classes)
 
     def _read(self, images_path: Path, labels_path: Path) -> Unpacked:

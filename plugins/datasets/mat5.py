@@ -57,14 +57,14 @@ def arrays(path: Path) -> Iterator[Array]:
                 kind, size = np.frombuffer(tag, "<u4").tolist()
                 start = file.tell()
                 if kind == COMPRESSED:
-                    inner = _exactly(_inflating(file, size))
+                    inner = _exactly(path, _inflating(file, size))
                     kind, _ = np.frombuffer(inner(8), "<u4").tolist()
                 else:
-                    inner = _exactly(_within(file, size))
+                    inner = _exactly(path, _within(file, size))
                 if kind == MATRIX:
                     yield _array(inner)
                 file.seek(start + size)
-            except (EOFError, ValueError, KeyError, zlib.error) as error:
+            except (ValueError, KeyError) as error:
                 raise DamagedFile(f"{path}: broken at byte {file.tell()} ({error}); fetch it again") from error
 
 
@@ -106,11 +106,16 @@ def _tag(read: Read) -> tuple[int, int, bytes | None]:
     return word, int.from_bytes(tag[4:], "little"), None
 
 
-def _exactly(read: Read) -> Read:
+def _exactly(path: Path, read: Read) -> Read:
+    """``read``, with a DamagedFile where it cannot, or gives less than was asked for."""
+
     def exactly(n: int) -> bytes:
-        found = read(n)
+        try:
+            found = read(n)
+        except zlib.error as error:
+            raise DamagedFile(f"{path}: cannot be unpacked ({error}); fetch it again") from error
         if len(found) < n:
-            raise EOFError(f"{n} bytes were promised, {len(found)} came")
+            raise DamagedFile(f"{path}: ends {n - len(found)} bytes before it should; fetch it again")
         return found
 
     return exactly

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gankit.data import DataOptions, Dataset, ImageSet, check_split, files_of, pixel_set
+from gankit.data import DataOptions, Dataset, ImageSet, check_split, fetched, pixel_set
 from gankit.errors import DamagedFile
 from gankit.plugins.datasets import about, mat5
 from gankit.sources import Pixels, Unpacked
@@ -29,7 +29,7 @@ class SVHN(Dataset):
     def load(self, options: DataOptions, seed: int) -> ImageSet:
         split = check_split(options, self.about)
         parts = PARTS if split == "all" else (split,)
-        paths = tuple(files_of(options, self.about, (f"{part}_32x32.mat",)) for part in parts)
+        paths = tuple(fetched(options, self.about, (f"{part}_32x32.mat",)) for part in parts)
         return pixel_set(Pixels(paths, split, lambda: read(paths)), options, tuple("0123456789"))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 
-from gankit.data import DataOptions, Dataset, ImageSet, check_split, files_of, frame, image_set
+from gankit.data import DataOptions, Dataset, ImageSet, check_split, fetched, frame, image_set
 from gankit.errors import DamagedFile
 from gankit.plugins.datasets import about
 from gankit.sources import Pictures, Tree
@@ -19,7 +19,7 @@ class TinyImageNet(Dataset):
 
     def load(self, options: DataOptions, seed: int) -> ImageSet:
         split = check_split(options, self.about)
-        path = files_of(options, self.about, self.about.look_for)
+        path = fetched(options, self.about)
         tree = Tree(path.parent if path.name == "wnids.txt" else path)
         top = tree.parent_of("wnids.txt")
         ids = sorted(tree.text(f"{top}wnids.txt").split())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gankit.data import DataOptions, Dataset, ImageSet, check_split, files_of, frame, unpaired_set
+from gankit.data import DataOptions, Dataset, ImageSet, check_split, fetched, frame, unpaired_set
 from gankit.errors import UsageError
 from gankit.plugins.datasets.about import PAIRS, UNPAIRED
 from gankit.sources import Pictures, Tree
@@ -36,7 +36,7 @@ class Published(Dataset):
     def load(self, options: DataOptions, seed: int) -> ImageSet:
         known = PAIRS[options.name]
         check_split(options, known)
-        path = files_of(options, known, known.look_for)
+        path = fetched(options, known)
         return two_domains(Tree(path.parent if path.name == "trainA" else path), options)
 
 
