@@ -4,10 +4,10 @@
     python benchmarks/prepare.py speed FOLDER         # append rows to benchmarks/prepare.csv
     python benchmarks/prepare.py waiting FOLDER
 
-The bare loop opens, drafts, crops, resizes and stores each picture, the least that any program must do; its time is that
-of the loop alone, in as many processes as there are cores. The time of preparing is all of it: listing the folder,
-starting the workers, digests, and flushing the array to the disk. The two take turns, on files that are in the system's
-cache already.
+The bare loop opens, drafts, crops, resizes and stores each picture, the least that any program must do; its time is
+that of the loop alone, in as many processes as there are cores. The time of preparing is all of it: listing the folder,
+starting the workers, digests, and flushing the array to the disk. The two take turns, on files that are in the
+system's cache already.
 """
 
 from __future__ import annotations

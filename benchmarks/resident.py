@@ -3,8 +3,8 @@
     python benchmarks/resident.py FOLDER [--gigabytes 10]     # appends rows to benchmarks/resident.csv
 
 Both caches are of random pixels, 64x64x3, written to the disk in FOLDER through the cache's own code, and removed
-afterwards. Each is trained on for one epoch, in which every image is drawn once, by a process of its own that watches the
-anonymous part of its resident memory (RssAnon, which the system cannot drop) and the part that is cache of files.
+afterwards. Each is trained on for one epoch, in which every image is drawn once, by a process of its own that watches
+the anonymous part of its resident memory (RssAnon, which the system cannot drop) and the part that is cache of files.
 """
 
 from __future__ import annotations

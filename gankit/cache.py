@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gankit.catalogue import cache_folder
+from gankit.decoding import digest
 from gankit.errors import GankitError
 from gankit.files import explained, sync_folder, waiting_lock, write_json
 
@@ -162,11 +163,6 @@ def joined(digests: Iterable[str]) -> str:
     for each in digests:
         whole.update(each.encode())
     return whole.hexdigest()
-
-
-def digest(image: NDArray[np.uint8]) -> str:
-    """The digest of one image [C,S,S]: of its sha256 the first 16 bytes."""
-    return hashlib.sha256(image.data).hexdigest()[:32]
 
 
 def intact(prepared: Prepared) -> bool:

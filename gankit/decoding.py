@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import struct
 import warnings
 import zipfile
@@ -10,11 +11,13 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageOps
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 UNREADABLE = (
     OSError, ValueError, SyntaxError, EOFError, LookupError, TypeError, AttributeError, ArithmeticError, MemoryError,
@@ -51,6 +54,11 @@ def framed(source: Source, frame: Frame) -> NDArray[np.uint8]:
         ratio = image.size[0] / width
         image = square(plain(image, frame.channels), frame, ratio)
         return np.asarray(image).reshape(frame.size, frame.size, frame.channels)
+
+
+def digest(image: NDArray[np.uint8]) -> str:
+    """What tells a finished image [C,S,S] from others: of its sha256 the first 16 bytes."""
+    return hashlib.sha256(image.data).hexdigest()[:32]
 
 
 def decoded(source: Source, channels: int) -> Image.Image:

@@ -13,6 +13,7 @@ from gankit.progress import Tally
 
 _BLOCK = 1 << 18
 _MOST = 1 << 40
+_PAUSE = 0.1
 
 
 def download(
@@ -40,7 +41,7 @@ def download(
         problem = ""
         for attempt in range(tries):
             if attempt:
-                time.sleep(min(2.0, 0.1 * 4**attempt))
+                time.sleep(min(2.0, _PAUSE * 4**attempt))
             try:
                 _fetch(url, part, size, timeout)
             except (OSError, EOFError, ValueError) as error:

@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 
 from gankit import cache
 from gankit.cache import Prepared
-from gankit.decoding import Frame
+from gankit.decoder import Job, Name, write_at
+from gankit.decoding import Frame, digest
 from gankit.errors import DamagedFile, UsageError
 from gankit.progress import Tally
-from gankit.workers import Job, Name, decode, write_at
+from gankit.workers import decode
 
 ENDINGS = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
 MOST_MEMBERS = 5_000_000
@@ -59,9 +60,7 @@ class Tree:
     def pictures(self, under: str = "") -> list[str]:
         """The names of all image files below folder ``under``. UsageError where there are none."""
         start = f"{under}/" if under else ""
-        found = [
-            name for name in self.files if name.startswith(start) and PurePosixPath(name).suffix.lower() in ENDINGS
-        ]
+        found = [name for name in self.files if name.startswith(start) and os.path.splitext(name)[1].lower() in ENDINGS]
         if not found:
             raise UsageError(f"{self.root / under}: no images in it (looked for {', '.join(sorted(ENDINGS))})")
         return found
@@ -247,7 +246,7 @@ class Pixels:
             for block in unpacked.blocks:
                 data = np.ascontiguousarray(block)
                 write_at(file.fileno(), data.reshape(-1).data, start + len(digests) * int(np.prod(data.shape[1:])))
-                digests += [cache.digest(image) for image in data]
+                digests += [digest(image) for image in data]
                 tally.update(len(digests))
             os.fsync(file.fileno())
         tally.close()

@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from gankit import sources, workers
+from gankit import decoder, sources, workers
 from gankit.decoding import Frame
 from gankit.sources import Pictures, Tree
 
-workers.FEW, workers._CHUNK = 0, 8
+workers.FEW, decoder.CHUNK = 0, 8
 workers.cores = lambda: 2
 decode = sources.decode
 

@@ -197,7 +197,8 @@ def test_corrupt_images_are_named_and_too_many_are_an_error(tmp_path, capsys):
 
 
 def read(path, size=8, channels=3, **how):
-    return framed(path, Frame(size, channels, **how)).astype(int)
+    with unwarned():
+        return framed(path, Frame(size, channels, **how)).astype(int)
 
 
 def test_sixteen_bits_are_scaled_to_eight_however_dark_the_picture_is(tmp_path):
@@ -364,7 +365,8 @@ class Unreliable(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def server(request):
+def server(request, monkeypatch):
+    monkeypatch.setattr("gankit.download._PAUSE", 0.001)
     handler = type("Handler", (Unreliable,), {"mode": request.param, "requests": 0, "sent": 0})
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as it:
         thread = threading.Thread(target=it.serve_forever)

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gankit import DamagedFile, GankitError, cache, workers
+from gankit import DamagedFile, GankitError, cache, decoder, workers
 from gankit.cache import kept, write_header
 from gankit.data import DataOptions
 from gankit.decoding import Frame
@@ -64,7 +64,7 @@ def test_workers_give_the_pixels_that_one_process_gives(pictures, own_cache, mon
     np.testing.assert_array_equal(alone.images, prepare(pictures).images)
     shutil.rmtree(own_cache)
     monkeypatch.setattr(workers, "FEW", 0)
-    monkeypatch.setattr(workers, "_CHUNK", 3)
+    monkeypatch.setattr(decoder, "CHUNK", 3)
     monkeypatch.setattr(workers, "cores", lambda: 3)
     many = prepare(pictures)
     np.testing.assert_array_equal(alone.images, many.images)
@@ -202,7 +202,7 @@ def test_a_worker_that_dies_is_an_error_that_names_its_pictures(pictures, own_ca
 
     monkeypatch.setattr(workers.Worker, "feed", killed)
     monkeypatch.setattr(workers, "FEW", 0)
-    monkeypatch.setattr(workers, "_CHUNK", 4)
+    monkeypatch.setattr(decoder, "CHUNK", 4)
     monkeypatch.setattr(workers, "cores", lambda: 2)
     with pytest.raises(GankitError, match=r"ended \(signal 9"):
         prepare(pictures)
