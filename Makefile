@@ -53,4 +53,10 @@ plot: env  ## draw docs/kernels.png
 	$(BIN)/pip install --quiet matplotlib
 	$(BIN)/python benchmarks/plot_kernels.py
 
-.PHONY: aot impls interpret sanitize bench-kernels plot
+bench-data: env  ## append rows to benchmarks/prepare.csv and benchmarks/resident.csv
+	$(BIN)/python benchmarks/prepare.py pictures build/pictures
+	$(BIN)/python benchmarks/prepare.py speed build/pictures
+	$(BIN)/python benchmarks/prepare.py waiting build/pictures
+	$(BIN)/python benchmarks/resident.py build
+
+.PHONY: bench-data aot impls interpret sanitize bench-kernels plot

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import tarfile
 import tracemalloc
 import zipfile
@@ -395,6 +396,22 @@ def test_a_picture_whose_bytes_are_damaged_in_an_archive_is_left_out_by_name(tmp
     found = load(f"folder:{path}", size=8)
     assert found.images[:, 0, 0, 0].tolist() == [i for i in range(30) if i != 7]
     assert "07.png is left out: BadZipFile" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("archive", [None, "birds.zip"])
+def test_the_data_set_in_the_manual_works(archive, tmp_path, monkeypatch):
+    monkeypatch.setenv("GANKIT_CACHE", str(tmp_path))
+    manual = (Path(__file__).parent.parent / "docs" / "plugins.md").read_text()
+    (code,) = (part for part in re.findall(r"```python\n(.*?)```", manual, re.S) if "class Birds" in part)
+    names = {}
+    exec(code, names)
+    with pytest.raises(UsageError, match=r"birds\.zip from"):
+        names["Birds"]().load(DataOptions(data="birds"), 0)
+    (tmp_path / "birds").mkdir()
+    top = "" if archive else "birds/"
+    write(tmp_path / "birds", {f"{top}train/{i}.png": bmp((i, 0, 0)) for i in range(5)}, archive)
+    found = names["Birds"]().load(DataOptions(data="birds", size=8), 0)
+    assert found.images[:, 0, 0, 0].tolist() == [0, 1, 2, 3, 4]
 
 
 def test_no_reader_can_unpickle():

@@ -22,7 +22,7 @@ from gankit.sources import Pixels, Unpacked
 
 FACTORS = ("color", "shape", "scale", "orientation", "position x", "position y")
 SHAPES = ("square", "ellipse", "heart")
-MOST = 10_000_000
+MOST = 1_000_000
 _BLOCK = 4096
 
 
@@ -42,7 +42,7 @@ class DSprites(Dataset):
 def read(path: Path) -> Unpacked:
     """The sprites in ``path``, 0 and 1 there, as 0 and 255. DamagedFile where they are not as published."""
     with _member(path, "imgs") as (shape, dtype, _):
-        if len(shape) != 3 or shape[0] > MOST or dtype != np.uint8:
+        if shape[1:] != (64, 64) or shape[0] > MOST or dtype != np.uint8:
             raise DamagedFile(f"{path}: imgs is {dtype} {shape}, not uint8 (N, 64, 64)")
     count, height, width = shape
     with _member(path, "latents_classes") as (latent_shape, latent_dtype, file):

@@ -14,7 +14,7 @@ from gankit.plugins.datasets import about, mat5
 from gankit.sources import Pixels, Unpacked
 
 PARTS = ("train", "test", "extra")
-MOST = 10_000_000
+MOST = 1_000_000
 _BLOCK = 1000
 _IMAGE = 3 * 32 * 32
 
