@@ -54,13 +54,15 @@ class Tree:
         elif self.root.is_dir():
             found = dict(_below(self.root, ""))
         else:
-            raise UsageError(f"{self.root}: no such folder; name a folder of images, or a zip archive of them")
+            raise UsageError(f"{self.root}: no such folder; name a folder of images, or a zip of them")
         return dict(sorted(found.items(), key=lambda item: item[0].split("/")))
 
     def pictures(self, under: str = "") -> list[str]:
         """The names of all image files below folder ``under``. UsageError where there are none."""
-        start = f"{under}/" if under else ""
-        found = [name for name in self.files if name.startswith(start) and os.path.splitext(name)[1].lower() in ENDINGS]
+        start, files = f"{under}/" if under else "", self.files
+        if not self.is_archive and not (self.root / under).is_dir():
+            raise UsageError(f"{self.root / under}: no such folder; check that it is the layout that is read")
+        found = [name for name in files if name.startswith(start) and os.path.splitext(name)[1].lower() in ENDINGS]
         if not found:
             raise UsageError(f"{self.root / under}: no images in it (looked for {', '.join(sorted(ENDINGS))})")
         return found
