@@ -36,6 +36,10 @@ class TrainOptions:
     impl: str = option(
         "auto", "implementation of the fused ops", choices=("auto", "triton", "cpu", "ref"), group="Training"
     )
+    engine: str = option(
+        "auto", "how updates are run; auto: compiled or captured where the run is long enough to gain by it",
+        choices=("auto", "eager", "compiled", "graph"), group="Training",
+    )  # fmt: skip
     threads: int | None = option(None, "CPU threads; unset: PyTorch's choice", low=1, high=1024, group="Training")
     same_batch: bool = option(False, "give all updates of a step the same real images", group="Training")
     decay_start: float = option(

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from gankit import checkpoint, optim
+from gankit import checkpoint, engine, optim
 from gankit.config import DEFAULT_EPOCHS, Config, TrainOptions, variant_class
 from gankit.data import Dataset, ImageSet, Order
 from gankit.errors import GankitError, UsageError
@@ -23,24 +22,12 @@ from gankit.keys import Draws, key
 from gankit.model import Batch, Carry, Model, Noise, Phase, Spec
 from gankit.networks import uses_batch_statistics
 from gankit.registry import registry
+from gankit.update import Arithmetic, Part, Update, Vector
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.float32, "fp64": torch.float64}
-Vector = Tensor
 
 CHUNK = 500
 """Images sampled at once: a million in one pass would fill the memory."""
-
-
-@dataclass
-class Part:
-    """A phase with what the trainer keeps for it: its parameters by network, its optimizer, the names it records."""
-
-    phase: Phase
-    names: list[str]
-    parameters: list[torch.nn.Parameter]
-    spans: list[tuple[str, int, int]]
-    optimizer: torch.optim.Optimizer
-    recorded: tuple[str, ...] = ()
 
 
 class Trainer:
@@ -63,7 +50,7 @@ class Trainer:
         check_phases(self.model.phases)
         if config.train.batch_size == 1 and uses_batch_statistics(self.model):
             raise UsageError("--batch-size 1: batch norm needs 2 images or more; choose another norm or larger batches")
-        self.parts = [self._part(phase) for phase in self.model.phases]
+        self.parts = [Part.of(phase, self.model) for phase in self.model.phases]
         self.average: optim.Average | None = None
         if config.train.ema_halflife_images:
             self.average = optim.Average(
@@ -72,71 +59,53 @@ class Trainer:
         self.done, self.drawn = 0, 0
         self.steps = total_steps(config.train, self.model.phases, len(self.images))
         self.rows: list[tuple[int, list[tuple[Part, Vector]]]] = []
-
-    def _part(self, phase: Phase) -> Part:
-        spans: list[tuple[str, int, int]] = []
-        names: list[str] = []
-        parameters: list[torch.nn.Parameter] = []
-        for network in phase.networks:
-            # A parameter that two networks share is moved once, with the first of them.
-            some = [
-                (name, p) for name, p in optim.parameters_of(self.model, network) if all(p is not q for q in parameters)
-            ]
-            if not some:
-                raise UsageError(f"phase '{phase.name}': network '{network}' has no parameters of its own to train")
-            spans.append((network, len(parameters), len(parameters) + len(some)))
-            names += [name for name, _ in some]
-            parameters += [p for _, p in some]
-        return Part(phase, names, parameters, spans, optim.make(phase.optimizer, parameters))
+        arithmetic = Arithmetic(self.device.type, self.dtype, autocast=config.train.precision == "bf16")
+        wanted = config.train.engine if config.train.engine != "auto" else engine.choose(self)
+        self.engine = engine.make(wanted, self.model, arithmetic, self.inputs)
 
     def step(self) -> None:
         """One pass over all phases: draw data and noise, move each phase's networks, average, record."""
-        step, carry = self.done, Carry()
-        row: list[tuple[Part, Vector]] = []
-        factor = optim.rate(step, self.steps, self.options.decay_start)
-        first_batch = self.drawn
+        carry = Carry()
+        totals: dict[str, Vector] = {}
+        factor = optim.rate(self.done, self.steps, self.options.decay_start)
         for part in self.parts:
-            _rate(part.optimizer).fill_(part.phase.optimizer.lr * factor)
-            total: Vector | None = None
-            times = part.phase.times(step)
-            for repeat in range(times):
-                if part.phase.data and not self.options.same_batch:
-                    self.drawn += 1
-                batch = self.batch(first_batch if self.options.same_batch else self.drawn - 1, part.phase.data)
-                noise = self.noise(part.phase.name, step, repeat)
-                values, carried = self.update(part, batch, noise, carry)
-                carry |= carried
-                total = values if total is None else total + values
-            if total is not None:  # a phase may rest in some steps
-                row.append((part, total / times))
-        if self.options.same_batch:
-            self.drawn += 1
+            rate_of(part.optimizer).fill_(part.phase.optimizer.lr * factor)
+        due = self.due(self.done)
+        for i, update in enumerate(due):
+            values, carried = self.engine.update(update, carry, due[i + 1 :])
+            carry |= carried
+            name = update.part.phase.name
+            totals[name] = values if name not in totals else totals[name] + values
+        self.drawn += self.draws(self.done)
         if self.average is not None:
-            self.average.update(step)
+            self.average.update(self.done)
+        # A phase that rests in this step has no row.
+        row = [
+            (part, totals[part.phase.name] / part.phase.times(self.done))
+            for part in self.parts
+            if part.phase.name in totals
+        ]
         self.done += 1
         self.rows.append((self.done, row))
 
-    def update(self, part: Part, batch: Batch, noise: Noise, carry: Carry) -> tuple[Vector, Carry]:
-        """Move the networks of ``part`` once. Returns what is recorded, as one vector, and what later phases need."""
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.precision == "bf16"):
-            terms = self.model.terms(part.phase.name, batch, noise, carry)
-        loss = torch.stack([value.to(self.dtype) for value in terms.losses.values()]).sum()
-        grads = torch.autograd.grad(loss, part.parameters)
-        norms = torch._foreach_norm(grads)
-        for parameter, grad in zip(part.parameters, grads, strict=True):
-            parameter.grad = grad
-        part.optimizer.step()
-        for parameter in part.parameters:
-            parameter.grad = None
-        with torch.no_grad():
-            self.model.after(part.phase.name)
-        watched = {**terms.losses, "loss": loss, **terms.watch}
-        for network, start, end in part.spans:
-            watched[f"grad norm {network}"] = torch.stack(norms[start:end]).norm()
-            first = next((i for i in range(start, end) if part.parameters[i].dim() > 1), start)  # a weight, not a bias
-            watched[f"first layer grad norm {network}"] = norms[first]
-        part.recorded = tuple(f"{part.phase.name}/{name}" for name in watched)
-        return torch.stack([value.detach().to(self.dtype) for value in watched.values()]), dict(terms.carry)
+    def due(self, step: int) -> list[Update]:
+        """The updates of ``step``, which is the next one, in their order."""
+        found: list[Update] = []
+        draw = self.drawn
+        for part in self.parts:
+            for repeat in range(part.phase.times(step)):
+                found.append(Update(part, step, repeat, draw))
+                draw += part.phase.data and not self.options.same_batch
+        return found
+
+    def draws(self, step: int) -> int:
+        """How many batches of real images ``step`` draws."""
+        return 1 if self.options.same_batch else sum(part.phase.times(step) for part in self.parts if part.phase.data)
+
+    def inputs(self, update: Update) -> tuple[Batch, Noise]:
+        """The batch and the noise of ``update``."""
+        phase = update.part.phase
+        return self.batch(update.draw, phase.data), self.noise(phase.name, update.step, update.repeat)
 
     def batch(self, draw: int, data: bool) -> Batch:
         """Batch number ``draw`` of the run, or one of no images for a phase that draws none."""
@@ -215,7 +184,8 @@ class Trainer:
         self.done, self.drawn, self.rows = done, drawn, []
 
 
-def _rate(optimizer: torch.optim.Optimizer) -> Tensor:
+def rate_of(optimizer: torch.optim.Optimizer) -> Tensor:
+    """The tensor that holds the optimizer's learning rate."""
     lr: Tensor = optimizer.param_groups[0]["lr"]
     return lr
 

@@ -1,0 +1,122 @@
+"""One update of one phase: its loss, the gradients of its own parameters, and what is recorded of it.
+
+The engines differ in how they run this; what is computed stands here once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from gankit import optim
+from gankit.errors import UsageError
+from gankit.model import Batch, Carry, Model, Noise, Phase
+
+Vector = Tensor
+
+
+@dataclass
+class Part:
+    """A phase with what is kept for it: its parameters by network, its optimizer, the names of what it records."""
+
+    phase: Phase
+    names: list[str]
+    parameters: list[torch.nn.Parameter]
+    spans: list[tuple[str, int, int]]
+    optimizer: torch.optim.Optimizer
+    recorded: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, phase: Phase, model: Model) -> Part:
+        """The part of ``model`` that ``phase`` moves. UsageError where a network of it has nothing to move."""
+        spans: list[tuple[str, int, int]] = []
+        names: list[str] = []
+        parameters: list[torch.nn.Parameter] = []
+        for network in phase.networks:
+            # A parameter that two networks share is moved once, with the first of them.
+            some = [
+                (name, p) for name, p in optim.parameters_of(model, network) if all(p is not q for q in parameters)
+            ]
+            if not some:
+                raise UsageError(f"phase '{phase.name}': network '{network}' has no parameters of its own to train")
+            spans.append((network, len(parameters), len(parameters) + len(some)))
+            names += [name for name, _ in some]
+            parameters += [p for _, p in some]
+        return cls(phase, names, parameters, spans, optim.make(phase.optimizer, parameters))
+
+
+class Update(NamedTuple):
+    """An update that is due: the ``repeat``-th of a part in ``step``, on real batch number ``draw`` of the run."""
+
+    part: Part
+    step: int
+    repeat: int
+    draw: int
+
+
+class Computed(NamedTuple):
+    """Gradients of the part's parameters in their order, what is recorded as one vector, and what is carried on."""
+
+    grads: Sequence[Tensor]
+    values: Vector
+    carry: Carry
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """The type that weights and figures are held in, and whether the networks run in bfloat16."""
+
+    device: str
+    dtype: torch.dtype
+    autocast: bool
+
+
+def compute(
+    model: Model,
+    part: Part,
+    parameters: Sequence[Tensor],
+    arithmetic: Arithmetic,
+    batch: Batch,
+    noise: Noise,
+    carry: Carry,
+) -> Computed:
+    """The loss of ``part`` and its gradients by ``parameters``, which are those of ``part`` or stand for them."""
+    dtype = arithmetic.dtype
+    with torch.autocast(arithmetic.device, torch.bfloat16, enabled=arithmetic.autocast):
+        terms = model.terms(part.phase.name, batch, noise, carry)
+    loss = torch.stack([value.to(dtype) for value in terms.losses.values()]).sum()
+    grads = [
+        in_strides_of(parameter, grad)
+        for parameter, grad in zip(parameters, torch.autograd.grad(loss, parameters), strict=True)
+    ]
+    norms = torch._foreach_norm(grads)
+    watched = {**terms.losses, "loss": loss, **terms.watch}
+    for network, start, end in part.spans:
+        watched[f"grad norm {network}"] = torch.stack(norms[start:end]).norm()
+        first = next((i for i in range(start, end) if parameters[i].dim() > 1), start)  # a weight, not a bias
+        watched[f"first layer grad norm {network}"] = norms[first]
+    part.recorded = tuple(f"{part.phase.name}/{name}" for name in watched)
+    values = torch.stack([value.detach().to(dtype) for value in watched.values()])
+    return Computed(grads, values, dict(terms.carry))
+
+
+def in_strides_of(parameter: Tensor, grad: Tensor) -> Tensor:
+    """``grad`` in memory as ``parameter`` is: fused optimizers walk through memory and do not look at strides, and the
+    gradient penalty's gradients of convolutions come transposed.
+    """
+    return grad if grad.stride() == parameter.stride() else torch.empty_like(parameter).copy_(grad)
+
+
+def move(model: Model, part: Part, grads: Sequence[Tensor]) -> None:
+    """One step of the part's optimizer along ``grads``, and what the model does after it."""
+    for parameter, grad in zip(part.parameters, grads, strict=True):
+        parameter.grad = grad
+    part.optimizer.step()
+    for parameter in part.parameters:
+        parameter.grad = None
+    with torch.no_grad():
+        model.after(part.phase.name)
