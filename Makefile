@@ -52,8 +52,6 @@ bench-kernels: env  ## append a row per measurement to benchmarks/kernels.csv
 plot: env  ## draw docs/kernels.png
 	$(BIN)/python benchmarks/plot_kernels.py
 
-.PHONY: aot impls interpret sanitize bench-kernels plot
-
 judge: env  ## time the judging of 10,000 Fashion-MNIST images, and the classifier's one training
 	$(BIN)/python benchmarks/judge.py
 
@@ -61,4 +59,10 @@ curves: env  ## DCGAN and WGAN-GP on Fashion-MNIST, three seeds: benchmarks/curv
 	$(BIN)/pip install --quiet matplotlib
 	$(BIN)/python benchmarks/curves.py
 
-.PHONY: judge curves
+bench-data: env  ## append rows to benchmarks/prepare.csv and benchmarks/resident.csv
+	$(BIN)/python benchmarks/prepare.py pictures build/pictures
+	$(BIN)/python benchmarks/prepare.py speed build/pictures
+	$(BIN)/python benchmarks/prepare.py waiting build/pictures
+	$(BIN)/python benchmarks/resident.py build
+
+.PHONY: judge curves bench-data aot impls interpret sanitize bench-kernels plot

@@ -27,7 +27,7 @@ def examine() -> dict[str, dict[str, Any]]:
     """Sections of named facts."""
     import torch
 
-    from gankit.data import cache_folder
+    from gankit.catalogue import cache_folder
     from gankit.kernels import build_log, implementations
     from gankit.registry import registry
     from gankit.run import environment

@@ -86,4 +86,5 @@ def compiled(piece: Piece) -> Code:
     """The code that Inductor makes of ``piece``."""
     from torch._inductor import compile as inductor
 
-    return inductor(piece.graph, piece.examples())
+    code: Code = inductor(piece.graph, list[Any](piece.examples()))
+    return code

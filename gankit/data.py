@@ -3,67 +3,54 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import ClassVar
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
+from gankit.cache import Prepared
+from gankit.catalogue import About, DataOptions, fetched
+from gankit.decoding import Frame
 from gankit.errors import UsageError
 from gankit.kernels import gather
 from gankit.keys import Draws
 from gankit.model import Batch, Spec
-from gankit.options import option
+from gankit.sources import Pixels
+
+__all__ = [
+    "About",
+    "DataOptions",
+    "Dataset",
+    "ImageSet",
+    "Order",
+    "check_split",
+    "fetched",
+    "frame",
+    "image_set",
+    "pixel_set",
+    "unpaired_set",
+]
 
 _DIGESTED = 1 << 26
 
 
 @dataclass(frozen=True)
-class DataOptions:
-    """Which images, in which shape."""
-
-    data: str = option("shapes", "data set: NAME or NAME:PATH (see `gankit data list`)", group="Data")
-    size: int | None = option(
-        None, "height and width; unset: the data set's own", low=4, high=4096, unit="pixels", group="Data"
-    )
-    channels: int | None = option(
-        None, "1 for grey, 3 for colour; unset: the data set's own", low=1, high=4, group="Data"
-    )
-    crop: int | None = option(
-        None, "train on windows of this height and width, at a place chosen anew each time",
-        low=4, high=4096, unit="pixels", group="Data",
-    )  # fmt: skip
-    fit: str = option("crop", "how other shapes become square", choices=("crop", "pad", "stretch"), group="Data")
-    split: str = option("train", "part of the data set", group="Data")
-    limit: int | None = option(None, "use only the first so many images", low=1, group="Data")
-    flip: bool = option(False, "mirror half of the images, chosen anew each time", group="Data")
-    data_root: str | None = option(None, "folder in which to look for data sets", group="Data")
-
-    @property
-    def name(self) -> str:
-        """The data set's registered name."""
-        return self.data.partition(":")[0]
-
-    @property
-    def path(self) -> str | None:
-        """What follows the colon in ``--data NAME:PATH``."""
-        return self.data.partition(":")[2] or None
-
-
-@dataclass(frozen=True)
 class ImageSet:
-    """images: uint8 [N,C,H,W]; labels: int64 [N] or None, with their names; other: a second domain uint8 [M,C,H,W]."""
+    """images: uint8 [N,C,H,W]; labels: int64 [N] or None, with their names; other: a second domain uint8 [M,C,H,W];
+    factors: int64 [N,F] or None, what each image was made from, with the names of the columns; prepared: where in the
+    cache the images (and the second domain's) are, if they come from there.
+    """
 
     images: Tensor
     labels: Tensor | None = None
     classes: tuple[str, ...] = ()
     other: Tensor | None = None
+    factors: Tensor | None = None
+    factor_names: tuple[str, ...] = ()
+    prepared: tuple[Prepared, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         for images in (self.images, self.other):
@@ -98,13 +85,15 @@ class ImageSet:
         return Spec(self.images.shape[1], size, len(self.classes), len(self), variance, self.other is not None)
 
     def digest(self) -> str:
-        """A sha256 that tells this image set from others: labels, names and sizes whole, pixels up to 64 MB, evenly
-        spread over the images.
+        """A sha256 that tells this image set from others: labels, names and sizes whole; pixels by what the cache says
+        of them, so that they need not be read, else up to 64 MB, evenly spread over the images.
         """
         whole = hashlib.sha256(repr((self.classes, tuple(self.images.shape))).encode())
         if self.labels is not None:
             whole.update(self.labels.numpy().tobytes())
-        for images in (self.images, self.other):
+        for each in self.prepared:
+            whole.update(each.digest.encode())
+        for images in () if self.prepared else (self.images, self.other):
             if images is not None:
                 every = max(1, images.numel() // _DIGESTED)
                 for image in images[::every].numpy():
@@ -124,11 +113,11 @@ class ImageSet:
 
 
 class Dataset(ABC):
-    """What a plugin registers: a name, and how to get the images."""
+    """What a plugin registers: a name, what is known of it, and how to get the images."""
 
     name: ClassVar[str]
     summary: ClassVar[str]
-    licence: ClassVar[str] = ""
+    about: ClassVar[About] = About()
 
     @abstractmethod
     def load(self, options: DataOptions, seed: int) -> ImageSet:
@@ -157,44 +146,37 @@ class Order:
         return self._epochs[epoch]
 
 
-def square(image: Image.Image, size: int, fit: str) -> Image.Image:
-    """``image`` as size x size: the middle cropped, black bars added, or stretched; resized with a Lanczos filter."""
-    width, height = image.size
-    if width != height and fit != "stretch":
-        side = min(width, height) if fit == "crop" else max(width, height)
-        left, top = (width - side) // 2, (height - side) // 2
-        image = image.crop((left, top, left + side, top + side))
-    return image if image.size == (size, size) else image.resize((size, size), Image.Resampling.LANCZOS)
+def frame(options: DataOptions, size: int, crop: int | None = None) -> Frame:
+    """What pictures of a data set are brought to; ``size`` and the ``crop`` of the original are its own defaults."""
+    if options.channels not in (None, 1, 3):
+        raise UsageError(f"--channels {options.channels}: images are read as grey (1) or colour (3)")
+    crop = crop if options.fit == "crop" else None
+    return Frame(options.size or size, options.channels or 3, options.fit, crop)
 
 
-def resized(images: Tensor, options: DataOptions) -> Tensor:
-    """uint8 [N,C,H,W] in the size and channels that ``options`` ask for; grey is the ITU-R 601 luma."""
-    channels = options.channels or images.shape[1]
-    size = options.size or images.shape[2]
-    if channels == images.shape[1] and images.shape[2] == images.shape[3] == size:
-        return images
-    modes = {1: "L", 3: "RGB"}
-    if images.shape[1] not in modes or channels not in modes:
-        raise UsageError(f"--channels {channels}: images are grey (1) or colour (3)")
-    out = torch.empty(len(images), channels, size, size, dtype=torch.uint8)
-    for i, pixels in enumerate(images.movedim(1, -1).numpy()):
-        image = Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels)
-        image = square(image.convert(modes[channels]), size, options.fit)
-        out[i] = torch.from_numpy(np.array(image).reshape(size, size, channels)).movedim(-1, 0)
-    return out
+def image_set(prepared: Prepared, classes: Sequence[str] = (), factors: Sequence[str] = ()) -> ImageSet:
+    """Images of the cache, as they lie there. ``factors``: the names of the columns of their factors."""
+    labels = None if prepared.labels is None else torch.from_numpy(prepared.labels)
+    values = None if prepared.factors is None else torch.from_numpy(prepared.factors)
+    images = torch.from_numpy(prepared.images)
+    return ImageSet(images, labels, tuple(classes), None, values, tuple(factors), (prepared,))
 
 
-def roots(options: DataOptions, name: str, extra: Sequence[str] = ()) -> list[Path]:
-    """Folders in which the files of data set ``name`` may be: --data-root, the user's cache, then ``extra``."""
-    found = []
-    if options.path:
-        return [Path(options.path)]
-    if options.data_root:
-        found += [Path(options.data_root) / name, Path(options.data_root)]
-    return [*found, cache_folder() / name, *map(Path, extra)]
+def unpaired_set(one: Prepared, other: Prepared) -> ImageSet:
+    """Two domains of the cache."""
+    return ImageSet(torch.from_numpy(one.images), other=torch.from_numpy(other.images), prepared=(one, other))
 
 
-def cache_folder() -> Path:
-    """Where downloads are kept: GANKIT_CACHE, or gankit under the user's cache folder."""
-    own = os.environ.get("GANKIT_CACHE")
-    return Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gankit"
+def pixel_set(source: Pixels, options: DataOptions, classes: Sequence[str], factors: Sequence[str] = ()) -> ImageSet:
+    """The images in published files, in the size and channels that ``options`` ask for."""
+    if options.channels not in (None, 1, 3):
+        raise UsageError(f"--channels {options.channels}: images are grey (1) or colour (3)")
+    prepared = source.prepared(options.name, options.size, options.channels, options.fit, options.limit)
+    return image_set(prepared, classes, factors)
+
+
+def check_split(options: DataOptions, about: About) -> str:
+    """The --split that ``options`` ask for. UsageError where the data set has no such part."""
+    if options.split not in about.splits:
+        raise UsageError(f"--split {options.split}: {options.name} has {', '.join(about.splits)}")
+    return options.split

@@ -7,6 +7,7 @@ import errno
 import fcntl
 import json
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,11 +29,31 @@ def write_whole(path: Path, data: bytes) -> None:
             with contextlib.suppress(OSError):
                 temporary.unlink()
             raise
-        folder = os.open(path.parent, os.O_RDONLY)
+        sync_folder(path.parent)
+
+
+def sync_folder(path: Path) -> None:
+    """Flush the names in folder ``path`` to the disk."""
+    folder = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+@contextlib.contextmanager
+def waiting_lock(path: Path, waiting: str) -> Iterator[None]:
+    """Hold lock file ``path``, after saying ``waiting`` where another process does. A killed holder leaves no lock."""
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("a")
+    with file:
         try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(waiting, file=sys.stderr, flush=True)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 @contextlib.contextmanager
@@ -105,14 +126,14 @@ def _step(line: bytes) -> float:
 
 
 @contextlib.contextmanager
-def explained(path: Path, done: str = "written") -> Iterator[None]:
-    """Turn an operating system error about ``path`` into one line that says what to do."""
+def explained(path: Path, done: str = "written", then: str = "then `gankit resume`") -> Iterator[None]:
+    """Turn an operating system error about ``path`` into one line that says what to do: free some space, ``then``."""
     try:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise GankitError(
                 f"{path}: the disk is full ({error.strerror}); what was written before is intact: "
-                "free some space, then `gankit resume`"
+                f"free some space, {then}"
             ) from error
         raise GankitError(f"{path}: cannot be {done} ({error.strerror})") from error

@@ -1,4 +1,4 @@
-"""Images in, from files of any kind; and out, as uint8 arrays, grids, PNG files."""
+"""Images out: uint8 arrays, grids, PNG files."""
 
 from __future__ import annotations
 
@@ -8,44 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
 from gankit.errors import UsageError
 from gankit.files import explained, write_whole
-
-ENDINGS = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
-UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
-"""What Pillow raises for a file that is no whole image."""
-
-
-def find_images(root: Path) -> list[Path]:
-    """Every image file below ``root``, sorted. UsageError where there is no such folder or nothing in it."""
-    if not root.is_dir():
-        raise UsageError(f"{root}: no such folder; name a folder of images")
-    paths = sorted(path for path in root.rglob("*") if path.suffix.lower() in ENDINGS and path.is_file())
-    if not paths:
-        raise UsageError(f"{root}: no images in it (looked for {', '.join(sorted(ENDINGS))})")
-    return paths
-
-
-def decoded(path: Path, channels: int, at_least: int | None = None) -> Image.Image:
-    """The image in a file, grey (1) or in colour (3): turned as its EXIF says, transparent parts on black, 16 bits
-    scaled down to 8. With ``at_least`` a JPEG may come smaller, but not below so many pixels. Raises one of UNREADABLE.
-    """
-    with Image.open(path) as opened:
-        image: Image.Image = opened
-        if at_least is not None:
-            image.draft("L" if channels == 1 else "RGB", (at_least, at_least))
-        image = ImageOps.exif_transpose(image)
-        if image.mode.startswith("I") or image.mode == "F":
-            values = np.asarray(image, np.float64)
-            top = 65535 if values.max(initial=0) > 255 else 255
-            image = Image.fromarray((values.clip(0, top) * (255 / top)).astype(np.uint8))
-        if image.has_transparency_data:
-            image = image.convert("RGBA")
-            image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)
-        return image.convert("L" if channels == 1 else "RGB")
 
 
 def to_uint8(images: Tensor) -> Tensor:

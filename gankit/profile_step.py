@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib import util
 from pathlib import Path
 from types import ModuleType
@@ -16,6 +17,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import DeviceType  # type: ignore[attr-defined]
 from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -156,7 +158,7 @@ def phase_times(trainer: Trainer, found: dict[str, list[float]]) -> Iterator[Non
         last[name] = due.step
         return result
 
-    trainer.engine.update = measured  # type: ignore[method-assign]
+    trainer.engine.update = measured  # type: ignore[method-assign, assignment]
     try:
         yield
     finally:
@@ -167,7 +169,7 @@ class Products(TorchDispatchMode):
     """Notes every convolution and matrix product that runs within it."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.calls: list[tuple[Any, tuple[Any, ...], dict[str, Any]]] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -214,7 +216,7 @@ def floor(trainer: Trainer, repeats: int = 5) -> float:
         if key not in seconds:
             made = [arg.make() if isinstance(arg, Like) else arg for arg in args]
             func(*made, **kwargs)
-            runs = [timed(trainer, lambda f=func, a=made, k=kwargs: f(*a, **k)) for _ in range(repeats)]
+            runs = [timed(trainer, partial(func, *made, **kwargs)) for _ in range(repeats)]
             seconds[key] = statistics.median(runs)
         total += seconds[key]
     return total
@@ -237,7 +239,7 @@ def _profiled(trainer: Trainer, trace: Path | None, steps: int = 3) -> tuple[flo
     products = sum(getattr(e, kind) for e in names if e.key not in nested)
     if not cuda:
         return products / sum(e.self_cpu_time_total for e in events), None, None
-    kernels = [e.time_range for e in profiler.events() if e.device_type == torch.autograd.DeviceType.CUDA]
+    kernels = [e.time_range for e in profiler.events() if e.device_type == DeviceType.CUDA]
     spans = sorted((k.start, k.end) for k in kernels)
     busy, reached = 0.0, spans[0][0]
     for start, end in spans:
@@ -273,4 +275,5 @@ def _yardstick(folder: Path, name: str) -> ModuleType:
 def _median_step(module: ModuleType, trainer: Trainer, steps: int) -> float:
     """The median seconds of a yardstick's step and its data, with the same options, images and device."""
     result = module.run_config(trainer.config, trainer.images, steps)
-    return statistics.median(data + step for data, step in zip(result.data_s, result.step_s, strict=True))
+    times: list[float] = [data + step for data, step in zip(result.data_s, result.step_s, strict=True)]
+    return statistics.median(times)

@@ -34,6 +34,42 @@ class Progress:
             print(file=self.stream, flush=True)
 
 
+class Tally:
+    """Shows how much of a job is done: at once on a terminal, else a line each ten seconds; nothing of a short one.
+
+    ``total`` counts in units of ``1 / scale``; None where it is not known.
+    """
+
+    def __init__(
+        self, what: str, total: int | None, unit: str, *, scale: float = 1, stream: TextIO | None = None
+    ) -> None:
+        self.what, self.total, self.unit, self.scale = what, total, unit, scale
+        self.stream = stream or sys.stderr
+        self.live = self.stream.isatty()
+        self._start = time.monotonic()
+        self._next, self._shown = self._start + (0.2 if self.live else 2), False
+
+    def update(self, done: int) -> None:
+        """Say that ``done`` of the total is done."""
+        now = time.monotonic()
+        if now < self._next:
+            return
+        self._next, self._shown = now + (0.2 if self.live else 10), True
+        rate = done / (now - self._start)
+        left = f"  {duration((self.total - done) / rate)} left" if self.total and rate else ""
+        of = f" of {self._number(self.total)}" if self.total else ""
+        text = f"{self.what}: {self._number(done)}{of} {self.unit}  {self._number(rate)} {self.unit}/s{left}"
+        print(f"\r\x1b[K{text}" if self.live else text, end="" if self.live else "\n", file=self.stream, flush=True)
+
+    def close(self) -> None:
+        """Leave the cursor on a fresh line."""
+        if self.live and self._shown:
+            print(file=self.stream, flush=True)
+
+    def _number(self, value: float) -> str:
+        return f"{value / self.scale:,.0f}" if self.scale == 1 else f"{value / self.scale:,.1f}"
+
+
 class Clock:
     """Wall-clock time since the last ``lap``."""
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from gankit import checkpoint, files
-from gankit.data import ImageSet, cache_folder
+from gankit.catalogue import cache_folder
+from gankit.data import ImageSet
 from gankit.errors import DamagedFile
 from gankit.metric import Statistics
 

@@ -14,18 +14,22 @@ from typing import Any, NamedTuple
 import pluggy
 
 from gankit import hookspecs
+from gankit.catalogue import About
 from gankit.errors import GankitError, UsageError, closest
 
 KINDS = ("variants", "architectures", "datasets", "metrics", "extractors")
 
 
 class Entry(NamedTuple):
-    """One registered thing: its name, a line about it, who registered it, and where its class is."""
+    """One registered thing: its name, a line about it, who registered it, where its class is; what is known of a data
+    set before its class is loaded.
+    """
 
     name: str
     summary: str
     owner: str
     target: Any
+    about: About | None = None
 
     def load(self) -> Any:
         """The class itself. GankitError naming the owner and the cause where its module cannot be imported."""
@@ -91,11 +95,13 @@ class Registry:
     def _collect(self, plugin: Any, kind: str, owner: str) -> list[Entry]:
         collected: list[Entry] = []
 
-        def register(target: Any, *, name: str = "", summary: str = "") -> None:
+        def register(target: Any, *, name: str = "", summary: str = "", about: About | None = None) -> None:
             if isinstance(target, str) and not (name and summary and ":" in target):
                 raise TypeError(f"register({target!r}): the dotted form is 'module:Class' with a name and a summary")
             name = name or target.name
-            collected.append(Entry(name, summary or target.summary, owner, target))
+            if about is None and not isinstance(target, str):
+                about = getattr(target, "about", None)
+            collected.append(Entry(name, summary or target.summary, owner, target, about))
 
         others = [other for other in self.manager.get_plugins() if other is not plugin]
         self.manager.subset_hook_caller(f"register_{kind}", remove_plugins=others)(register=register)

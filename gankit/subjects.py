@@ -12,13 +12,16 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from gankit.data import DataOptions, ImageSet
+from gankit.catalogue import DataOptions
+from gankit.data import ImageSet
+from gankit.decoding import UNREADABLE, decoded
 from gankit.errors import DamagedFile, UsageError
-from gankit.images import UNREADABLE, decoded, find_images, to_uint8
+from gankit.images import to_uint8
 from gankit.judge import Samples, in_batches
 from gankit.keys import Draws, key
 from gankit.model import Model
 from gankit.run import Run
+from gankit.sources import find_images
 from gankit.trainer import DTYPES, load_images, pick_device, placed
 
 

@@ -11,12 +11,14 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from gankit.decoding import UNREADABLE, decoded
 from gankit.errors import UsageError
 from gankit.files import explained, write_whole
-from gankit.images import UNREADABLE, check_output, decoded, encode_png, find_images, picture, save, to_uint8
+from gankit.images import check_output, encode_png, picture, save, to_uint8
 from gankit.keys import Draws
 from gankit.model import Model
 from gankit.run import Run, warn
+from gankit.sources import find_images
 
 
 def translate(run: Run, source: str | Path, output: str | Path, direction: str = "a2b", seed: int = 0) -> Path:

@@ -1,11 +1,13 @@
 """The built-in plugins, registered through the same hooks as a stranger's."""
 
-from gankit.hookspecs import Register, hookimpl
-
 if not __name__.startswith("gankit."):
     raise ImportError(
         "import this package as gankit.plugins; a bare import from the source folder would make a second copy"
     )
+
+from gankit.catalogue import About
+from gankit.hookspecs import Register, hookimpl
+from gankit.plugins.datasets import about
 
 VARIANTS = {
     "dcgan": ("dcgan:DCGAN", "deep convolutional GAN with the non-saturating loss"),
@@ -19,13 +21,28 @@ ARCHITECTURES = {
     "mlp": ("mlp:MLPArchitecture", "fully connected layers, any size"),
     "resnet": ("resnet:ResnetArchitecture", "residual translators and patch discriminators, sizes divisible by 4"),
 }
-DATASETS = {
-    "shapes": ("shapes:Shapes", "circles, squares and triangles, drawn from a seed"),
-    "stripes": ("stripes:Stripes", "two unpaired domains: plain shapes, and striped ones; drawn from a seed"),
-    "fashion-mnist": ("idx:FashionMNIST", "60,000 grey 28x28 pictures of clothes in 10 classes"),
-    "folder": ("folder:Folder", "your own images: folder:PATH; class folders become labels"),
-    "unpaired": ("unpaired:Unpaired", "your own two domains: unpaired:PATH with trainA and trainB in it"),
-}
+DATASETS: dict[str, tuple[str, str, About]] = {
+    "shapes": ("shapes:Shapes", "circles, squares and triangles, drawn from a seed", about.SHAPES),
+    "stripes": (
+        "stripes:Stripes", "two unpaired domains: plain shapes, and striped ones; drawn from a seed", about.STRIPES,
+    ),
+    "mnist": ("idx:MNIST", "handwritten digits", about.MNIST),
+    "fashion-mnist": ("idx:FashionMNIST", "clothes", about.FASHION_MNIST),
+    "cifar10": ("cifar10:CIFAR10", "small photos of animals and vehicles", about.CIFAR10),
+    "svhn": ("svhn:SVHN", "digits of house numbers", about.SVHN),
+    "celeba": ("celeba:CelebA", "faces of celebrities, aligned", about.CELEBA),
+    "dsprites": ("dsprites:DSprites", "white shapes, every combination of 6 factors", about.DSPRITES),
+    "tiny-imagenet": ("tiny_imagenet:TinyImageNet", "photos of 200 of ImageNet's classes", about.TINY_IMAGENET),
+    "afhq": ("afhq:AFHQ", "faces of cats, dogs and wild animals", about.AFHQ),
+    **{
+        name: ("unpaired:Published", "two unpaired domains", known)
+        for name, known in sorted(about.PAIRS.items())
+    },
+    "folder": ("folder:Folder", "your own images: folder:PATH; class folders become labels", about.FOLDER),
+    "unpaired": (
+        "unpaired:Unpaired", "your own two domains: unpaired:PATH with trainA and trainB in it", about.UNPAIRED,
+    ),
+}  # fmt: skip
 METRICS = {
     "fid": ("fid:FID", "Frechet distance of features; lower is better"),
     "kid": ("kid:KID", "kernel distance of features, unbiased; lower is better"),
@@ -62,7 +79,8 @@ def register_architectures(register: Register) -> None:
 
 @hookimpl
 def register_datasets(register: Register) -> None:
-    _register_table(register, "datasets", DATASETS)
+    for name, (target, summary, known) in DATASETS.items():
+        register(f"gankit.plugins.datasets.{target}", name=name, summary=summary, about=known)
 
 
 @hookimpl

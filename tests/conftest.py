@@ -25,9 +25,11 @@ TINY = {
 
 
 @pytest.fixture(scope="session", autouse=True)
-def cache_of_the_tests(tmp_path_factory):
-    """What is cached goes to a folder of the session's own, and nothing comes from the user's."""
-    os.environ["GANKIT_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+def _own_cache(tmp_path_factory):
+    """Images that tests prepare stay out of the user's cache, and are gone with pytest's folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GANKIT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture

@@ -5,7 +5,12 @@ from __future__ import annotations
 import gzip
 import hashlib
 import http.server
+import io
+import os
+import shutil
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +19,9 @@ import torch
 from PIL import Image
 
 from gankit import DamagedFile, GankitError, UsageError
+from gankit.catalogue import About, Remote, fetched, found
 from gankit.data import DataOptions
+from gankit.decoding import UNREADABLE, Frame, framed, unwarned
 from gankit.download import download
 from gankit.plugins.datasets.folder import Folder
 from gankit.plugins.datasets.idx import FashionMNIST, read_idx
@@ -177,16 +184,127 @@ def test_other_shapes_are_cropped_padded_or_stretched_as_asked(tmp_path):
 
 
 def test_corrupt_images_are_named_and_too_many_are_an_error(tmp_path, capsys):
-    for i in range(30):
+    for i in range(99):
         write(tmp_path / f"{i:02d}.png", np.full((8, 8), i, np.uint8))
     (tmp_path / "bad.png").write_bytes((tmp_path / "00.png").read_bytes()[:40])
     found = Folder().load(DataOptions(data=f"folder:{tmp_path}", size=8), 0)
-    assert len(found) == 30
-    assert "bad.png" in capsys.readouterr().err
-    for i in range(5):
-        (tmp_path / f"worse{i}.jpg").write_bytes(b"no image")
-    with pytest.raises(DamagedFile, match="6 of 36"):
+    assert len(found) == 99
+    assert found.prepared[0].skipped[0][0] == "bad.png"
+    assert "bad.png is left out" in capsys.readouterr().err
+    (tmp_path / "worse.jpg").write_bytes(b"no image")
+    with pytest.raises(DamagedFile, match="2 of 101"):
         Folder().load(DataOptions(data=f"folder:{tmp_path}", size=8), 0)
+
+
+def read(path, size=8, channels=3, **how):
+    with unwarned():
+        return framed(path, Frame(size, channels, **how)).astype(int)
+
+
+def test_sixteen_bits_are_scaled_to_eight_however_dark_the_picture_is(tmp_path):
+    values = np.array([[0, 128, 129, 200], [255, 256, 1000, 65535]] * 2, np.uint16)
+    for name in ("a.png", "a.tif"):
+        write(tmp_path / name, values)
+        np.testing.assert_array_equal(read(tmp_path / name, 4, 1)[..., 0], np.rint(values / 257))
+    (tmp_path / "a.pgm").write_bytes(b"P5 4 4 65535\n" + values.astype(">u2").tobytes())
+    np.testing.assert_array_equal(read(tmp_path / "a.pgm", 4, 1)[..., 0], np.rint(values / 257))
+    dark = np.minimum(values, 255)
+    write(tmp_path / "dark.png", dark)
+    assert read(tmp_path / "dark.png", 4, 1).max() == 1
+
+
+def test_numbers_of_32_bits_are_taken_for_the_narrowest_range_that_holds_them(tmp_path):
+    for top in (1.0, 255.0, 65535.0):
+        write(tmp_path / "float.tif", np.linspace(0, top, 16, dtype=np.float32).reshape(4, 4))
+        np.testing.assert_allclose(read(tmp_path / "float.tif", 4, 1).reshape(-1), np.linspace(0, 255, 16), atol=0.51)
+
+
+def test_transparent_parts_are_black_in_palettes_too(tmp_path):
+    image = Image.new("P", (8, 8), 0)
+    image.putpalette([200, 100, 50, 10, 20, 30])
+    image.paste(1, (0, 0, 4, 8))
+    image.save(tmp_path / "clear.gif", transparency=0)
+    image.save(tmp_path / "clear.png", transparency=0)
+    image.save(tmp_path / "opaque.png")
+    for name in ("clear.gif", "clear.png"):
+        assert read(tmp_path / name)[0, 7].tolist() == [0, 0, 0]
+        assert read(tmp_path / name)[0, 0].tolist() == [10, 20, 30]
+    assert read(tmp_path / "opaque.png")[0, 7].tolist() == [200, 100, 50]
+    half = np.full((8, 8, 4), 128, np.uint8)
+    write(tmp_path / "half.png", half)
+    assert np.unique(read(tmp_path / "half.png")).tolist() == [64]
+
+
+@pytest.mark.parametrize("ending", ["gif", "png", "webp", "tif"])
+def test_of_an_animation_the_first_picture_is_taken(ending, tmp_path):
+    frames = [Image.new("RGB", (8, 8), (value, 0, 0)) for value in (250, 10)]
+    lossless = {"lossless": True} if ending == "webp" else {}
+    frames[0].save(tmp_path / f"a.{ending}", save_all=True, append_images=frames[1:], **lossless)
+    assert np.unique(read(tmp_path / f"a.{ending}")[..., 0]).tolist() == [250]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_picture_is_turned_as_its_exif_says_also_where_a_jpeg_is_decoded_smaller(orientation, tmp_path):
+    upright = Image.new("RGB", (128, 128), (0, 0, 0))
+    upright.paste((255, 255, 255), (0, 0, 64, 32))
+    back = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # how a camera that was held so stores it
+    stored = upright if orientation == 1 else upright.transpose(Image.Transpose(back[orientation]))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored.save(tmp_path / "a.jpg", exif=exif, quality=95)
+    found = read(tmp_path / "a.jpg", 16, 1)[..., 0]
+    assert found[:3, :7].min() > 230
+    assert found[6:].max() < 30
+    assert found[:, 10:].max() < 30
+
+
+def test_broken_exif_does_not_cost_the_picture(tmp_path):
+    Image.new("RGB", (8, 8), "red").save(tmp_path / "a.jpg", exif=b"Exif\0\0II*\0\x08\0\0\0\xff\xff\x12\x01")
+    assert read(tmp_path / "a.jpg")[0, 0, 0] > 250
+
+
+def test_tiny_pictures_grow_and_huge_ones_are_left_out_by_name(tmp_path, capsys):
+    write(tmp_path / "tiny.png", np.full((1, 1), 77, np.uint8))
+    assert np.unique(read(tmp_path / "tiny.png", 8)).tolist() == [77]
+    for i in range(30):
+        write(tmp_path / f"{i:02d}.png", np.zeros((8, 8), np.uint8))
+    Image.new("1", (20_000, 10_000)).save(tmp_path / "huge.png")
+    found = Folder().load(DataOptions(data=f"folder:{tmp_path}", size=8), 0)
+    assert len(found) == 31
+    assert "huge.png is left out: DecompressionBombError" in capsys.readouterr().err
+
+
+def test_a_jpeg_decoded_smaller_is_close_to_one_decoded_whole(tmp_path):
+    rng = np.random.default_rng(0)
+    image = Image.fromarray(rng.integers(0, 256, (14, 11, 3), dtype=np.uint8)).resize(
+        (178, 218), Image.Resampling.BICUBIC
+    )
+    image.save(tmp_path / "a.jpg", quality=95)
+    image.save(tmp_path / "a.png")
+    for how in ({}, {"fit": "pad"}, {"fit": "stretch"}, {"crop": 148}):
+        difference = read(tmp_path / "a.jpg", 64, **how) - read(tmp_path / "a.png", 64, **how)
+        assert abs(difference).mean() < 3, how
+
+
+@pytest.mark.parametrize("ending", ["jpg", "png", "gif", "webp", "tif", "bmp"])
+def test_whatever_is_wrong_with_a_file_it_is_unreadable_and_no_more(ending, tmp_path):
+    rng = np.random.default_rng(0)
+    write(tmp_path / f"a.{ending}", rng.integers(0, 256, (40, 30), dtype=np.uint8))
+    whole = (tmp_path / f"a.{ending}").read_bytes()
+    for i in range(150):
+        data = bytearray(whole[: rng.integers(1, len(whole))] if i % 3 == 0 else whole)
+        for _ in range(i % 3):
+            data[rng.integers(len(data))] = rng.integers(256)
+        with suppress(*UNREADABLE), unwarned():
+            framed(io.BytesIO(data), Frame(16, 3))
+
+
+def test_names_that_are_no_text_and_files_that_systems_leave_are_no_trouble(tmp_path):
+    write(tmp_path / "a.png", np.zeros((8, 8), np.uint8))
+    (tmp_path / "._a.png").write_bytes(b"Mac")
+    path = os.fsencode(tmp_path) + b"/\xff.png"
+    shutil.copy(tmp_path / "a.png", path)
+    assert len(Folder().load(DataOptions(data=f"folder:{tmp_path}", size=8), 0)) == 2
 
 
 def test_an_empty_or_missing_folder_is_an_error_that_says_so(tmp_path):
@@ -205,11 +323,14 @@ DIGEST = hashlib.sha256(CONTENT).hexdigest()
 class Unreliable(http.server.BaseHTTPRequestHandler):
     """A server that misbehaves in the way its ``mode`` says, for the first requests."""
 
-    mode, requests = "good", 0
+    mode, requests, sent = "good", 0, 0
 
     def do_GET(self):
         kind = type(self)
         kind.requests += 1
+        if kind.mode == "hangs up" and kind.requests < 3:
+            self.close_connection = True
+            return
         asked = self.headers.get("Range")
         start = int(asked[6:-1]) if asked and kind.mode != "refuses ranges" else 0
         body = CONTENT[start:]
@@ -222,19 +343,31 @@ class Unreliable(http.server.BaseHTTPRequestHandler):
             self.send_error(416)
             return
         self.send_response(206 if start else 200)
-        if kind.mode != "no length":
-            self.send_header("Content-Length", str(len(body)))
+        lie = {"says more": 1000, "says less": -1000}.get(kind.mode, 0) if kind.requests < 3 else 0
+        if kind.mode == "other range" and start:  # says that it goes on, and begins again
+            body = CONTENT
+            self.send_header("Content-Range", f"bytes 0-{len(CONTENT) - 1}/{len(CONTENT)}")
+        if kind.mode not in ("no length", "endless"):
+            self.send_header("Content-Length", str(len(body) + lie))
         self.end_headers()
-        cut = kind.mode in ("cuts connections", "refuses ranges", "no length") and kind.requests < 3
-        self.wfile.write(body[: len(body) // 2] if cut else body)
+        if kind.mode == "endless":
+            with suppress(OSError):
+                while True:
+                    self.wfile.write(CONTENT)
+        cuts = ("cuts connections", "refuses ranges", "no length", "other range")
+        cut = kind.mode in cuts and kind.requests < 3
+        body = body[: len(body) // 2] if cut else body
+        kind.sent += len(body)
+        self.wfile.write(body)
 
     def log_message(self, *_):
         pass
 
 
 @pytest.fixture
-def server(request):
-    handler = type("Handler", (Unreliable,), {"mode": request.param, "requests": 0})
+def server(request, monkeypatch):
+    monkeypatch.setattr("gankit.download._PAUSE", 0.001)
+    handler = type("Handler", (Unreliable,), {"mode": request.param, "requests": 0, "sent": 0})
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as it:
         thread = threading.Thread(target=it.serve_forever)
         thread.start()
@@ -243,19 +376,49 @@ def server(request):
         thread.join()
 
 
-@pytest.mark.parametrize("server", ["good", "cuts connections", "refuses ranges", "no length"], indirect=True)
+@pytest.mark.parametrize(
+    "server",
+    ["good", "cuts connections", "refuses ranges", "no length", "says more", "says less", "other range", "hangs up"],
+    indirect=True,
+)
 def test_a_download_arrives_whole_whatever_the_server_does(server, tmp_path):
     url, handler = server
     path = download(url, tmp_path / "deep" / "file.gz", DIGEST)
     assert path.read_bytes() == CONTENT
-    assert [p.name for p in path.parent.iterdir()] == ["file.gz"]
+    assert [p.name for p in path.parent.iterdir() if not p.name.endswith(".lock")] == ["file.gz"]
     asked = handler.requests
     download(url, path, DIGEST)
     assert handler.requests == asked  # what is there is not fetched again
 
 
-@pytest.mark.parametrize("server", ["wrong bytes", "missing"], indirect=True)
+@pytest.mark.parametrize("server", ["wrong bytes", "missing", "endless"], indirect=True)
 def test_a_download_that_cannot_be_right_leaves_nothing_behind(server, tmp_path):
     with pytest.raises(GankitError, match="place the file at"):
-        download(server[0], tmp_path / "file.gz", DIGEST, tries=2)
+        download(server[0], tmp_path / "file.gz", DIGEST, size=len(CONTENT), tries=2)
     assert not (tmp_path / "file.gz").exists()
+
+
+@pytest.mark.parametrize("server", ["cuts connections"], indirect=True)
+def test_a_download_that_was_killed_goes_on_where_it_stopped(server, tmp_path):
+    (tmp_path / "file.gz.part").write_bytes(CONTENT[:-1000])
+    server[1].requests = 9  # past its cuts
+    server[1].sent = 0
+    assert download(server[0], tmp_path / "file.gz", DIGEST).read_bytes() == CONTENT
+    assert server[1].sent == 1000
+
+
+@pytest.mark.parametrize("server", ["good"], indirect=True)
+def test_a_file_that_two_ask_for_at_once_is_fetched_once(server, tmp_path):
+    with ThreadPoolExecutor(4) as pool:
+        for path in pool.map(lambda _: download(server[0], tmp_path / "file.gz", DIGEST), range(4)):
+            assert path.read_bytes() == CONTENT
+    assert server[1].requests == 1
+
+
+@pytest.mark.parametrize("server", ["good"], indirect=True)
+def test_a_set_that_is_not_here_is_downloaded_into_the_cache(server, tmp_path, monkeypatch):
+    monkeypatch.setenv("GANKIT_CACHE", str(tmp_path))
+    about = About(files=(Remote("file.gz", server[0], f"sha256:{DIGEST}"),), look_for=("file.gz",))
+    assert found(DataOptions(data="some"), about) is None
+    assert fetched(DataOptions(data="some"), about) == tmp_path / "some" / "file.gz"
+    assert found(DataOptions(data="some"), about) == tmp_path / "some" / "file.gz"

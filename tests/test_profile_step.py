@@ -29,7 +29,7 @@ def test_the_profile_names_every_phase_and_its_shares_are_shares(tiny):
     assert set(found.phases) == {"critic", "generator"}
     assert sum(found.phases.values()) <= 1.2 * found.p80
     assert 0 < found.share < 1
-    assert 0 < found.floor
+    assert found.floor > 0
     assert found.images_per_s == pytest.approx(5 * 8 / found.seconds)
     assert found.ratios == {}
 
@@ -59,7 +59,13 @@ def test_phases_are_timed_once_a_step_however_often_they_repeat(tiny):
 
 def test_both_yardsticks_take_turns_with_it_and_a_trace_can_be_had(tiny, tmp_path):
     flags = [f"--{name.replace('_', '-')}={value}" for name, value in tiny.items() if name != "quiet"]
-    own = ["--timed-steps=2", "--rounds=2", f"--yardsticks={BENCHMARKS}", f"--trace={tmp_path / 'trace.json'}", "--json"]
+    own = [
+        "--timed-steps=2",
+        "--rounds=2",
+        f"--yardsticks={BENCHMARKS}",
+        f"--trace={tmp_path / 'trace.json'}",
+        "--json",
+    ]
     result = CliRunner().invoke(main, ["profile", "step", "dcgan", *own, *flags], catch_exceptions=False)
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout.splitlines()[-1])

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from gankit.images import UNREADABLE, encode_png
+from gankit.decoding import UNREADABLE
+from gankit.images import encode_png
 from gankit.report.markup import Markup, tag
 from gankit.report.records import Record
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from gankit.data import DataOptions, Dataset, ImageSet
 from gankit.errors import UsageError
 from gankit.keys import key
+from gankit.plugins.datasets.about import SHAPES
 
 COUNT = 10_000
 SPLITS = ("train", "test")
@@ -24,7 +25,7 @@ class Shapes(Dataset):
 
     name = "shapes"
     summary = "circles, squares and triangles, drawn from a seed"
-    licence = "drawn by gankit; free"
+    about = SHAPES
 
     def load(self, options: DataOptions, seed: int) -> ImageSet:
         if options.path:

@@ -16,6 +16,7 @@ from gankit.data import DataOptions, Dataset, ImageSet
 from gankit.errors import UsageError
 from gankit.keys import Draws, key
 from gankit.plugins.datasets import shapes
+from gankit.plugins.datasets.about import STRIPES
 from gankit.run import Run
 
 COUNT = 2_000
@@ -30,7 +31,7 @@ class Stripes(Dataset):
 
     name = "stripes"
     summary = "two unpaired domains: plain shapes, and striped ones; drawn from a seed"
-    licence = "drawn by gankit; free"
+    about = STRIPES
 
     def load(self, options: DataOptions, seed: int) -> ImageSet:
         plain, other = (self._shapes(options, domain) for domain in "ab")

@@ -1,37 +1,51 @@
-"""Anyone's two sets of images, in the layout of CycleGAN's own data sets: trainA, trainB, testA, testB."""
+"""Two sets of images in the layout of CycleGAN's own data sets: trainA, trainB, testA, testB; those, and anyone's."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-from torch import Tensor
-
-from gankit.data import DataOptions, Dataset, ImageSet
+from gankit.data import DataOptions, Dataset, ImageSet, check_split, fetched, frame, unpaired_set
 from gankit.errors import UsageError
-from gankit.images import find_images
-from gankit.plugins.datasets.folder import read_images
+from gankit.plugins.datasets.about import PAIRS, UNPAIRED
+from gankit.sources import Pictures, Tree
 
 DEFAULT_SIZE = 256
 
 
 class Unpaired(Dataset):
-    """unpaired:PATH"""
+    """unpaired:PATH, a folder or a zip archive"""
 
     name = "unpaired"
     summary = "your own two domains: unpaired:PATH with trainA and trainB in it"
+    about = UNPAIRED
 
     def load(self, options: DataOptions, seed: int) -> ImageSet:
         if not options.path:
             raise UsageError(
                 "--data unpaired needs a path: --data unpaired:PATH with the folders trainA and trainB in it"
             )
-        if options.channels not in (None, 1, 3):
-            raise UsageError(f"--channels {options.channels}: images are read as grey (1) or colour (3)")
-        return ImageSet(self._domain(options, "A"), other=self._domain(options, "B"))
+        return two_domains(Tree(Path(options.path)), options)
 
-    @staticmethod
-    def _domain(options: DataOptions, domain: str) -> Tensor:
-        paths = find_images(Path(str(options.path)) / f"{options.split}{domain}")[: options.limit]
-        images, _ = read_images(paths, options.size or DEFAULT_SIZE, options.channels or 3, options.fit)
-        return torch.from_numpy(images)
+
+class Published(Dataset):
+    """One of the data sets that Zhu, Park, Isola & Efros published with CycleGAN (2017, arXiv:1703.10593)."""
+
+    name = "cyclegan-sets"
+    summary = "two unpaired domains"
+
+    def load(self, options: DataOptions, seed: int) -> ImageSet:
+        known = PAIRS[options.name]
+        check_split(options, known)
+        path = fetched(options, known)
+        return two_domains(Tree(path.parent if path.name == "trainA" else path), options)
+
+
+def two_domains(tree: Tree, options: DataOptions) -> ImageSet:
+    """The pictures in the folders trainA and trainB (or testA and testB) of ``tree``; --limit holds for each."""
+    top = tree.parent_of(f"{options.split}A/") if tree.is_archive else ""
+    parts = [f"{options.split}{domain}" for domain in "AB"]
+    shape = frame(options, DEFAULT_SIZE)
+    one, other = (
+        Pictures(tree, part, tree.pictures(top + part)).prepared(options.name, shape, options.limit) for part in parts
+    )
+    return unpaired_set(one, other)

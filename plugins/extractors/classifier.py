@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gankit import checkpoint, files
-from gankit.data import Dataset, ImageSet, Order, cache_folder
+from gankit.catalogue import cache_folder
+from gankit.data import Dataset, ImageSet, Order
 from gankit.errors import DamagedFile, GankitError, UsageError
 from gankit.keys import Draws, key
 from gankit.metric import Extracted, Extractor, Source

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gankit.data import cache_folder
+from gankit.catalogue import cache_folder
 from gankit.download import download
 from gankit.metric import Extracted, Extractor, Source
 from gankit.plugins.extractors.weights import load_weights, rgb
