@@ -114,6 +114,11 @@ class Model(nn.Module):
     encodes: bool = False
     """Whether the model has a way from images to latents and back: ``encode``, ``reconstruct``."""
 
+    @property
+    def codebook(self) -> Tensor | None:
+        """The codes [K, d] that latents are made of, where they are discrete."""
+        return None
+
     def noise(self, phase: str, n: int, draws: Draws) -> Noise:
         """Everything random that ``terms`` (or, for phase "sample", ``sample``) needs for ``n`` images, on the CPU."""
         raise NotImplementedError

@@ -46,15 +46,12 @@ class Quantiser(nn.Module):
             codebook = self.codebook
             return (codebook.square().sum(1) - 2 * features.to(codebook.dtype) @ codebook.T).argmin(1)
 
-    def looked_up(self, index: Tensor) -> Tensor:
-        """index: int64 of any shape. Returns the codes [*index.shape, d]."""
-        return F.embedding(index, self.codebook)
-
     def perplexity(self, index: Tensor) -> Tensor:
         """exp(entropy) of how often each code is used in ``index`` [m]: from 1 to K; what is missing to K is dead."""
         ones = torch.ones_like(index, dtype=self.codebook.dtype)
         counts = torch.zeros_like(self.codebook[:, 0]).scatter_add(0, index, ones)
-        return torch.special.entr(counts / len(index)).sum().exp()
+        entropy: Tensor = torch.special.entr(counts / len(index)).sum()
+        return entropy.exp()
 
 
 class VQVAEModel(Autoencoder):
@@ -84,21 +81,19 @@ class VQVAEModel(Autoencoder):
 
     def features(self, images: Tensor) -> Tensor:
         """z_e(x): images [n,C,H,W] -> [n, cells * groups, d], in the type of the images."""
-        h: Tensor = self.encoder(images)
-        cells = h.flatten(2).transpose(1, 2)  # [n, cells, groups * d]
-        return cells.unflatten(2, (-1, self.options.code_width)).flatten(1, 2).to(images.dtype)
+        cells: Tensor = self.encoder(images).flatten(2).transpose(1, 2)  # [n, cells, groups * d]
+        return cells.reshape(len(images), -1, self.options.code_width).to(images.dtype)
 
     def logits(self, codes: Tensor) -> Tensor:
         """[n, cells * groups, d] -> [n,C,H,W], unbounded."""
-        top = self.options.groups * self.options.code_width
-        h = codes.flatten(1).unflatten(1, (-1, top)).transpose(1, 2).unflatten(2, (self.base, self.base))
-        made: Tensor = self.decoder(h)
+        cells = codes.reshape(len(codes), self.base, self.base, -1)
+        made: Tensor = self.decoder(cells.movedim(3, 1))
         return made.to(codes.dtype)
 
     def terms(self, phase: str, batch: Batch, noise: Noise, carry: Carry) -> Terms:
         features = self.features(batch.images)
         index = self.nearest(features)
-        codes = self.quantiser.looked_up(index)
+        codes = F.embedding(index, self.codebook)
         logits = self.logits(features + (codes - features).detach())  # straight through
         squared = (image(logits) - batch.images).square().mean()
         if self.options.loss == "bce":
@@ -116,16 +111,16 @@ class VQVAEModel(Autoencoder):
 
     def nearest(self, features: Tensor) -> Tensor:
         """The codes' indices, int64 [n, cells * groups], of features [n, cells * groups, d]."""
-        return self.quantiser.nearest(features.flatten(0, 1)).unflatten(0, features.shape[:2])
+        return self.quantiser.nearest(features.flatten(0, 1)).reshape(features.shape[:2])
 
     def encode(self, images: Tensor, noise: Noise | None = None) -> Tensor:
         """The codes of the images, joined: [n, cells * groups * d]; 2048 wide at 64 pixels."""
-        return self.quantiser.looked_up(self.nearest(self.features(images))).flatten(1)
+        return F.embedding(self.nearest(self.features(images)), self.codebook).flatten(1)
 
     def decode(self, latents: Tensor) -> Tensor:
         """Images of the codes that are nearest to ``latents``: the decoder never saw anything else."""
-        features = latents.unflatten(1, (-1, self.options.code_width))
-        return image(self.logits(self.quantiser.looked_up(self.nearest(features))))
+        features = latents.reshape(len(latents), -1, self.options.code_width)
+        return image(self.logits(F.embedding(self.nearest(features), self.codebook)))
 
     def sample(self, noise: Noise, batch: Batch | None = None) -> Tensor:
         assert batch is not None
