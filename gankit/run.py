@@ -170,13 +170,19 @@ class Run:
             model.load_state_dict(averaged, strict=False)
         return model.eval().requires_grad_(False).to(torch.device("cpu"))
 
-    def sample(self, n: int = 64, seed: int = 0) -> Tensor:
+    def sample(self, n: int = 64, seed: int = 0, *, density: bool | None = None) -> Tensor:
         """N images [n,C,H,W] in [-1, 1] from latents that ``seed`` gives, or from images of the run's data set that it
         chooses. UsageError where that data set is no longer what the run was trained on.
+
+        ``density``: whether to draw from the one that `gankit density` fitted; unset: where there is one.
         """
         import torch
 
+        from gankit import density as fitted
         from gankit.trainer import DTYPES, load_images, sample
+
+        if density or (density is None and fitted.exists(self)):
+            return fitted.sample(self, n, seed)
 
         model, batch = self.load(), None
         if model.reads_images:
