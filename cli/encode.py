@@ -39,5 +39,5 @@ def encode(run: Path, images: Path | None, count: int | None, split: str | None,
     np.save(buffer, encoding.encode(model, found.images[:count], it.spec.size).numpy())
     with explained(output):
         output.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(output, buffer.getvalue())
+    write_whole(output, buffer.getbuffer())
     click.echo(str(output))

@@ -41,11 +41,9 @@ class CodeVAE(nn.Module):
         points: Tensor = self.decoder(z).unflatten(1, (self.count, -1))
         return points @ self.codebook.T + self.bias
 
-    @torch.no_grad()
-    def draw(self, n: int, draws: Draws) -> Tensor:
-        """The likeliest codes [n, m * d] of n latents drawn from the prior, as a VAE of images shows its means."""
-        parts = torch.split(draws.normal(n, LATENT), 100)
-        return torch.cat([F.embedding(self.logits(z).argmax(2), self.codebook).flatten(1) for z in parts])
+    def likeliest(self, z: Tensor) -> Tensor:
+        """z: [n, 32]. Returns the likeliest codes [n, m * d], as a VAE of images shows its means."""
+        return F.embedding(self.logits(z).argmax(2), self.codebook).flatten(1)
 
 
 def fit(index: Tensor, codebook: Tensor, steps: int, seed: int) -> tuple[CodeVAE, float]:

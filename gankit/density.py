@@ -6,6 +6,7 @@ Kept in the run folder as density.pt: tensors and JSON with a digest, as a check
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -17,8 +18,6 @@ from gankit.keys import Draws
 from gankit.model import Model
 from gankit.run import Run
 from gankit.trainer import CHUNK
-
-KINDS = ("mixture", "vae")
 
 
 def fit(
@@ -99,14 +98,18 @@ def sample(run: Run, n: int, seed: int = 0) -> Tensor:
             f"{run.root}: was trained on since its density was fitted; call `gankit density {run.root}` again"
         )
     model = encoding.load(run)
-    draws = Draws(seed, "density")
+    back, drawn = _drawn(tensors, about, n, Draws(seed, "density"))
+    dtype = next(model.parameters()).dtype
+    return torch.cat([model.decode(back(some).to(dtype)) for some in torch.split(drawn, CHUNK)])
+
+
+def _drawn(
+    tensors: dict[str, Tensor], about: dict[str, Any], n: int, draws: Draws
+) -> tuple[Callable[[Tensor], Tensor], Tensor]:
+    """N points of the density, and what makes latents of them; those are wide, so not all at once."""
     if about["kind"] == "mixture":
         fitted = mixture.Mixture(tensors["weights"], tensors["means"], tensors["factors"])
-        points = mixture.Components(tensors["mean"], tensors["directions"]).back(fitted.draw(n, draws))
-    else:
-        codebook = tensors["codebook"]
-        vae = code_vae.CodeVAE(about["width"] // codebook.shape[1], codebook)
-        vae.load_state_dict(tensors)
-        points = vae.draw(n, draws)
-    dtype = next(model.parameters()).dtype
-    return torch.cat([model.decode(some.to(dtype)) for some in torch.split(points, CHUNK)])
+        return mixture.Components(tensors["mean"], tensors["directions"]).back, fitted.draw(n, draws)
+    vae = code_vae.CodeVAE(about["width"] // tensors["codebook"].shape[1], tensors["codebook"])
+    vae.load_state_dict(tensors)
+    return vae.likeliest, draws.normal(n, code_vae.LATENT)

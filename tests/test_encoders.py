@@ -14,7 +14,7 @@ from PIL import Image
 from torch.nn import functional as F
 
 import gankit
-from gankit import Draws, checkpoint, density, encoding, export, mixture, probe
+from gankit import Draws, checkpoint, code_vae, density, encoding, export, mixture, probe
 from gankit.cli import main
 from gankit.registry import registry
 
@@ -116,13 +116,13 @@ def test_a_run_without_an_encoder_says_so(finished, tmp_path):
         says(call(command, finished), "wgan-gp has no encoder", "vae")
 
 
-def test_samples_of_a_vae_come_from_its_prior_and_of_a_vq_vae_from_images(runs):
+def test_samples_of_a_vae_come_from_its_prior_and_of_a_vq_vae_from_images(runs, tmp_path):
     vae = runs["vae"].load()
     torch.testing.assert_close(runs["vae"].sample(3), vae.decode(vae.noise("sample", 3, Draws(0, "sample"))["z"]))
     vq = runs["vq-vae"]
     batch = encoding.trainer.load_images(vq.config).pick(3, 0, 8)
     torch.testing.assert_close(vq.sample(3), vq.load().reconstruct(batch.images))
-    assert call("interpolate", runs["vae"].root, "-o", vq.root / "path.png").exit_code == 0
+    assert call("interpolate", runs["vae"].root, "-o", tmp_path / "path.png").exit_code == 0
 
 
 @pytest.mark.parametrize("name", ["vae", "vq-vae"])
@@ -265,6 +265,16 @@ def test_a_vae_over_codes_learns_them_and_gives_codes_of_the_codebook(copy):
     assert run.sample(5).shape == (5, 1, 8, 8)
     assert torch.equal(run.sample(5), run.sample(5))
     says(call("density", copy("vae").root, "--kind", "vae"), "has no codes", "--kind mixture")
+
+
+def test_a_vae_over_codes_draws_the_patterns_it_was_shown():
+    codebook, patterns = Draws(0).normal(5, 3), torch.tensor([[0, 1, 2, 3], [4, 4, 0, 1]])
+    vae, nats = code_vae.fit(patterns.repeat(50, 1), codebook, 300, seed=0)
+    drawn = torch.cdist(vae.likeliest(Draws(1).normal(200, 32)).view(-1, 3), codebook).argmin(1).view(200, 4)
+    seen = [(drawn == pattern).all(1).float().mean() for pattern in patterns]
+    assert min(seen) > 0.25
+    assert sum(seen) > 0.8
+    assert nats < 2  # a fair choice of two patterns is 0.69 nats, of codes at random 6.4
 
 
 def test_a_density_of_other_weights_and_a_missing_or_damaged_one_are_named(copy):
