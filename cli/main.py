@@ -11,11 +11,16 @@ import click
 
 from gankit import __version__
 from gankit.cli.data import data
+from gankit.cli.density import density
 from gankit.cli.doctor import doctor
+from gankit.cli.encode import encode
 from gankit.cli.evaluate import evaluate
+from gankit.cli.export import export
 from gankit.cli.interpolate import interpolate
 from gankit.cli.plugins import plugins
+from gankit.cli.probe import probe
 from gankit.cli.profile import profile
+from gankit.cli.reconstruct import reconstruct
 from gankit.cli.report import report
 from gankit.cli.resume import resume
 from gankit.cli.sample import sample
@@ -102,4 +107,6 @@ def _load_plugin_commands() -> None:
 _loaded: list[bool] = []
 
 for command in (train, resume, sample, evaluate, report, interpolate, translate, data, plugins, profile, doctor):
+    main.add_command(command)
+for command in (reconstruct, encode, probe, density, export):
     main.add_command(command)

@@ -17,10 +17,16 @@ import click
     "-o", "--output", default="samples.png", show_default=True, type=click.Path(path_type=Path),
     help=".png a grid, .npy the array uint8 [N,H,W,C], no ending a folder of PNGs; a file is replaced.",
 )  # fmt: skip
-def sample(run: Path, count: int, seed: int, checkpoint: str, columns: int | None, output: Path) -> None:
+@click.option(
+    "--density/--no-density", default=None,
+    help="Draw from the density that `gankit density` fitted.  [default: where there is one]",
+)  # fmt: skip
+def sample(
+    run: Path, count: int, seed: int, checkpoint: str, columns: int | None, output: Path, density: bool | None
+) -> None:
     """Draw images from a trained generator."""
     from gankit.images import check_output, save
     from gankit.run import Run
 
     check_output(output)
-    click.echo(str(save(Run(run).sample(count, seed, checkpoint), output, columns)))
+    click.echo(str(save(Run(run).sample(count, seed, checkpoint, density=density), output, columns)))

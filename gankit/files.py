@@ -15,7 +15,7 @@ from typing import Any
 from gankit.errors import DamagedFile, GankitError
 
 
-def write_whole(path: Path, data: bytes) -> None:
+def write_whole(path: Path, data: bytes | memoryview) -> None:
     """Write ``data`` to ``path`` under a temporary name, flush it to the disk, and rename it into place."""
     temporary = path.with_name(f".{path.name}.tmp")
     with explained(path):

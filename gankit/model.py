@@ -111,6 +111,14 @@ class Model(nn.Module):
     any_size: bool = False
     """Whether ``translate`` takes images of other sizes than the model was built for."""
 
+    encodes: bool = False
+    """Whether the model has a way from images to latents and back: ``encode``, ``reconstruct``."""
+
+    @property
+    def codebook(self) -> Tensor | None:
+        """The codes [K, d] that latents are made of, where they are discrete."""
+        return None
+
     def noise(self, phase: str, n: int, draws: Draws) -> Noise:
         """Everything random that ``terms`` (or, for phase "sample", ``sample``) needs for ``n`` images, on the CPU.
 
@@ -136,6 +144,18 @@ class Model(nn.Module):
     def translate(self, images: Tensor, direction: str, draws: Draws) -> Tensor:
         """images: [n,C,H,W] in [-1, 1]; direction: one of ``directions``. Returns what they become, of their size."""
         raise NotImplementedError
+
+    def encode(self, images: Tensor, noise: Noise | None = None) -> Tensor:
+        """images: [n,C,H,W] in [-1, 1]. Returns latents [n, width]; the mean of the posterior where there is one."""
+        raise NotImplementedError
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """latents: [n, width] as ``encode`` gives them. Returns images [n,C,H,W] in [-1, 1]."""
+        raise NotImplementedError
+
+    def reconstruct(self, images: Tensor) -> Tensor:
+        """What is left of images [n,C,H,W] on their way to latents and back."""
+        return self.decode(self.encode(images))
 
 
 class Variant(ABC):

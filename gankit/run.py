@@ -205,14 +205,25 @@ class Run:
             model.load_state_dict(averaged, strict=False)
         return model.eval().requires_grad_(False).to(torch.device("cpu")), int(meta["step"])
 
-    def sample(self, n: int = 64, seed: int = 0, checkpoint: str = "last") -> Tensor:
+    def sample(self, n: int = 64, seed: int = 0, checkpoint: str = "last", *, density: bool | None = None) -> Tensor:
         """N images [n,C,H,W] in [-1, 1] from latents that ``seed`` gives, or from images of the run's data set that it
         chooses; ``checkpoint``: "last", "best" or a step. UsageError where that data set is no longer what the run was
         trained on.
+
+        ``density``: whether to draw from the one that `gankit density` fitted to the last checkpoint; unset: where there
+        is one.
         """
         import torch
 
+        from gankit import density as fitted
         from gankit.trainer import DTYPES, load_images, sample
+
+        if density and checkpoint != "last":
+            raise UsageError(
+                f"--checkpoint {checkpoint}: a density belongs to the last checkpoint; leave one of them out"
+            )
+        if density or (density is None and checkpoint == "last" and fitted.exists(self)):
+            return fitted.sample(self, n, seed)
 
         model, batch = self.load(checkpoint=checkpoint), None
         if model.reads_images:

@@ -15,6 +15,8 @@ VARIANTS = {
     "wgan-gp": ("wgan_gp:WGANGP", "Wasserstein GAN with gradient penalty"),
     "infogan": ("infogan:InfoGAN", "GAN with readable codes: one categorical, some continuous"),
     "cyclegan": ("cyclegan:CycleGAN", "unpaired image-to-image translation, both ways"),
+    "vae": ("vae:VAE", "variational autoencoder with a Gaussian latent"),
+    "vq-vae": ("vq_vae:VQVAE", "autoencoder with discrete codes; `gankit density` then makes it generate"),
 }
 ARCHITECTURES = {
     "dcgan": ("dcgan:DCGANArchitecture", "strided convolutions, sizes b*2^k with b from 4 to 7"),

@@ -1,0 +1,43 @@
+"""gankit encode RUN [IMAGES]"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("images", type=click.Path(path_type=Path), required=False)
+@click.option("-n", "--count", type=click.IntRange(min=1), help="Only the first so many images.")
+@click.option("--split", help="Part of the data set, such as test.  [default: what the run was trained on]")
+@click.option(
+    "-o", "--output", default="latents.npy", show_default=True, type=click.Path(path_type=Path),
+    help="An .npy file, the array [N, width]; it is replaced.",
+)  # fmt: skip
+def encode(run: Path, images: Path | None, count: int | None, split: str | None, output: Path) -> None:
+    """Write the latents of images, in their order.
+
+    Of a file or a folder of images (in the order of their names), else of the run's data set.
+    """
+    import io
+
+    import numpy as np
+
+    from gankit import encoding
+    from gankit.errors import UsageError
+    from gankit.files import explained, write_whole
+    from gankit.run import Run
+
+    if output.suffix != ".npy":
+        raise UsageError(f"-o {output}: end it with .npy")
+    it = Run(run)
+    model = encoding.load(it)
+    found = encoding.images_of(it, split, count) if images is None else encoding.images_in(images, it)
+    buffer = io.BytesIO()
+    np.save(buffer, encoding.encode(model, found.images[:count], it.spec.size).numpy())
+    with explained(output):
+        output.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(output, buffer.getbuffer())
+    click.echo(str(output))

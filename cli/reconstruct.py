@@ -1,0 +1,55 @@
+"""gankit reconstruct RUN [IMAGES]"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("images", type=click.Path(path_type=Path), required=False)
+@click.option("-n", "--count", default=32, show_default=True, type=click.IntRange(1, 100_000), help="Images shown.")
+@click.option(
+    "--judge", default=1000, show_default=True, type=click.IntRange(1, 10_000_000), help="Images the error is over."
+)
+@click.option("--split", help="Part of the data set, such as test.  [default: what the run was trained on]")
+@click.option("--columns", type=click.IntRange(min=1), help="Columns of a grid; an even number keeps pairs together.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option(
+    "-o", "--output", default="reconstructions.png", show_default=True, type=click.Path(path_type=Path),
+    help=".png a grid, .npy the array uint8 [2N,H,W,C], no ending a folder of PNGs; a file is replaced.",
+)  # fmt: skip
+def reconstruct(
+    run: Path,
+    images: Path | None,
+    count: int,
+    judge: int,
+    split: str | None,
+    columns: int | None,
+    as_json: bool,
+    output: Path,
+) -> None:
+    """Show images beside what a model makes of their latents, and how far it is off.
+
+    Of a file or a folder of images, else of the run's data set. The error is the mean squared difference of a pixel on
+    the [-1, 1] scale, beside that of the training images' mean.
+    """
+    from gankit.encoding import reconstruct as reconstruct_it
+    from gankit.images import check_output, save
+    from gankit.run import Run
+
+    check_output(output)
+    found = reconstruct_it(Run(run), images, count, judge, split)
+    path = str(save(found.pairs, output, columns or 2 * max(1, round((len(found.pairs) / 4) ** 0.5))))
+    if as_json:
+        values = {"error": found.error, "mean image": found.mean_image, "ratio": found.ratio, "images": found.images}
+        click.echo(json.dumps({"output": path, **values}))
+        return
+    click.echo(path)
+    click.echo(
+        f"mean squared error {found.error:.5f}; of the mean image {found.mean_image:.5f} "
+        f"(ratio {found.ratio:.3f}, {found.images} images)"
+    )

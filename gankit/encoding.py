@@ -1,0 +1,134 @@
+"""What is done with a model that encodes: latents of a data set, and images beside their reconstructions."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gankit import trainer
+from gankit.autoencoder import pairs
+from gankit.data import ImageSet, square
+from gankit.errors import UsageError
+from gankit.images import decoded
+from gankit.kernels import gather
+from gankit.model import Model
+from gankit.run import Run
+from gankit.translation import readable
+
+
+@dataclass(frozen=True)
+class Reconstructions:
+    """Some images with their reconstructions [2n,C,H,W], and the mean squared error per pixel over ``images`` of them,
+    on the [-1, 1] scale, beside that of the training images' mean.
+    """
+
+    pairs: Tensor
+    images: int
+    error: float
+    mean_image: float
+
+    @property
+    def ratio(self) -> float:
+        """The error as a share of the mean image's."""
+        return self.error / self.mean_image if self.mean_image else float("inf")
+
+
+def load(run: Run) -> Model:
+    """The run's model. UsageError for one that has no encoder."""
+    model = run.load()
+    check_encodes(run, model)
+    return model
+
+
+def check_encodes(run: Run, model: Model) -> None:
+    """UsageError where ``model`` of ``run`` has no way from images to latents."""
+    if not model.encodes:
+        raise UsageError(
+            f"{run.root}: {run.config.variant} has no encoder; take a run of vae, vq-vae or another that has"
+        )
+
+
+def images_of(run: Run, split: str | None = None, limit: int | None = None) -> ImageSet:
+    """The first ``limit`` images of the run's data set, of another ``split`` where one is named.
+
+    UsageError where the data set is no longer what the run was trained on.
+    """
+    if run.recorded.get("images given"):
+        raise UsageError(f"{run.root}: was trained on images that a program gave; name files or a folder instead")
+    data = run.config.data
+    if split is None or split == data.split:
+        images = trainer.load_images(run.config)
+        run.check_images(images)
+    else:
+        images = trainer.load_images(dataclasses.replace(run.config, data=dataclasses.replace(data, split=split)))
+    labels = None if images.labels is None else images.labels[:limit]
+    return ImageSet(images.images[:limit], labels, images.classes)
+
+
+def images_in(source: Path, run: Run) -> ImageSet:
+    """The image file ``source``, or every image below a folder, in the size and channels of the run."""
+    channels, size = run.spec.channels, run.spec.size
+    found = []
+    for path in readable(source):
+        pixels = np.array(square(decoded(path, channels), size, run.config.data.fit)).reshape(size, size, channels)
+        found.append(torch.from_numpy(pixels).movedim(-1, 0))
+    return ImageSet(torch.stack(found))
+
+
+def batches(model: Model, images: Tensor, size: int) -> list[Tensor]:
+    """uint8 [N,C,H,W] as [n,C,size,size] in [-1, 1], the middle of each, in parts that fit in the memory."""
+    dtype, room = next(model.parameters()).dtype, images.shape[2] - size
+    found = []
+    for index in torch.split(torch.arange(len(images)), trainer.CHUNK):
+        middle = torch.full((len(index), 2), room // 2)
+        found.append(gather(images, index, offset=middle, size=(size, size), dtype=dtype))
+    return found
+
+
+@torch.no_grad()
+def encode(model: Model, images: Tensor, size: int) -> Tensor:
+    """The latents [N, width] of images uint8 [N,C,H,W]; ``size`` is that of the model's images."""
+    return torch.cat([model.encode(batch) for batch in batches(model, images, size)])
+
+
+@torch.no_grad()
+def reconstruct(
+    run: Run, source: str | Path | None = None, shown: int = 32, judged: int = 1000, split: str | None = None
+) -> Reconstructions:
+    """The first ``shown`` images with their reconstructions, and the error over the first ``judged``.
+
+    ``source`` is a file or a folder of images in place of the run's data set; ``split`` another part of that.
+    UsageError for a run without an encoder, or images that cannot be read.
+    """
+    model = load(run)
+    count = max(shown, judged)
+    images = images_of(run, split, count) if source is None else images_in(Path(source), run)
+    mean = _mean_image(run, images if run.recorded.get("images given") else None)
+    squares, of_mean, n = 0.0, 0.0, 0
+    kept: list[Tensor] = []
+    for batch in batches(model, images.images, run.spec.size):
+        made = model.reconstruct(batch)
+        if sum(map(len, kept)) < 2 * shown:
+            kept.append(pairs(batch, made))
+        some = min(len(batch), judged - n)
+        squares += float((made - batch)[:some].double().square().sum())
+        of_mean += float((mean - batch)[:some].double().square().sum())
+        n += some
+    values = n * mean.numel()
+    return Reconstructions(torch.cat(kept)[: 2 * shown], n, squares / values, of_mean / values)
+
+
+def _mean_image(run: Run, given: ImageSet | None) -> Tensor:
+    """The mean of the images that the run was trained on (of ``given`` where these are gone), [C,H,W] in [-1, 1]."""
+    pixels = (given or images_of(run)).images
+    start = (pixels.shape[2] - run.spec.size) // 2
+    total = torch.zeros(pixels.shape[1:], dtype=torch.float64)
+    for some in torch.split(pixels, trainer.CHUNK):
+        total += some.sum(0, dtype=torch.float64)
+    middle = slice(start, start + run.spec.size)
+    return (total / len(pixels) / 127.5 - 1)[:, middle, middle]

@@ -1,0 +1,116 @@
+"""Kingma & Welling 2014, "Auto-encoding variational Bayes"."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gankit.autoencoder import Autoencoder, AutoencoderOptions, convolutions, strides, transposed
+from gankit.errors import UsageError
+from gankit.keys import Draws
+from gankit.model import Batch, Carry, Noise, Spec, Terms, Variant
+from gankit.options import option
+
+
+@dataclass(frozen=True)
+class VAEOptions(AutoencoderOptions):
+    """Adam 1e-3 with PyTorch's betas, 128 latents."""
+
+    nz: int = option(128, "width of the latent z", low=1, high=65536, group="Networks")
+    variance: float | None = option(
+        None, "sigma^2 of the pixels given z, on the [-1, 1] scale; unset: the data's variance", above=0, group="Loss"
+    )
+
+
+class Encoder(nn.Module):
+    """q(z|x): images [n,C,H,W] -> mean and log variance [n, nz]."""
+
+    def __init__(self, options: VAEOptions, spec: Spec) -> None:
+        super().__init__()
+        top = 8 * options.width
+        self.trunk = convolutions(spec.channels, [options.width, 2 * options.width, 4 * options.width, top], spec.size)
+        features = top * strides(spec.size)[0] ** 2
+        self.mean, self.log_variance = nn.Linear(features, options.nz), nn.Linear(features, options.nz)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        h = self.trunk(x).flatten(1)
+        return self.mean(h), self.log_variance(h)
+
+
+class Decoder(nn.Module):
+    """The mean of p(x|z): latents [n, nz] -> images [n,C,H,W] in [-1, 1]."""
+
+    def __init__(self, options: VAEOptions, spec: Spec) -> None:
+        super().__init__()
+        self.base, self.top = strides(spec.size)[0], 8 * options.width
+        self.project = nn.Linear(options.nz, self.top * self.base**2)
+        self.image = transposed(self.top, spec.channels, spec.size)
+
+    def forward(self, z: Tensor) -> Tensor:
+        return F.tanh(self.image(self.project(z).unflatten(1, (self.top, self.base, self.base))))
+
+
+def kl(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """KL(N(mean, exp(log_variance)) || N(0, 1)) of [n, nz], summed over nz and averaged over n; appendix B."""
+    return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(1).mean()
+
+
+class VAEModel(Autoencoder):
+    """Minus the bound of equation 10 with one sample per image, up to the Gaussian's constant."""
+
+    options: VAEOptions
+    ema_networks = ("encoder", "decoder")
+
+    def __init__(self, options: VAEOptions, spec: Spec) -> None:
+        super().__init__(options, spec)
+        self.variance = options.variance or spec.variance
+        if not self.variance > 0:
+            raise UsageError("vae: the images are all the same, so their variance is 0; give --variance")
+        self.encoder, self.decoder = Encoder(options, spec), Decoder(options, spec)
+
+    def noise(self, phase: str, n: int, draws: Draws) -> Noise:
+        return {"z" if phase == "sample" else "epsilon": draws.normal(n, self.options.nz)}
+
+    def posterior(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log variance [n, nz] of q(z|x), in the type of the images, which autocast would make narrower."""
+        mean, log_variance = self.encoder(images)
+        return mean.to(images.dtype), log_variance.to(images.dtype)
+
+    def terms(self, phase: str, batch: Batch, noise: Noise, carry: Carry) -> Terms:
+        mean, log_variance = self.posterior(batch.images)
+        z = mean + (0.5 * log_variance).exp() * noise["epsilon"]
+        squared = (batch.images - self.decode(z)).square()
+        return Terms(
+            losses={
+                "reconstruction": squared.flatten(1).sum(1).mean() / (2 * self.variance),
+                "kl": kl(mean, log_variance),
+            },
+            watch={"squared error": squared.mean()},
+        )
+
+    def encode(self, images: Tensor, noise: Noise | None = None) -> Tensor:
+        """The mean of q(z|x) [n, nz]; with "epsilon" in ``noise`` a sample of it."""
+        mean, log_variance = self.posterior(images)
+        return mean if noise is None else mean + (0.5 * log_variance).exp() * noise["epsilon"]
+
+    def decode(self, latents: Tensor) -> Tensor:
+        images: Tensor = self.decoder(latents)
+        return images.to(latents.dtype)
+
+    def sample(self, noise: Noise, batch: Batch | None = None) -> Tensor:
+        return self.decode(noise["z"])
+
+
+class VAE(Variant):
+    """An encoder and a decoder, trained on a bound of the images' likelihood."""
+
+    name = "vae"
+    summary = "variational autoencoder with a Gaussian latent"
+    paper = "Kingma & Welling 2014, arXiv:1312.6114"
+    Options = VAEOptions
+    defaults = {"batch_size": 100}
+
+    def build(self, options: VAEOptions, spec: Spec) -> VAEModel:
+        return VAEModel(options, spec)
