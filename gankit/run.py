@@ -76,7 +76,8 @@ class Run:
     def spec(self) -> Spec:
         """The images the run was trained on."""
         try:
-            return Spec(**self.recorded["spec"])
+            values = self.recorded["spec"]
+            return Spec(**{**values, "names": tuple(values.get("names", ()))})
         except (KeyError, TypeError) as error:
             raise DamagedFile(
                 f"{self.root / 'config.json'}: its 'spec' is missing or not what gankit writes"

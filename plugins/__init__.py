@@ -13,6 +13,8 @@ VARIANTS = {
     "wgan-gp": ("wgan_gp:WGANGP", "Wasserstein GAN with gradient penalty"),
     "infogan": ("infogan:InfoGAN", "GAN with readable codes: one categorical, some continuous"),
     "cyclegan": ("cyclegan:CycleGAN", "unpaired image-to-image translation, both ways"),
+    "gan": ("gan:GAN", "the first GAN: fully connected networks, the non-saturating loss"),
+    "lsgan": ("lsgan:LSGAN", "GAN with least squares in place of the cross-entropy"),
 }
 ARCHITECTURES = {
     "dcgan": ("dcgan:DCGANArchitecture", "strided convolutions, sizes b*2^k with b from 4 to 7"),

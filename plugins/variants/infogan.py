@@ -99,8 +99,9 @@ class InfoGANModel(AdversarialModel):
         if phase == "discriminator":
             return self.discriminator_terms(batch, noise)
         made = carry if self.shares_fake else {**noise, "fake": self.generate(noise)}
-        features = self.discriminator.trunk(self.noisy(made["fake"], noise, "instance_fake"))
-        on_fake = self.discriminator.head(features).squeeze(1).to(made["fake"].dtype)
+        (seen,) = self.seen(noise, fake=made["fake"])
+        features = self.discriminator.trunk(seen)
+        on_fake = self.discriminator.head(features).squeeze(1).to(seen.dtype)
         losses, watch = self.information(features, made)
         return Terms(
             losses={"adversarial": generator_loss(on_fake, "non-saturating"), **losses},
@@ -110,14 +111,14 @@ class InfoGANModel(AdversarialModel):
     def discriminator_terms(self, batch: Batch, noise: Noise) -> Terms:
         """Goodfellow et al. 2014, eq. 1; where the options say so, the codes' terms for the trunk."""
         fake = self.fakes(noise, keep_graph=self.shares_fake)
-        real, seen = self.noisy(batch.images, noise, "instance_real"), self.noisy(fake.detach(), noise, "instance_fake")
         losses: dict[str, Tensor] = {}
         if self.options.q_trunk:
+            (seen,) = self.seen(noise, fake=fake.detach())
             features = self.discriminator.trunk(seen)
-            (on_real,), on_fake = self.judge(real), self.discriminator.head(features).squeeze(1).to(real.dtype)
-            losses, _ = self.information(features, noise)
+            (on_real,), on_fake = self.judge(noise, real=batch.images), self.discriminator.head(features).squeeze(1)
+            losses, on_fake = self.information(features, noise)[0], on_fake.to(seen.dtype)
         else:
-            on_real, on_fake = self.judge(real, seen)
+            on_real, on_fake = self.judge(noise, real=batch.images, fake=fake.detach())
         return Terms(
             losses={"real": bce_real(on_real, self.options.label_smoothing), "fake": bce_fake(on_fake), **losses},
             watch={"D(x)": on_real.sigmoid().mean(), "D(G(z))": on_fake.sigmoid().mean()},
