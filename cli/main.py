@@ -12,6 +12,7 @@ import click
 from gankit import __version__
 from gankit.cli.data import data
 from gankit.cli.doctor import doctor
+from gankit.cli.grid import grid
 from gankit.cli.interpolate import interpolate
 from gankit.cli.plugins import plugins
 from gankit.cli.profile import profile
@@ -98,5 +99,5 @@ def _load_plugin_commands() -> None:
 
 _loaded: list[bool] = []
 
-for command in (train, resume, sample, interpolate, translate, data, plugins, profile, doctor):
+for command in (train, resume, sample, interpolate, translate, data, plugins, profile, doctor, grid):
     main.add_command(command)

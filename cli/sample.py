@@ -11,15 +11,19 @@ import click
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("-n", "--count", default=64, show_default=True, type=click.IntRange(1, 1_000_000), help="Images.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Seed of the latents.")
+@click.option(
+    "--class", "classes", multiple=True, metavar="NAME|NUMBER",
+    help="Only this class, of a conditional variant; may be repeated: each in turn.",
+)  # fmt: skip
 @click.option("--columns", type=click.IntRange(min=1), help="Columns of a grid.")
 @click.option(
     "-o", "--output", default="samples.png", show_default=True, type=click.Path(path_type=Path),
     help=".png a grid, .npy the array uint8 [N,H,W,C], no ending a folder of PNGs; a file is replaced.",
 )  # fmt: skip
-def sample(run: Path, count: int, seed: int, columns: int | None, output: Path) -> None:
+def sample(run: Path, count: int, seed: int, classes: tuple[str, ...], columns: int | None, output: Path) -> None:
     """Draw images from a trained generator."""
     from gankit.images import check_output, save
     from gankit.run import Run
 
     check_output(output)
-    click.echo(str(save(Run(run).sample(count, seed), output, columns)))
+    click.echo(str(save(Run(run).sample(count, seed, classes), output, columns)))

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gankit.keys import Draws
 from gankit.model import Batch, Carry, Model, Noise, OptimSpec, Phase, Spec
-from gankit.networks import Architecture, Discriminator, NetworkOptions, initialise, through
+from gankit.networks import Architecture, Discriminator, Generator, NetworkOptions, initialise, through
 from gankit.options import option
 from gankit.registry import registry
 
@@ -47,7 +47,7 @@ class AdversarialModel(Model):
         super().__init__()
         self.options, self.spec = options, spec
         arch = registry().get("architectures", options.arch)()
-        self.generator = arch.generator(self.inputs(), spec, options)
+        self.generator = self.build_generator(arch)
         self.discriminator = self.build_discriminator(arch)
         initialise(self, options.init)
         self.phases = (
@@ -68,10 +68,13 @@ class AdversarialModel(Model):
         self.shares_fake = options.n_critic == options.n_generator == 1
         """With one update each, both phases use the same fakes, so they are made once a step."""
 
+    def build_generator(self, arch: Architecture) -> Generator:
+        """The generator; a variant that joins something with weights of its own to the latents does that here."""
+        return arch.generator(self.inputs(), self.spec, self.options)
+
     def build_discriminator(self, arch: Architecture) -> Discriminator:
         """The discriminator; a variant asks for more outputs of it here, or gives it more to look at."""
-        found: Discriminator = arch.discriminator(self.spec, self.options)
-        return found
+        return arch.discriminator(self.spec, self.options)
 
     def inputs(self) -> int:
         """How many numbers the generator takes: the width of ``latents``."""

@@ -9,7 +9,7 @@ import os
 import platform
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -171,12 +171,17 @@ class Run:
             model.load_state_dict(averaged, strict=False)
         return model.eval().requires_grad_(False).to(torch.device("cpu"))
 
-    def sample(self, n: int = 64, seed: int = 0) -> Tensor:
+    def sample(self, n: int = 64, seed: int = 0, classes: Sequence[str | int] = ()) -> Tensor:
         """N images [n,C,H,W] in [-1, 1] from latents that ``seed`` gives, or from images of the run's data set that it
-        chooses. UsageError where that data set is no longer what the run was trained on.
+        chooses; of each of ``classes`` (names or numbers) in turn where there are any. UsageError where that data set
+        is no longer what the run was trained on, or for a class it does not have.
         """
         import torch
 
+        if classes:
+            from gankit.codes import sample_classes
+
+            return sample_classes(self, classes, n, seed)
         from gankit.trainer import DTYPES, load_images, sample
 
         model, batch = self.load(), None

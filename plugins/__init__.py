@@ -15,6 +15,12 @@ VARIANTS = {
     "cyclegan": ("cyclegan:CycleGAN", "unpaired image-to-image translation, both ways"),
     "gan": ("gan:GAN", "the first GAN: fully connected networks, the non-saturating loss"),
     "lsgan": ("lsgan:LSGAN", "GAN with least squares in place of the cross-entropy"),
+    "cgan": ("cgan:CGAN", "conditional GAN: fully connected networks that are told the class"),
+    "cdcgan": ("cdcgan:CDCGAN", "conditional DCGAN: convolutional networks that are told the class"),
+    "cwgan": ("cwgan:CWGAN", "conditional Wasserstein GAN with clipped weights"),
+    "cwgan-gp": ("cwgan_gp:CWGANGP", "conditional Wasserstein GAN with gradient penalty"),
+    "acgan": ("acgan:ACGAN", "conditional GAN whose discriminator names the class"),
+    "bigan": ("bigan:BiGAN", "GAN with an encoder: images to latents and back"),
 }
 ARCHITECTURES = {
     "dcgan": ("dcgan:DCGANArchitecture", "strided convolutions, sizes b*2^k with b from 4 to 7"),

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gankit.adversarial import AdversarialModel, AdversarialOptions
+from gankit.conditioning import shares
 from gankit.keys import Draws
 from gankit.losses import bce_fake, bce_real, generator_loss
 from gankit.model import Batch, Carry, Noise, Spec, Terms, Variant
@@ -67,6 +68,7 @@ class InfoGANModel(AdversarialModel):
         super().__init__(options, spec)
         self.q = QHead(self.discriminator.features, options)
         initialise(self.q, options.init)
+        self.codes = {"category": options.categories} | {f"continuous{i}": 0 for i in range(options.continuous)}
         discriminator, generator = self.phases
         self.phases = (discriminator, replace(generator, networks=("generator", "q")))
 
@@ -74,10 +76,15 @@ class InfoGANModel(AdversarialModel):
         return self.options.nz + self.options.categories + self.options.continuous
 
     def latents(self, noise: Noise) -> Tensor:
-        # F.one_hot would read the largest category back from the device.
-        categories = torch.arange(self.options.categories, device=noise["category"].device)
-        one_hot = noise["category"][:, None] == categories
-        return torch.cat([noise["z"], one_hot.to(noise["z"].dtype), noise["code"]], 1)
+        categories = shares(noise["category"], self.options.categories, noise["z"].dtype)
+        return torch.cat([noise["z"], categories, noise["code"]], 1)
+
+    def with_code(self, noise: Noise, name: str, values: Tensor) -> Noise:
+        if name == "category":
+            return {**noise, "category": values}
+        code = noise["code"].clone()
+        code[:, int(name.removeprefix("continuous"))] = values
+        return {**noise, "code": code}
 
     def noise(self, phase: str, n: int, draws: Draws) -> Noise:
         noise = super().noise(phase, n, draws)
