@@ -18,8 +18,8 @@ from gankit.registry import registry
 
 @dataclass(frozen=True)
 class BiGANOptions(AdversarialOptions):
-    """Defaults as published (appendix C): z uniform in [-1, 1]^50, Adam 2e-4 (0.5, 0.999), batches of 128, weight decay
-    2.5e-5. Here it holds for all parameters, biases and norms too.
+    """Defaults of the paper's experiments: z uniform in [-1, 1]^50, Adam 2e-4 (0.5, 0.999), batches of 128, weight
+    decay 2.5e-5. Here the decay is of all parameters, biases and norms too, and learning rates stay as they are.
     """
 
     weight_decay: float = option(2.5e-5, "added to the gradient, times the weights", low=0, high=1, group="Optimizers")
@@ -33,7 +33,8 @@ class BiGANOptions(AdversarialOptions):
 
 
 class BiGANModel(AdversarialModel):
-    """Equation 3: D tells (x, E(x)) from (G(z), z); G and E, which are moved together, exchange the two (section 3.4).
+    """D tells (x, E(x)) from (G(z), z); G and E, which are moved together, minimise the inverse objective: the same
+    with the two exchanged, as -log D is to log(1 - D) in a GAN.
 
     E is the family's discriminator with nz outputs. z is joined to the features that D finds in the image.
     """
