@@ -176,3 +176,27 @@ def test_the_pictures_of_a_training_show_one_class_after_the_other(trained):
     with torch.no_grad():
         expected = model.sample({**noise, "labels": torch.tensor([0, 0, 1, 1, 2, 2])})
         torch.testing.assert_close(model.preview(noise), expected)
+
+
+@pytest.mark.parametrize("mode", ["linear", "spherical"])
+def test_a_path_between_latents_keeps_the_class_of_its_row(mode, trained):
+    run = trained("cdcgan")
+    images = gankit.interpolate(run, rows=3, steps=4, mode=mode, seed=2).unflatten(0, (3, 4))
+    model = run.load()
+    starts, ends = (model.noise("sample", 3, gankit.Draws(2, "interpolate", end)) for end in ("from", "to"))
+    with torch.no_grad():
+        first, last = model.sample(starts), model.sample({**ends, "labels": starts["labels"]})
+    torch.testing.assert_close(images[:, 0], first, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(images[:, -1], last, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("variant", "code"), [("infogan", "category"), ("infogan", "continuous0"), ("cdcgan", "class")]
+)
+def test_setting_a_code_leaves_the_noise_it_is_set_in_as_it_was(variant, code, trained):
+    model = trained(variant).load()
+    noise = model.noise("sample", 3, gankit.Draws(0, "x"))
+    before = {name: value.clone() for name, value in noise.items()}
+    changed = model.with_code(noise, code, torch.tensor([2, 2, 2]))
+    assert all(torch.equal(noise[name], value) for name, value in before.items())
+    assert [name for name in noise if not torch.equal(noise[name], changed[name])] != []

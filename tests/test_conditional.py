@@ -123,3 +123,20 @@ def test_images_that_name_classes_but_have_no_labels_are_refused(tiny):
     it = Trainer(configure("cgan", {**options, "steps": 1}), images)
     with pytest.raises(gankit.UsageError, match="give its ImageSet labels"):
         it.step()
+
+
+@pytest.mark.parametrize("variant", ["gan", "wgan-gp", "cdcgan", "acgan", "infogan", "bigan"])
+def test_instance_noise_is_on_what_the_discriminator_sees_and_on_nothing_else(variant, tiny):
+    it = trained(variant, tiny, instance_noise=0.5)
+    noise = {"instance_real": torch.full((2, 1, 8, 8), 0.25)}
+    images = torch.zeros(2, 1, 8, 8)
+    real, fake, between = it.model.seen(noise, real=images, fake=images, between=images)
+    assert float(real.min()) == float(real.max()) == 0.25
+    assert float(fake.abs().max()) == float(between.abs().max()) == 0
+    phase = it.model.critic_name
+    batch, drawn = it.batch(0, True), it.noise(phase, 5, 0)
+    silent = {name: value * 0 if name.startswith("instance") else value for name, value in drawn.items()}
+    assert {name for name in drawn if name.startswith("instance")} == {"instance_real", "instance_fake"}
+    one, two = (it.model.terms(phase, batch, some, {}).losses for some in (drawn, silent))
+    assert float(one["real"].detach()) != float(two["real"].detach())
+    assert float(one["fake"].detach()) != float(two["fake"].detach())

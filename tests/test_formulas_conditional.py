@@ -374,12 +374,14 @@ def test_softmax_is_taken_once_so_a_sure_and_right_class_head_has_terms_of_nothi
 @pytest.mark.parametrize("variant", ["cgan", "cwgan-gp"])
 def test_the_label_turns_the_slope_at_the_image_and_not_only_the_score(variant, kind, arch):
     """A code that is joined to the features right before a linear head would only shift the score."""
-    config = configure(variant, {"arch": arch, "ngf": 2, "ndf": 2, "nz": 3, "conditioning": kind, "init": "default"})
-    model = registry().get("variants", variant)().build(config.options, Spec(1, 8, 3, names=("a", "b", "c"))).eval()
+    config = configure(variant, {"arch": arch, "ngf": 2, "ndf": 8, "nz": 3, "conditioning": kind, "init": "default"})
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = registry().get("variants", variant)().build(config.options, Spec(1, 8, 3, names=("a", "b", "c"))).eval()
     slopes = []
     for label in (0, 1):
-        images = Draws(0, "x").normal(2, 1, 8, 8).requires_grad_()
-        (scores,) = model.judge({"labels": torch.full((2,), label)}, fake=images)
+        images = Draws(0, "x").normal(16, 1, 8, 8).requires_grad_()
+        (scores,) = model.judge({"labels": torch.full((16,), label)}, fake=images)
         slopes.append(torch.autograd.grad(scores.sum(), images)[0])
     assert float((slopes[0] - slopes[1]).norm()) > 1e-3 * float(slopes[0].norm())
 
