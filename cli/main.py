@@ -16,6 +16,7 @@ from gankit.cli.doctor import doctor
 from gankit.cli.encode import encode
 from gankit.cli.evaluate import evaluate
 from gankit.cli.export import export
+from gankit.cli.grid import grid
 from gankit.cli.interpolate import interpolate
 from gankit.cli.plugins import plugins
 from gankit.cli.probe import probe
@@ -108,5 +109,5 @@ _loaded: list[bool] = []
 
 for command in (train, resume, sample, evaluate, report, interpolate, translate, data, plugins, profile, doctor):
     main.add_command(command)
-for command in (reconstruct, encode, probe, density, export):
+for command in (reconstruct, encode, probe, density, export, grid):
     main.add_command(command)

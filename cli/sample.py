@@ -12,6 +12,10 @@ import click
 @click.option("-n", "--count", default=64, show_default=True, type=click.IntRange(1, 1_000_000), help="Images.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Seed of the latents.")
 @click.option("--checkpoint", default="last", show_default=True, metavar="STEP|best|last", help="Which weights.")
+@click.option(
+    "--class", "classes", multiple=True, metavar="NAME|NUMBER",
+    help="Only this class, of a conditional variant; may be repeated: each in turn.",
+)  # fmt: skip
 @click.option("--columns", type=click.IntRange(min=1), help="Columns of a grid.")
 @click.option(
     "-o", "--output", default="samples.png", show_default=True, type=click.Path(path_type=Path),
@@ -22,11 +26,18 @@ import click
     help="Draw from the density that `gankit density` fitted.  [default: where there is one]",
 )  # fmt: skip
 def sample(
-    run: Path, count: int, seed: int, checkpoint: str, columns: int | None, output: Path, density: bool | None
+    run: Path,
+    count: int,
+    seed: int,
+    checkpoint: str,
+    classes: tuple[str, ...],
+    columns: int | None,
+    output: Path,
+    density: bool | None,
 ) -> None:
     """Draw images from a trained generator."""
     from gankit.images import check_output, save
     from gankit.run import Run
 
     check_output(output)
-    click.echo(str(save(Run(run).sample(count, seed, checkpoint, density=density), output, columns)))
+    click.echo(str(save(Run(run).sample(count, seed, checkpoint, density=density, classes=classes), output, columns)))

@@ -19,6 +19,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from gankit.adversarial import AdversarialModel, AdversarialOptions
+    from gankit.conditional import ConditionalModel, ConditionalOptions
     from gankit.config import Config
     from gankit.data import DataOptions, Dataset, ImageSet
     from gankit.errors import DamagedFile, GankitError, UsageError
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "adversarial": ("AdversarialModel", "AdversarialOptions"),
+    "conditional": ("ConditionalModel", "ConditionalOptions"),
     "config": ("Config",),
     "data": ("DataOptions", "Dataset", "ImageSet"),
     "errors": ("DamagedFile", "GankitError", "UsageError"),
@@ -64,6 +66,8 @@ __all__ = [
     "AdversarialOptions",
     "Architecture",
     "Batch",
+    "ConditionalModel",
+    "ConditionalOptions",
     "Config",
     "DamagedFile",
     "DataOptions",

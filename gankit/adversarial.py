@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from gankit.keys import Draws
-from gankit.model import Batch, Model, Noise, OptimSpec, Phase, Spec
-from gankit.networks import NetworkOptions, initialise, through
+from gankit.model import Batch, Carry, Model, Noise, OptimSpec, Phase, Spec
+from gankit.networks import Architecture, Discriminator, Generator, NetworkOptions, initialise, through
 from gankit.options import option
 from gankit.registry import registry
 
@@ -47,8 +47,8 @@ class AdversarialModel(Model):
         super().__init__()
         self.options, self.spec = options, spec
         arch = registry().get("architectures", options.arch)()
-        self.generator = arch.generator(self.inputs(), spec, options)
-        self.discriminator = arch.discriminator(spec, options)
+        self.generator = self.build_generator(arch)
+        self.discriminator = self.build_discriminator(arch)
         initialise(self, options.init)
         self.phases = (
             Phase(
@@ -68,6 +68,14 @@ class AdversarialModel(Model):
         self.shares_fake = options.n_critic == options.n_generator == 1
         """With one update each, both phases use the same fakes, so they are made once a step."""
 
+    def build_generator(self, arch: Architecture) -> Generator:
+        """The generator; a variant that joins something with weights of its own to the latents does that here."""
+        return arch.generator(self.inputs(), self.spec, self.options)
+
+    def build_discriminator(self, arch: Architecture) -> Discriminator:
+        """The discriminator; a variant asks for more outputs of it here, or gives it more to look at."""
+        return arch.discriminator(self.spec, self.options)
+
     def inputs(self) -> int:
         """How many numbers the generator takes: the width of ``latents``."""
         return self.options.nz
@@ -79,13 +87,17 @@ class AdversarialModel(Model):
     def noise(self, phase: str, n: int, draws: Draws) -> Noise:
         noise: Noise = {}
         if phase != "generator" or not self.shares_fake:
-            noise["z"] = draws.normal(n, self.options.nz)
+            noise["z"] = self.prior(n, draws)
             noise |= {f"mask{i}": mask for i, mask in enumerate(self.generator.masks(n, draws))}
         if self.options.instance_noise and phase != "sample":
             image = (n, self.spec.channels, self.spec.size, self.spec.size)
             for name in ("instance_fake",) if phase == "generator" else ("instance_real", "instance_fake"):
                 noise[name] = self.options.instance_noise * draws.normal(*image)
         return noise
+
+    def prior(self, n: int, draws: Draws) -> Tensor:
+        """N latents z, [n, nz]."""
+        return draws.normal(n, self.options.nz)
 
     def generate(self, noise: Noise) -> Tensor:
         """Images [n,C,H,W] from ``noise``."""
@@ -98,14 +110,20 @@ class AdversarialModel(Model):
         with torch.set_grad_enabled(keep_graph and torch.is_grad_enabled()):
             return self.generate(noise)
 
-    def judge(self, *images: Tensor) -> Sequence[Tensor]:
-        """The discriminator's scores of each set of images, in one pass where its norm allows that."""
-        return through(self.discriminator, images)
+    def made(self, noise: Noise, carry: Carry) -> Tensor:
+        """The generator's phase's images: those the discriminator has just seen, or new ones."""
+        return carry["fake"] if self.shares_fake else self.generate(noise)
 
-    @staticmethod
-    def noisy(images: Tensor, noise: Noise, name: str) -> Tensor:
-        """``images`` with the instance noise ``name``, where the options ask for it (Sonderby et al. 2017)."""
-        return images + noise[name] if name in noise else images
+    def seen(self, noise: Noise, **images: Tensor) -> list[Tensor]:
+        """What the discriminator is shown of ``images``, which are called real or fake: with instance noise, where the
+        options ask for it (Sonderby et al. 2017).
+        """
+        names = {name: f"instance_{name}" for name in images}
+        return [image + noise[names[name]] if names[name] in noise else image for name, image in images.items()]
+
+    def judge(self, noise: Noise, **images: Tensor) -> Sequence[Tensor]:
+        """The discriminator's scores of each of ``images`` as ``seen``, in one pass where its norm allows that."""
+        return through(self.discriminator, self.seen(noise, **images))
 
     def sample(self, noise: Noise, batch: Batch | None = None) -> Tensor:
         return self.generate(noise)

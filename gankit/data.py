@@ -82,7 +82,8 @@ class ImageSet:
             total, squares = total + scaled, squares + scaled.square()
         variance = float((squares / len(some) - (total / len(some)).square()).mean())
         size = crop or self.images.shape[2]
-        return Spec(self.images.shape[1], size, len(self.classes), len(self), variance, self.other is not None)
+        names, paired = self.classes, self.other is not None
+        return Spec(self.images.shape[1], size, len(names), len(self), variance, paired, names)
 
     def digest(self) -> str:
         """A sha256 that tells this image set from others: labels, names and sizes whole; pixels by what the cache says

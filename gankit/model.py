@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
@@ -17,7 +18,8 @@ Carry = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Spec:
-    """The images a model is built for: [N, channels, size, size] in [-1, 1], with ``classes`` labels (0: none).
+    """The images a model is built for: [N, channels, size, size] in [-1, 1], with ``classes`` labels (0: none), whose
+    ``names`` may be known.
 
     ``count`` is the number of training images; ``variance`` their mean per-pixel variance on the [-1, 1] scale.
     """
@@ -28,6 +30,7 @@ class Spec:
     count: int = 0
     variance: float = 1.0
     paired_domains: bool = False
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -110,9 +113,12 @@ class Model(nn.Module):
     """What ``translate`` can do; nothing where the model maps no images to images."""
     any_size: bool = False
     """Whether ``translate`` takes images of other sizes than the model was built for."""
-
     encodes: bool = False
-    """Whether the model has a way from images to latents and back: ``encode``, ``reconstruct``."""
+    """Whether the model has ``encode`` and ``reconstruct``."""
+    codes: Mapping[str, int] = MappingProxyType({})
+    """What a sample can be asked to be, by name, with the number of its values; 0: any number in [-1, 1]. "class" is
+    the class of the data set.
+    """
 
     @property
     def codebook(self) -> Tensor | None:
@@ -140,6 +146,12 @@ class Model(nn.Module):
     def preview(self, noise: Noise, batch: Batch | None = None) -> Tensor:
         """The N images to look at while training, where they are others than ``sample``'s: with their sources, say."""
         return self.sample(noise, batch)
+
+    def with_code(self, noise: Noise, name: str, values: Tensor) -> Noise:
+        """``noise`` for n samples with code ``name``, one of ``codes``, set to ``values``: int64 [n]; or shares of each
+        value, floating [n, count], for one between them; or floating [n] in [-1, 1] where it has no count.
+        """
+        raise NotImplementedError
 
     def translate(self, images: Tensor, direction: str, draws: Draws) -> Tensor:
         """images: [n,C,H,W] in [-1, 1]; direction: one of ``directions``. Returns what they become, of their size."""

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.utils.parametrizations import spectral_norm
 from torch.nn.utils.parametrize import is_parametrized
 
 from gankit.errors import UsageError
@@ -84,21 +85,33 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
     """Images [n,C,H,W] -> scores [n] (or [n, outputs]): a ``trunk`` to flat features, and a linear ``head``.
 
-    ``extra`` features [n, F] are joined to the trunk's before the head.
+    ``extra`` features [n, F] are joined to the trunk's before a hidden layer ``joint``. Without one the score would be
+    a sum of what the image and what the extra features are worth, and nothing of whether they go together: its slope
+    at the image, which is all that a generator sees, would not depend on them.
     """
 
-    def __init__(self, trunk: nn.Module, features: int, outputs: int = 1) -> None:
+    def __init__(
+        self, trunk: nn.Module, features: int, options: NetworkOptions, *, outputs: int = 1, extra_features: int = 0
+    ) -> None:
         super().__init__()
         self.trunk = trunk
         self.features = features
+        self.joint: nn.Module = nn.Identity()
+        spectral = options.discriminator_norm == "spectral"
+        if extra_features:
+            before, features = features + extra_features, 8 * options.ndf
+            linear = nn.Linear(before, features)
+            self.joint = nn.Sequential(spectral_norm(linear) if spectral else linear, nn.LeakyReLU(0.2, inplace=True))
         self.head = nn.Linear(features, outputs)
+        if spectral:
+            spectral_norm(self.head)
 
     def forward(self, x: Tensor, extra: Tensor | None = None) -> Tensor:
         """x: [n,C,H,W]; extra: [n, F] or None. Returns [n] for one output, else [n, outputs]."""
         h = self.trunk(x)
         if extra is not None:
             h = torch.cat([h, extra], 1)
-        out: Tensor = self.head(h)
+        out: Tensor = self.head(self.joint(h))
         return out.squeeze(1) if out.shape[1] == 1 else out
 
 
@@ -116,8 +129,8 @@ class Architecture(ABC):
     def discriminator(
         self, spec: Spec, options: NetworkOptions, *, outputs: int = 1, extra_channels: int = 0, extra_features: int = 0
     ) -> Discriminator:
-        """A discriminator of images of ``spec``, with ``extra_channels`` more channels and ``extra_features`` joined
-        before the head.
+        """A discriminator of images of ``spec``, with ``extra_channels`` more channels and ``extra_features`` joined to
+        what it finds in the image.
         """
 
     def translator(self, spec: Spec, options: NetworkOptions) -> Generator:
@@ -176,18 +189,29 @@ def uses_batch_statistics(module: nn.Module) -> bool:
     return any(isinstance(child, _BatchNorm) for child in module.modules())
 
 
-def through(net: nn.Module, images: Sequence[Tensor], masks: Sequence[Sequence[Tensor]] | None = None) -> list[Tensor]:
-    """What ``net`` makes of each of ``images``, with the dropout masks of each where it is a generator.
+def through(
+    net: nn.Module, images: Sequence[Tensor], more: Sequence[Tensor | Sequence[Tensor]] | None = None
+) -> list[Tensor]:
+    """What ``net`` makes of each of ``images``; ``more``: what else it takes with each of them, the dropout masks where
+    it is a generator, the extra features where it is a discriminator.
 
     In one pass over all, but for batch norm: it makes what becomes of a sample depend on the rest of its batch. In the
     type of the images, which autocast would make narrower.
     """
-    rest: list[tuple[Any, ...]] = [() if masks is None else (masks[i],) for i in range(len(images))]
+    rest: list[tuple[Any, ...]] = [() if more is None else (more[i],) for i in range(len(images))]
     if len(images) == 1 or uses_batch_statistics(net):
-        return [net(some, *more).to(some.dtype) for some, more in zip(images, rest, strict=True)]
-    joined = () if masks is None else ([torch.cat(layer) for layer in zip(*masks, strict=True)],)
+        return [net(some, *its).to(some.dtype) for some, its in zip(images, rest, strict=True)]
+    joined = () if more is None else (joined_parts(more),)
     made: Tensor = net(torch.cat(list(images)), *joined)
     return list(torch.split(made.to(images[0].dtype), [len(part) for part in images]))
+
+
+def joined_parts(parts: Sequence[Tensor | Sequence[Tensor]]) -> Tensor | list[Tensor]:
+    """``parts`` as one along the batch: tensors, or lists of tensors that are joined place by place."""
+    tensors = [part for part in parts if isinstance(part, Tensor)]
+    if len(tensors) == len(parts):
+        return torch.cat(tensors)
+    return [torch.cat(layer) for layer in zip(*parts, strict=True)]
 
 
 def doublings(size: int) -> tuple[int, int]:

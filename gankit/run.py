@@ -9,7 +9,7 @@ import os
 import platform
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -76,7 +76,8 @@ class Run:
     def spec(self) -> Spec:
         """The images the run was trained on."""
         try:
-            return Spec(**self.recorded["spec"])
+            values = self.recorded["spec"]
+            return Spec(**{**values, "names": tuple(values.get("names", ()))})
         except (KeyError, TypeError) as error:
             raise DamagedFile(
                 f"{self.root / 'config.json'}: its 'spec' is missing or not what gankit writes"
@@ -205,16 +206,27 @@ class Run:
             model.load_state_dict(averaged, strict=False)
         return model.eval().requires_grad_(False).to(torch.device("cpu")), int(meta["step"])
 
-    def sample(self, n: int = 64, seed: int = 0, checkpoint: str = "last", *, density: bool | None = None) -> Tensor:
+    def sample(
+        self,
+        n: int = 64,
+        seed: int = 0,
+        checkpoint: str = "last",
+        *,
+        density: bool | None = None,
+        classes: Sequence[str | int] = (),
+    ) -> Tensor:
         """N images [n,C,H,W] in [-1, 1] from latents that ``seed`` gives, or from images of the run's data set that it
-        chooses; ``checkpoint``: "last", "best" or a step. UsageError where that data set is no longer what the run was
-        trained on.
-
-        ``density``: whether to draw from the one that `gankit density` fitted to the last checkpoint; unset: where there
-        is one.
+        chooses; of each of ``classes`` (names or numbers) in turn where there are any. ``checkpoint``: "last", "best"
+        or a step. ``density``: whether to draw from the one that `gankit density` fitted to the last checkpoint;
+        unset: where there is one. UsageError where the data set is no longer what the run was trained on, and for a
+        class it does not have.
         """
         import torch
 
+        if classes:
+            from gankit.codes import sample_classes
+
+            return sample_classes(self, classes, n, seed, checkpoint)
         from gankit import density as fitted
         from gankit.trainer import DTYPES, load_images, sample
 

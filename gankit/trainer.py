@@ -226,13 +226,18 @@ def sample(
     try:
         if preview:
             return model.preview(noise, batch)
-        chunks = []
-        for i in range(0, n, CHUNK):
-            some = slice(i, i + CHUNK)
-            chunks.append(model.sample({k: v[some] for k, v in noise.items()}, batch and batch.part(some)))
-        return torch.cat(chunks)
+        return in_parts(model, noise, n, batch)
     finally:
         model.train(training)
+
+
+def in_parts(model: Model, noise: Noise, n: int, batch: Batch | None = None) -> Tensor:
+    """The N images [n,C,H,W] of ``noise``, made in parts that fit into memory."""
+    chunks = []
+    for i in range(0, n, CHUNK):
+        some = slice(i, i + CHUNK)
+        chunks.append(model.sample({k: v[some] for k, v in noise.items()}, batch and batch.part(some)))
+    return torch.cat(chunks)
 
 
 def check_phases(phases: tuple[Phase, ...]) -> None:

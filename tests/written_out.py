@@ -106,8 +106,10 @@ def mlp(named, *, sizes, norm, last):
     return Net(*layers, *([last] if last else []))
 
 
-def gradient_penalty(critic, x, target=1.0):
+def gradient_penalty(critic, x, target=1.0, pixels=None):
     """(mean of (||dD/dx|| - target)^2, its gradients for each parameter, the norms [n]), for Linear and LeakyReLU.
+
+    Only the first ``pixels`` inputs are the image, by which D is differentiated; the others stand beside it.
 
     With the slopes s_i of the activations held (they are constant almost everywhere) the input gradient of
     D(x) = w3 s2 W2 s1 W1 x is g = W1' s1 W2' s2 w3: linear in each weight, so each derivative is read off.
@@ -121,6 +123,7 @@ def gradient_penalty(critic, x, target=1.0):
     for i in reversed(range(len(linears) - 1)):
         u[i] = slopes[i] * (u[i + 1] @ linears[i + 1].params[0])
     g = u[0] @ linears[0].params[0]
+    g[:, pixels or g.shape[1] :] = 0
     norms = np.sqrt((g**2).sum(1))
     dg = (2 * (norms - target) / norms / n)[:, None] * g
     grads = []

@@ -8,11 +8,10 @@ from gankit import AdversarialModel, AdversarialOptions, Terms, Variant
 class HingeModel(AdversarialModel):
     def terms(self, phase, batch, noise, carry):
         if phase == "generator":
-            fake = carry["fake"] if self.shares_fake else self.generate(noise)
-            (on_fake,) = self.judge(fake)
+            (on_fake,) = self.judge(noise, fake=self.made(noise, carry))
             return Terms(losses={"adversarial": -on_fake.mean()}, watch={"D(G(z))": on_fake.mean()})
         fake = self.fakes(noise, keep_graph=self.shares_fake)
-        on_real, on_fake = self.judge(batch.images, fake.detach())
+        on_real, on_fake = self.judge(noise, real=batch.images, fake=fake.detach())
         return Terms(
             losses={"real": relu(1 - on_real).mean(), "fake": relu(1 + on_fake).mean()},
             watch={"D(x)": on_real.mean(), "D(G(z))": on_fake.mean()},

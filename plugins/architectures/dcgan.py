@@ -33,10 +33,7 @@ class DCGANArchitecture(Architecture):
             layers += down(channels, width, options, normed=i > 0)
             channels = width
         trunk = nn.Sequential(*layers, nn.Flatten())
-        net = Discriminator(trunk, channels * base * base + extra_features, outputs)
-        if options.discriminator_norm == "spectral":
-            spectral_norm(net.head)
-        return net
+        return Discriminator(trunk, channels * base * base, options, outputs=outputs, extra_features=extra_features)
 
 
 class ConvGenerator(Generator):

@@ -35,10 +35,7 @@ class MLPArchitecture(Architecture):
                 nn.LeakyReLU(0.2, inplace=True),
             ]
             before = width
-        net = Discriminator(nn.Sequential(*layers), before + extra_features, outputs)
-        if options.discriminator_norm == "spectral":
-            spectral_norm(net.head)
-        return net
+        return Discriminator(nn.Sequential(*layers), before, options, outputs=outputs, extra_features=extra_features)
 
 
 class MLPGenerator(Generator):

@@ -160,7 +160,7 @@ class PatchDiscriminator(Discriminator):
             conv = spectral_norm(conv) if kind == "spectral" else conv
             layers += [conv, normed(mine, width), nn.LeakyReLU(0.2, inplace=True)]
             before = width
-        super().__init__(nn.Sequential(*layers), before)
+        super().__init__(nn.Sequential(*layers), before, options)
         head: nn.Module = nn.Conv2d(before, 1, 4, 1, 1)
         self.head = spectral_norm(head) if kind == "spectral" else head  # type: ignore[assignment]
 

@@ -4,51 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gankit.adversarial import AdversarialModel, AdversarialOptions
-from gankit.losses import bce_fake, bce_real, generator_loss
-from gankit.model import Batch, Carry, Noise, Spec, Terms, Variant
-from gankit.options import option
+from gankit.model import Spec, Variant
+from gankit.plugins.variants.gan import GANModel, GANOptions
 
 
 @dataclass(frozen=True)
-class DCGANOptions(AdversarialOptions):
+class DCGANOptions(GANOptions):
     """Defaults as published: Adam 2e-4, betas 0.5 and 0.999, N(0, 0.02) weights (section 4)."""
 
-    loss: str = option(
-        "non-saturating",
-        "the generator's loss: -log D(G(z)), or log(1 - D(G(z))) to study its vanishing gradients",
-        choices=("non-saturating", "saturating"),
-        group="Loss",
-    )
-    label_smoothing: float = option(0.0, "real images' target is 1 minus this", low=0, high=0.5, group="Loss")
-
-
-class DCGANModel(AdversarialModel):
-    """Goodfellow et al. 2014, algorithm 1, on the discriminator's logits."""
-
-    options: DCGANOptions
-
-    def terms(self, phase: str, batch: Batch, noise: Noise, carry: Carry) -> Terms:
-        if phase == "discriminator":
-            fake = self.fakes(noise, keep_graph=self.shares_fake)
-            on_real, on_fake = self.judge(
-                self.noisy(batch.images, noise, "instance_real"), self.noisy(fake.detach(), noise, "instance_fake")
-            )
-            return Terms(
-                losses={"real": bce_real(on_real, self.options.label_smoothing), "fake": bce_fake(on_fake)},
-                watch={"D(x)": on_real.sigmoid().mean(), "D(G(z))": on_fake.sigmoid().mean()},
-                carry={"fake": fake} if self.shares_fake else {},
-            )
-        fake = carry["fake"] if self.shares_fake else self.generate(noise)
-        (on_fake,) = self.judge(self.noisy(fake, noise, "instance_fake"))
-        return Terms(
-            losses={"adversarial": generator_loss(on_fake, self.options.loss)},
-            watch={"D(G(z))": on_fake.sigmoid().mean()},
-        )
+    arch: str = "dcgan"
+    discriminator_norm: str = "batch"
 
 
 class DCGAN(Variant):
-    """Two networks, one logit, one update each."""
+    """The first GAN's terms, with networks that are easy to train."""
 
     name = "dcgan"
     summary = "deep convolutional GAN with the non-saturating loss"
@@ -56,5 +25,5 @@ class DCGAN(Variant):
     Options = DCGANOptions
     defaults = {"batch_size": 64}
 
-    def build(self, options: DCGANOptions, spec: Spec) -> DCGANModel:
-        return DCGANModel(options, spec)
+    def build(self, options: DCGANOptions, spec: Spec) -> GANModel:
+        return GANModel(options, spec)

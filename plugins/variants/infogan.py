@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gankit.adversarial import AdversarialModel, AdversarialOptions
+from gankit.conditioning import shares
 from gankit.keys import Draws
 from gankit.losses import bce_fake, bce_real, generator_loss
 from gankit.model import Batch, Carry, Noise, Spec, Terms, Variant
@@ -67,6 +68,7 @@ class InfoGANModel(AdversarialModel):
         super().__init__(options, spec)
         self.q = QHead(self.discriminator.features, options)
         initialise(self.q, options.init)
+        self.codes = {"category": options.categories} | {f"continuous{i}": 0 for i in range(options.continuous)}
         discriminator, generator = self.phases
         self.phases = (discriminator, replace(generator, networks=("generator", "q")))
 
@@ -74,10 +76,15 @@ class InfoGANModel(AdversarialModel):
         return self.options.nz + self.options.categories + self.options.continuous
 
     def latents(self, noise: Noise) -> Tensor:
-        # F.one_hot would read the largest category back from the device.
-        categories = torch.arange(self.options.categories, device=noise["category"].device)
-        one_hot = noise["category"][:, None] == categories
-        return torch.cat([noise["z"], one_hot.to(noise["z"].dtype), noise["code"]], 1)
+        categories = shares(noise["category"], self.options.categories, noise["z"].dtype)
+        return torch.cat([noise["z"], categories, noise["code"]], 1)
+
+    def with_code(self, noise: Noise, name: str, values: Tensor) -> Noise:
+        if name == "category":
+            return {**noise, "category": values}
+        code = noise["code"].clone()
+        code[:, int(name.removeprefix("continuous"))] = values
+        return {**noise, "code": code}
 
     def noise(self, phase: str, n: int, draws: Draws) -> Noise:
         noise = super().noise(phase, n, draws)
@@ -99,8 +106,9 @@ class InfoGANModel(AdversarialModel):
         if phase == "discriminator":
             return self.discriminator_terms(batch, noise)
         made = carry if self.shares_fake else {**noise, "fake": self.generate(noise)}
-        features = self.discriminator.trunk(self.noisy(made["fake"], noise, "instance_fake"))
-        on_fake = self.discriminator.head(features).squeeze(1).to(made["fake"].dtype)
+        (seen,) = self.seen(noise, fake=made["fake"])
+        features = self.discriminator.trunk(seen)
+        on_fake = self.discriminator.head(features).squeeze(1).to(seen.dtype)
         losses, watch = self.information(features, made)
         return Terms(
             losses={"adversarial": generator_loss(on_fake, "non-saturating"), **losses},
@@ -110,14 +118,14 @@ class InfoGANModel(AdversarialModel):
     def discriminator_terms(self, batch: Batch, noise: Noise) -> Terms:
         """Goodfellow et al. 2014, eq. 1; where the options say so, the codes' terms for the trunk."""
         fake = self.fakes(noise, keep_graph=self.shares_fake)
-        real, seen = self.noisy(batch.images, noise, "instance_real"), self.noisy(fake.detach(), noise, "instance_fake")
         losses: dict[str, Tensor] = {}
         if self.options.q_trunk:
+            (seen,) = self.seen(noise, fake=fake.detach())
             features = self.discriminator.trunk(seen)
-            (on_real,), on_fake = self.judge(real), self.discriminator.head(features).squeeze(1).to(real.dtype)
-            losses, _ = self.information(features, noise)
+            (on_real,), on_fake = self.judge(noise, real=batch.images), self.discriminator.head(features).squeeze(1)
+            losses, on_fake = self.information(features, noise)[0], on_fake.to(seen.dtype)
         else:
-            on_real, on_fake = self.judge(real, seen)
+            on_real, on_fake = self.judge(noise, real=batch.images, fake=fake.detach())
         return Terms(
             losses={"real": bce_real(on_real, self.options.label_smoothing), "fake": bce_fake(on_fake), **losses},
             watch={"D(x)": on_real.sigmoid().mean(), "D(G(z))": on_fake.sigmoid().mean()},

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
+from torch import Tensor
 
 from gankit.adversarial import AdversarialModel, AdversarialOptions
 from gankit.model import Batch, Carry, Noise, Spec, Terms, Variant
@@ -36,30 +37,41 @@ def critic_updates(options: WGANOptions, step: int) -> int:
     return options.warmup if options.warmup and lags else options.n_critic
 
 
-class WGANModel(AdversarialModel):
-    """A critic without a sigmoid, held Lipschitz by the size of its weights."""
+class WassersteinModel(AdversarialModel):
+    """A critic without a sigmoid, and the difference of its means; what holds it Lipschitz is a subclass's to say. Its
+    fakes are never the generator's own, so no graph is kept.
+    """
 
-    options: WGANOptions
     critic_name = "critic"
 
-    def __init__(self, options: WGANOptions, spec: Spec) -> None:
+    def __init__(self, options: AdversarialOptions, spec: Spec) -> None:
         super().__init__(options, spec)
         self.shares_fake = False
-        critic, *rest = self.phases
-        self.phases = (replace(critic, repeat=lambda step: critic_updates(options, step)), *rest)
 
     def terms(self, phase: str, batch: Batch, noise: Noise, carry: Carry) -> Terms:
-        if phase == "generator":
-            (on_fake,) = self.judge(self.noisy(self.generate(noise), noise, "instance_fake"))
-            return Terms(losses={"adversarial": -on_fake.mean()}, watch={"D(G(z))": on_fake.mean()})
-        on_real, on_fake = self.judge(
-            self.noisy(batch.images, noise, "instance_real"),
-            self.noisy(self.fakes(noise, keep_graph=False), noise, "instance_fake"),
-        )
+        if phase == "critic":
+            return self.critic_terms(noise, batch.images, self.fakes(noise, keep_graph=False))
+        (on_fake,) = self.judge(noise, fake=self.generate(noise))
+        return Terms(losses={"adversarial": -on_fake.mean()}, watch={"D(G(z))": on_fake.mean()})
+
+    def critic_terms(self, noise: Noise, real: Tensor, fake: Tensor) -> Terms:
+        """Equation 2, which the critic maximises."""
+        on_real, on_fake = self.judge(noise, real=real, fake=fake)
         return Terms(
             losses={"real": -on_real.mean(), "fake": on_fake.mean()},
             watch={"D(x)": on_real.mean(), "D(G(z))": on_fake.mean()},
         )
+
+
+class WGANModel(WassersteinModel):
+    """A critic held Lipschitz by the size of its weights."""
+
+    options: WGANOptions
+
+    def __init__(self, options: WGANOptions, spec: Spec) -> None:
+        super().__init__(options, spec)
+        critic, *rest = self.phases
+        self.phases = (replace(critic, repeat=lambda step: critic_updates(options, step)), *rest)
 
     @torch.no_grad()
     def after(self, phase: str) -> None:

@@ -6,12 +6,14 @@ import warnings
 from dataclasses import dataclass, replace
 
 import torch
+from torch import Tensor
 
-from gankit.adversarial import AdversarialModel, AdversarialOptions
+from gankit.adversarial import AdversarialOptions
 from gankit.kernels import interpolate, norm_penalty
 from gankit.keys import Draws
-from gankit.model import Batch, Carry, Noise, Spec, Terms, Variant
+from gankit.model import Noise, Spec, Terms, Variant
 from gankit.options import option
+from gankit.plugins.variants.wgan import WassersteinModel
 
 
 @dataclass(frozen=True)
@@ -31,15 +33,10 @@ class WGANGPOptions(AdversarialOptions):
     n_critic: int = 5
 
 
-class WGANGPModel(AdversarialModel):
-    """A critic held to slope 1 between real and fake; its fakes are never the generator's own, so no graph is kept."""
+class WGANGPModel(WassersteinModel):
+    """A critic held to slope 1 between real and fake."""
 
     options: WGANGPOptions
-    critic_name = "critic"
-
-    def __init__(self, options: WGANGPOptions, spec: Spec) -> None:
-        super().__init__(options, spec)
-        self.shares_fake = False
 
     def noise(self, phase: str, n: int, draws: Draws) -> Noise:
         noise = super().noise(phase, n, draws)
@@ -47,21 +44,30 @@ class WGANGPModel(AdversarialModel):
             noise["t"] = draws.uniform(n)
         return noise
 
-    def terms(self, phase: str, batch: Batch, noise: Noise, carry: Carry) -> Terms:
-        if phase == "generator":
-            (on_fake,) = self.judge(self.noisy(self.generate(noise), noise, "instance_fake"))
-            return Terms(losses={"adversarial": -on_fake.mean()}, watch={"D(G(z))": on_fake.mean()})
-        real = self.noisy(batch.images, noise, "instance_real")
-        fake = self.noisy(self.fakes(noise, keep_graph=False), noise, "instance_fake")
-        on_real, on_fake = self.judge(real, fake)
-        between = interpolate(real, fake, noise["t"]).requires_grad_()
-        (on_between,) = self.judge(between)
+    def critic_terms(self, noise: Noise, real: Tensor, fake: Tensor) -> Terms:
+        """Equation 3: one point for each pair, on the line between what the critic is shown of the two."""
+        plain = super().critic_terms(noise, real, fake)
+        shown_real, shown_fake = self.seen(noise, real=real, fake=fake)
+        between = interpolate(shown_real, shown_fake, noise["t"]).requires_grad_()
+        (on_between,) = self.judge(noise, between=between)
         (slope,) = torch.autograd.grad(on_between.sum(), between, create_graph=True)
         penalty, norms = norm_penalty(slope, one_sided=self.options.one_sided)
         return Terms(
-            losses={"real": -on_real.mean(), "fake": on_fake.mean(), "penalty": self.options.gp_weight * penalty},
-            watch={"D(x)": on_real.mean(), "D(G(z))": on_fake.mean(), "slope": norms.mean()},
+            losses={**plain.losses, "penalty": self.options.gp_weight * penalty},
+            watch={**plain.watch, "slope": norms.mean()},
         )
+
+
+def decided(options: WGANGPOptions, spec: Spec) -> WGANGPOptions:
+    """``options`` with the published beta1 for images of ``spec`` where none was given; warns of batch norm."""
+    if options.discriminator_norm == "batch":
+        warnings.warn(
+            "--critic-norm batch: the penalty holds each sample's own slope to 1, but batch norm ties a sample's "
+            "score to its batch, so the measured slope is not the critic's; use layer, instance or none",
+            stacklevel=3,
+        )
+    beta1 = (0.0 if spec.size >= 48 else 0.5) if options.beta1 is None else options.beta1
+    return replace(options, beta1=beta1)
 
 
 class WGANGP(Variant):
@@ -74,11 +80,4 @@ class WGANGP(Variant):
     defaults = {"batch_size": 64}
 
     def build(self, options: WGANGPOptions, spec: Spec) -> WGANGPModel:
-        if options.discriminator_norm == "batch":
-            warnings.warn(
-                "--critic-norm batch: the penalty holds each sample's own slope to 1, but batch norm ties a sample's "
-                "score to its batch, so the measured slope is not the critic's; use layer, instance or none",
-                stacklevel=2,
-            )
-        beta1 = (0.0 if spec.size >= 48 else 0.5) if options.beta1 is None else options.beta1
-        return WGANGPModel(replace(options, beta1=beta1), spec)
+        return WGANGPModel(decided(options, spec), spec)

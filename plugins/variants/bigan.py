@@ -1,0 +1,115 @@
+"""Donahue, Krähenbühl & Darrell 2017, "Adversarial feature learning"; Dumoulin et al. 2017 is the same idea."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from gankit.adversarial import AdversarialModel, AdversarialOptions
+from gankit.keys import Draws
+from gankit.losses import bce_fake, bce_real
+from gankit.model import Batch, Carry, Noise, OptimSpec, Spec, Terms, Variant
+from gankit.networks import Architecture, Discriminator, initialise, through
+from gankit.options import option
+from gankit.registry import registry
+
+
+@dataclass(frozen=True)
+class BiGANOptions(AdversarialOptions):
+    """Defaults of the paper's experiments: z uniform in [-1, 1]^50, Adam 2e-4 (0.5, 0.999), batches of 128, weight
+    decay 2.5e-5. Here the decay is of all parameters, biases and norms too, and learning rates stay as they are.
+    """
+
+    weight_decay: float = option(2.5e-5, "added to the gradient, times the weights", low=0, high=1, group="Optimizers")
+    label_smoothing: float = option(
+        0.0, "the target of a real image and its code is 1 minus this", low=0, high=0.5, group="Loss"
+    )
+    nz: int = 50
+
+    def optim(self, lr: float) -> OptimSpec:
+        return replace(super().optim(lr), weight_decay=self.weight_decay)
+
+
+class BiGANModel(AdversarialModel):
+    """D tells (x, E(x)) from (G(z), z); G and E, which are moved together, minimise the inverse objective: the same
+    with the two exchanged, as -log D is to log(1 - D) in a GAN.
+
+    E is the family's discriminator with nz outputs. z is joined to the features that D finds in the image.
+    """
+
+    options: BiGANOptions
+    encodes = True
+    ema_networks = ("generator", "encoder")
+
+    def __init__(self, options: BiGANOptions, spec: Spec) -> None:
+        super().__init__(options, spec)
+        arch = registry().get("architectures", options.arch)()
+        self.encoder = arch.discriminator(spec, options, outputs=options.nz)
+        initialise(self.encoder, options.init)
+        discriminator, generator = self.phases
+        # With one update each, both phases see the same pairs, so they are made once a step.
+        both = replace(generator, networks=("generator", "encoder"), data=not self.shares_fake)
+        self.phases = (discriminator, both)
+
+    def build_discriminator(self, arch: Architecture) -> Discriminator:
+        return arch.discriminator(self.spec, self.options, extra_features=self.options.nz)
+
+    def prior(self, n: int, draws: Draws) -> Tensor:
+        return 2 * draws.uniform(n, self.options.nz) - 1
+
+    def noise(self, phase: str, n: int, draws: Draws) -> Noise:
+        noise = super().noise(phase, n, draws)
+        if self.options.instance_noise and phase == "generator":  # which judges real images, too
+            noise["instance_real"] = self.options.instance_noise * draws.normal(*noise["instance_fake"].shape)
+        return noise
+
+    def encode(self, images: Tensor, noise: Noise | None = None) -> Tensor:
+        code: Tensor = self.encoder(images)
+        return code.view(len(images), self.options.nz).to(images.dtype)
+
+    def reconstruct(self, images: Tensor) -> Tensor:
+        """G(E(x)); no dropout mask is drawn, so where the generator has dropout none of it is dropped."""
+        kept = [
+            images.new_ones(len(images), *shape) * (1 - self.options.dropout) for shape in self.generator.mask_shapes
+        ]
+        made: Tensor = self.generator(self.encode(images), kept)
+        return made.to(images.dtype)
+
+    def pairs(self, batch: Batch, noise: Noise, carry: Carry) -> Carry:
+        """Real images with their codes and latents with their images: the discriminator's or new ones."""
+        if carry:
+            return carry
+        real = batch.images
+        return {"real": real, "code": self.encode(real), "fake": self.generate(noise), "z": noise["z"]}
+
+    def terms(self, phase: str, batch: Batch, noise: Noise, carry: Carry) -> Terms:
+        training_d = phase == "discriminator"
+        with torch.set_grad_enabled(torch.is_grad_enabled() and (self.shares_fake or not training_d)):
+            made = self.pairs(batch, noise, carry)
+        shown = {name: value.detach() for name, value in made.items()} if training_d else made
+        seen = self.seen(noise, real=shown["real"], fake=shown["fake"])
+        on_real, on_fake = through(self.discriminator, seen, [shown["code"], shown["z"]])
+        if training_d:
+            losses = {"real": bce_real(on_real, self.options.label_smoothing), "fake": bce_fake(on_fake)}
+        else:
+            losses = {"adversarial real": bce_fake(on_real), "adversarial fake": bce_real(on_fake)}
+        return Terms(
+            losses=losses,
+            watch={"D(x, E(x))": on_real.sigmoid().mean(), "D(G(z), z)": on_fake.sigmoid().mean()},
+            carry=made if training_d and self.shares_fake else {},
+        )
+
+
+class BiGAN(Variant):
+    """A GAN that learns the way back, from images to latents, without ever comparing images."""
+
+    name = "bigan"
+    summary = "GAN with an encoder: images to latents and back"
+    paper = "Donahue, Krähenbühl & Darrell 2017, arXiv:1605.09782; Dumoulin et al. 2017, arXiv:1606.00704"
+    Options = BiGANOptions
+    defaults = {"batch_size": 128}
+
+    def build(self, options: BiGANOptions, spec: Spec) -> BiGANModel:
+        return BiGANModel(options, spec)

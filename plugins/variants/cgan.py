@@ -1,0 +1,33 @@
+"""Mirza & Osindero 2014, "Conditional generative adversarial nets"."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gankit.conditional import ConditionalModel, ConditionalOptions
+from gankit.model import Spec, Variant
+from gankit.plugins.variants.gan import GANModel, GANOptions
+
+
+@dataclass(frozen=True)
+class CGANOptions(ConditionalOptions, GANOptions):
+    """The networks and Adam of ``gan``, the label one-hot for both."""
+
+
+class CGANModel(ConditionalModel, GANModel):
+    """Equation 2: the terms of a GAN, with G(z, y) and D(x, y)."""
+
+    options: CGANOptions
+
+
+class CGAN(Variant):
+    """A GAN whose two networks are told the class of the image."""
+
+    name = "cgan"
+    summary = "conditional GAN: fully connected networks that are told the class"
+    paper = "Mirza & Osindero 2014, arXiv:1411.1784"
+    Options = CGANOptions
+    defaults = {"batch_size": 64}
+
+    def build(self, options: CGANOptions, spec: Spec) -> CGANModel:
+        return CGANModel(options, spec)

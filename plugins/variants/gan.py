@@ -1,0 +1,59 @@
+"""Goodfellow et al. 2014, "Generative adversarial nets", algorithm 1."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gankit.adversarial import AdversarialModel, AdversarialOptions
+from gankit.losses import bce_fake, bce_real, generator_loss
+from gankit.model import Batch, Carry, Noise, Spec, Terms, Variant
+from gankit.options import option
+
+
+@dataclass(frozen=True)
+class GANOptions(AdversarialOptions):
+    """Fully connected networks, as the paper's; widths, norms and Adam are those of the tutorials that repeat it."""
+
+    loss: str = option(
+        "non-saturating",
+        "the generator's loss: -log D(G(z)), or log(1 - D(G(z))) to study its vanishing gradients",
+        choices=("non-saturating", "saturating"),
+        group="Loss",
+    )
+    label_smoothing: float = option(0.0, "real images' target is 1 minus this", low=0, high=0.5, group="Loss")
+    arch: str = "mlp"
+    discriminator_norm: str = "none"
+
+
+class GANModel(AdversarialModel):
+    """Equation 1, on the discriminator's logits."""
+
+    options: GANOptions
+
+    def terms(self, phase: str, batch: Batch, noise: Noise, carry: Carry) -> Terms:
+        if phase == "discriminator":
+            fake = self.fakes(noise, keep_graph=self.shares_fake)
+            on_real, on_fake = self.judge(noise, real=batch.images, fake=fake.detach())
+            return Terms(
+                losses={"real": bce_real(on_real, self.options.label_smoothing), "fake": bce_fake(on_fake)},
+                watch={"D(x)": on_real.sigmoid().mean(), "D(G(z))": on_fake.sigmoid().mean()},
+                carry={"fake": fake} if self.shares_fake else {},
+            )
+        (on_fake,) = self.judge(noise, fake=self.made(noise, carry))
+        return Terms(
+            losses={"adversarial": generator_loss(on_fake, self.options.loss)},
+            watch={"D(G(z))": on_fake.sigmoid().mean()},
+        )
+
+
+class GAN(Variant):
+    """A generator and a discriminator that play against each other."""
+
+    name = "gan"
+    summary = "the first GAN: fully connected networks, the non-saturating loss"
+    paper = "Goodfellow et al. 2014, arXiv:1406.2661"
+    Options = GANOptions
+    defaults = {"batch_size": 64}
+
+    def build(self, options: GANOptions, spec: Spec) -> GANModel:
+        return GANModel(options, spec)

@@ -1,0 +1,51 @@
+"""Mao et al. 2017, "Least squares generative adversarial networks"."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gankit.adversarial import AdversarialModel, AdversarialOptions
+from gankit.losses import least_squares
+from gankit.model import Batch, Carry, Noise, Spec, Terms, Variant
+from gankit.options import option
+
+
+@dataclass(frozen=True)
+class LSGANOptions(AdversarialOptions):
+    """The networks and Adam of DCGAN; targets of the paper's 0-1 coding: a = 0 for fakes, b = c = 1."""
+
+    label_smoothing: float = option(0.0, "real images' target is 1 minus this", low=0, high=0.5, group="Loss")
+
+
+class LSGANModel(AdversarialModel):
+    """Equation 9: half the squared distance of the scores, which are not squashed, from their targets."""
+
+    options: LSGANOptions
+
+    def terms(self, phase: str, batch: Batch, noise: Noise, carry: Carry) -> Terms:
+        if phase == "discriminator":
+            fake = self.fakes(noise, keep_graph=self.shares_fake)
+            on_real, on_fake = self.judge(noise, real=batch.images, fake=fake.detach())
+            return Terms(
+                losses={
+                    "real": 0.5 * least_squares(on_real, 1 - self.options.label_smoothing),
+                    "fake": 0.5 * least_squares(on_fake, 0),
+                },
+                watch={"D(x)": on_real.mean(), "D(G(z))": on_fake.mean()},
+                carry={"fake": fake} if self.shares_fake else {},
+            )
+        (on_fake,) = self.judge(noise, fake=self.made(noise, carry))
+        return Terms(losses={"adversarial": 0.5 * least_squares(on_fake, 1)}, watch={"D(G(z))": on_fake.mean()})
+
+
+class LSGAN(Variant):
+    """Squared errors in place of the cross-entropy: a fake that is judged real, but far from it, still has a slope."""
+
+    name = "lsgan"
+    summary = "GAN with least squares in place of the cross-entropy"
+    paper = "Mao et al. 2017, arXiv:1611.04076"
+    Options = LSGANOptions
+    defaults = {"batch_size": 64}
+
+    def build(self, options: LSGANOptions, spec: Spec) -> LSGANModel:
+        return LSGANModel(options, spec)

@@ -1,0 +1,202 @@
+"""Samples by class, between classes, and grids of classes and codes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from PIL import Image
+
+import gankit
+from gankit.cli import main
+from gankit.codes import between_classes, class_grid, class_number, code_grid, sample_classes, sweep
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A tiny finished run of any variant, made once."""
+    from conftest import TINY
+
+    made = {}
+
+    def run(variant):
+        if variant not in made:
+            root = tmp_path_factory.mktemp("runs") / variant
+            made[variant] = gankit.train(variant, out=root, steps=2, init="default", **TINY)
+        return made[variant]
+
+    return run
+
+
+@pytest.fixture
+def cli():
+    def call(*args):
+        return CliRunner().invoke(main, [str(arg) for arg in args])
+
+    return call
+
+
+@pytest.mark.parametrize("variant", ["cdcgan", "acgan"])
+def test_samples_of_a_class_are_those_of_the_same_latents_with_its_label(variant, trained):
+    run = trained(variant)
+    model = run.load()
+    noise = model.noise("sample", 6, gankit.Draws(3, "sample"))
+    with torch.no_grad():
+        one = model.sample({**noise, "labels": torch.full((6,), 2)})
+        turns = model.sample({**noise, "labels": torch.tensor([1, 0, 1, 0, 1, 0])})
+    torch.testing.assert_close(run.sample(6, seed=3, classes=["Triangle"]), one)
+    torch.testing.assert_close(sample_classes(run, ["square", 0], 6, 3), turns)
+    assert not torch.allclose(one, turns)
+
+
+def test_a_class_is_found_by_name_in_any_case_or_by_number(trained):
+    run = trained("cdcgan")
+    assert [class_number(run, name) for name in ("circle", "SQUARE", "2", 1)] == [0, 1, 2, 1]
+    for wrong in ("sqare", "3", -1):
+        with pytest.raises(gankit.UsageError, match="or a number from 0 to 2"):
+            class_number(run, wrong)
+    with pytest.raises(gankit.UsageError, match="did you mean 'square'"):
+        class_number(run, "sqare")
+
+
+@pytest.mark.parametrize("conditioning", ["onehot", "embedding", "text"])
+def test_a_path_between_classes_starts_at_one_and_ends_at_the_other_with_one_latent_a_row(conditioning, tmp_path, tiny):
+    run = gankit.train("cgan", out=tmp_path / "run", steps=2, init="default", conditioning=conditioning, **tiny)
+    images = between_classes(run, "circle", "triangle", rows=2, steps=5, seed=1).unflatten(0, (2, 5))
+    model = run.load()
+    noise = model.noise("sample", 2, gankit.Draws(1, "grid"))
+    with torch.no_grad():
+        for end, label in ((0, 0), (-1, 2)):
+            expected = model.sample({**noise, "labels": torch.full((2,), label)})
+            torch.testing.assert_close(images[:, end], expected, rtol=1e-4, atol=1e-5)
+    middle, ends = images[:, 2], (images[:, 0] + images[:, -1]) / 2
+    assert (middle - images[:, 0]).abs().mean() > 0
+    assert (middle - ends).abs().mean() < (images[:, 0] - images[:, -1]).abs().mean()
+
+
+def test_a_grid_has_one_class_a_row_and_one_latent_a_column(trained):
+    run = trained("cdcgan")
+    images = class_grid(run, columns=4, seed=5).unflatten(0, (3, 4))
+    model = run.load()
+    noise = model.noise("sample", 4, gankit.Draws(5, "grid"))
+    for label in range(3):
+        with torch.no_grad():
+            expected = model.sample({**noise, "labels": torch.full((4,), label)})
+        torch.testing.assert_close(images[label], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_code_is_swept_along_each_row_at_one_latent(trained):
+    run = trained("infogan")
+    model = run.load()
+    assert model.codes == {"category": 10, "continuous0": 0, "continuous1": 0}
+    images, columns = code_grid(run, "continuous1", rows=2, columns=5, seed=4)
+    noise = model.noise("sample", 2, gankit.Draws(4, "grid"))
+    for column, value in enumerate((-1.0, -0.5, 0.0, 0.5, 1.0)):
+        code = torch.stack([noise["code"][:, 0], torch.full((2,), value)], 1)
+        with torch.no_grad():
+            expected = model.sample({**noise, "code": code})
+        torch.testing.assert_close(images.unflatten(0, (2, 5))[:, column], expected, rtol=1e-4, atol=1e-5)
+    images, columns = code_grid(run, "category", rows=2, seed=4)
+    assert (len(images), columns) == (20, 10)
+    images, columns = code_grid(run, rows=2, columns=6, seed=4)
+    assert (len(images), columns) == (18, 6)  # a row for each code
+    assert sweep(4, 6).tolist() == [0, 1, 2, 3, 0, 1]
+
+
+def test_the_commands_draw_classes_paths_between_them_and_grids(cli, trained, tmp_path):
+    root = trained("cdcgan").root
+    assert cli("sample", root, "-n", 6, "--class", "square", "--class", 2, "-o", tmp_path / "s.npy").exit_code == 0
+    assert np.load(tmp_path / "s.npy").shape == (6, 8, 8, 1)
+    sizes = {
+        "grid": (["grid", root, "--columns", 4], (4, 3)),
+        "path": (["interpolate", root, "--between-classes", "circle", "1", "--rows", 2, "--steps", 5], (5, 2)),
+        "codes": (["grid", trained("infogan").root, "--columns", 6], (6, 3)),
+        "code": (["grid", trained("infogan").root, "--code", "category", "--rows", 4], (10, 4)),
+    }
+    for name, (command, (columns, rows)) in sizes.items():
+        result = cli(*command, "-o", tmp_path / f"{name}.png")
+        assert result.stdout.strip() == str(tmp_path / f"{name}.png"), result.output
+        with Image.open(tmp_path / f"{name}.png") as picture:
+            assert picture.size == (columns * 10 - 2, rows * 10 - 2)
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (["sample", "--class", "0"], "was not told the classes"),
+        (["interpolate", "--between-classes", "0", "1"], "was not told the classes"),
+        (["grid"], "neither classes nor codes"),
+        (["grid", "--code", "category"], "neither classes nor codes"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_model_without_classes_says_so_and_exits_with_2(command, said, cli, finished, tmp_path):
+    result = cli(command[0], finished, *command[1:], "-o", tmp_path / "x.png")
+    assert result.exit_code == 2
+    assert said in result.stderr
+
+
+def test_an_unknown_code_is_named_with_the_closest(cli, trained, tmp_path):
+    result = cli("grid", trained("infogan").root, "--code", "categry", "-o", tmp_path / "x.png")
+    assert result.exit_code == 2
+    assert "did you mean 'category'?" in result.stderr
+
+
+def test_a_variant_of_a_stranger_takes_part_by_the_two_hooks_alone(trained, monkeypatch):
+    run = trained("dcgan")
+    model = run.load()
+    model.codes = {"class": 3}
+
+    def with_code(noise, name, values):
+        return {**noise, "z": noise["z"] * 0 + values.float()[:, None]}
+
+    monkeypatch.setattr(model, "with_code", with_code)
+    monkeypatch.setattr(run, "load", lambda: model)
+    images = class_grid(run, columns=2)
+    torch.testing.assert_close(images[0], images[1])
+    assert not torch.allclose(images[0], images[2])
+
+
+def test_bigan_encodes_and_reconstructs_images_of_its_size(trained):
+    model = trained("bigan").load()
+    images = gankit.Draws(0, "x").uniform(5, 1, 8, 8) * 2 - 1
+    assert model.encodes
+    assert model.encode(images).shape == (5, 4)
+    assert model.reconstruct(images).shape == images.shape
+    with torch.no_grad():
+        expected = model.generator(model.encode(images))
+    torch.testing.assert_close(model.reconstruct(images), expected)
+
+
+def test_the_pictures_of_a_training_show_one_class_after_the_other(trained):
+    run = trained("cdcgan")
+    model = run.load()
+    noise = model.noise("sample", 6, gankit.Draws(0, "sample"))
+    with torch.no_grad():
+        expected = model.sample({**noise, "labels": torch.tensor([0, 0, 1, 1, 2, 2])})
+        torch.testing.assert_close(model.preview(noise), expected)
+
+
+@pytest.mark.parametrize("mode", ["linear", "spherical"])
+def test_a_path_between_latents_keeps_the_class_of_its_row(mode, trained):
+    run = trained("cdcgan")
+    images = gankit.interpolate(run, rows=3, steps=4, mode=mode, seed=2).unflatten(0, (3, 4))
+    model = run.load()
+    starts, ends = (model.noise("sample", 3, gankit.Draws(2, "interpolate", end)) for end in ("from", "to"))
+    with torch.no_grad():
+        first, last = model.sample(starts), model.sample({**ends, "labels": starts["labels"]})
+    torch.testing.assert_close(images[:, 0], first, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(images[:, -1], last, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("variant", "code"), [("infogan", "category"), ("infogan", "continuous0"), ("cdcgan", "class")]
+)
+def test_setting_a_code_leaves_the_noise_it_is_set_in_as_it_was(variant, code, trained):
+    model = trained(variant).load()
+    noise = model.noise("sample", 3, gankit.Draws(0, "x"))
+    before = {name: value.clone() for name, value in noise.items()}
+    changed = model.with_code(noise, code, torch.tensor([2, 2, 2]))
+    assert all(torch.equal(noise[name], value) for name, value in before.items())
+    assert [name for name in noise if not torch.equal(noise[name], changed[name])] != []
