@@ -56,12 +56,12 @@ class OneHot(Code):
 
 
 class Embedding(Code):
-    """A learned vector for each class, at first of a length about 1, as a one-hot one has."""
+    """A learned vector for each class, at first N(0, 1) like the latent it is joined to."""
 
     def __init__(self, classes: int, width: int) -> None:
         super().__init__()
         self.width = width
-        self.weight = nn.Parameter(torch.randn(classes, width) / math.sqrt(width))
+        self.weight = nn.Parameter(torch.randn(classes, width))
 
     def forward(self, shares: Tensor) -> Tensor:
         return shares @ self.weight
