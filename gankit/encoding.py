@@ -6,15 +6,14 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from gankit import trainer
 from gankit.autoencoder import pairs
-from gankit.data import ImageSet, square
+from gankit.data import ImageSet
+from gankit.decoding import Frame, framed
 from gankit.errors import UsageError
-from gankit.images import decoded
 from gankit.kernels import gather
 from gankit.model import Model
 from gankit.run import Run
@@ -75,7 +74,7 @@ def images_in(source: Path, run: Run) -> ImageSet:
     channels, size = run.spec.channels, run.spec.size
     found = []
     for path in readable(source):
-        pixels = np.array(square(decoded(path, channels), size, run.config.data.fit)).reshape(size, size, channels)
+        pixels = framed(path, Frame(size, channels, run.config.data.fit))
         found.append(torch.from_numpy(pixels).movedim(-1, 0))
     return ImageSet(torch.stack(found))
 
