@@ -66,3 +66,16 @@ bench-data: env  ## append rows to benchmarks/prepare.csv and benchmarks/residen
 	$(BIN)/python benchmarks/resident.py build
 
 .PHONY: judge curves bench-data aot impls interpret sanitize bench-kernels plot
+
+bench-steps: env  ## append rows to benchmarks/steps.csv and draw docs/steps.png (half an hour on 2 cores)
+	$(BIN)/python benchmarks/steps.py wgan-gp-mlp --epochs 1 --append benchmarks/steps.csv \
+		--loop textbook --loop "textbook 2 workers" --loop careful --loop eager --loop "eager bf16"
+	$(BIN)/python benchmarks/steps.py wgan-gp-mlp --epochs 10 --append benchmarks/steps.csv \
+		--loop textbook --loop careful --loop eager --loop compiled --loop "compiled bf16"
+	$(BIN)/python benchmarks/steps.py dcgan-28 wgan-gp-28 --steps 20 --append benchmarks/steps.csv \
+		--loop textbook --loop careful --loop eager --loop "careful bf16" --loop "eager bf16"
+	$(BIN)/python benchmarks/steps.py cyclegan-128 --steps 4 --append benchmarks/steps.csv \
+		--loop textbook --loop careful --loop eager --loop "eager bf16"
+	$(BIN)/python benchmarks/plot_steps.py
+
+.PHONY: bench-steps
