@@ -386,6 +386,8 @@ def test_a_download_arrives_whole_whatever_the_server_does(server, tmp_path):
     path = download(url, tmp_path / "deep" / "file.gz", DIGEST)
     assert path.read_bytes() == CONTENT
     assert [p.name for p in path.parent.iterdir() if not p.name.endswith(".lock")] == ["file.gz"]
+    if handler.mode == "cuts connections":
+        assert handler.sent == len(CONTENT)  # no byte was asked for twice
     asked = handler.requests
     download(url, path, DIGEST)
     assert handler.requests == asked  # what is there is not fetched again
