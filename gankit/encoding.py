@@ -74,7 +74,7 @@ def images_in(source: Path, run: Run) -> ImageSet:
     channels, size = run.spec.channels, run.spec.size
     found = []
     for path in readable(source):
-        pixels = framed(path, Frame(size, channels, run.config.data.fit))
+        pixels = np.array(framed(path, Frame(size, channels, run.config.data.fit)))  # a copy, which may be written to
         found.append(torch.from_numpy(pixels).movedim(-1, 0))
     return ImageSet(torch.stack(found))
 

@@ -152,7 +152,7 @@ def test_a_variant_of_a_stranger_takes_part_by_the_two_hooks_alone(trained, monk
         return {**noise, "z": noise["z"] * 0 + values.float()[:, None]}
 
     monkeypatch.setattr(model, "with_code", with_code)
-    monkeypatch.setattr(run, "load", lambda: model)
+    monkeypatch.setattr(run, "load", lambda **_: model)
     images = class_grid(run, columns=2)
     torch.testing.assert_close(images[0], images[1])
     assert not torch.allclose(images[0], images[2])
