@@ -116,7 +116,7 @@ def test_real_images_are_looked_at_once_and_again_when_anything_changes(finished
     finished = root
     assert looked() == 40 + 10
     assert looked() == 10
-    folder = Path(gankit.data.cache_folder()) / "statistics"
+    folder = Path(gankit.catalogue.cache_folder()) / "statistics"
     for path in folder.glob("*.pt"):
         path.write_bytes(b"torn")
     assert looked() == 40 + 10

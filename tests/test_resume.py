@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tiny import fitted, options_of
 
 import gankit
 from gankit import checkpoint
@@ -139,13 +140,9 @@ def test_a_run_killed_again_and_again_ends_as_one_never_interrupted(window, tria
 @pytest.mark.parametrize("variant", [*registry().names("variants"), "cyclegan with resnets"])
 def test_every_variant_taken_up_again_ends_bit_for_bit_as_one_never_stopped(variant, tiny, tmp_path):
     variant, _, resnet = variant.partition(" ")
-    options = {
-        **tiny,
-        "dropout": 0.5,
-        "flip": True,
-        "decay_start": 0.5,
-        "ema_halflife_images": 50,
-        "instance_noise": 0.1,
+    options = {**fitted(variant, tiny), "flip": True, "decay_start": 0.5, "ema_halflife_images": 50}
+    options |= {
+        name: value for name, value in {"dropout": 0.5, "instance_noise": 0.1}.items() if name in options_of(variant)
     }
     if resnet:
         options |= {"arch": "resnet", "blocks": 1, "batch_size": 3, "pool": 4}

@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from tiny import fitted, options_of
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import gankit
@@ -14,7 +15,6 @@ from gankit.config import configure
 from gankit.data import Order
 from gankit.model import Phase
 from gankit.optim import rate
-from gankit.options import fields
 from gankit.registry import registry
 from gankit.trainer import total_steps
 from gankit.update import Part, Update
@@ -22,14 +22,9 @@ from gankit.update import Part, Update
 VARIANTS = registry().names("variants")
 
 
-def options_of(variant):
-    """The names of the options that ``variant`` has besides those of every variant."""
-    return {field.name for field in fields(registry().get("variants", variant).Options)}
-
-
 def trainer(variant, tiny, **flags):
-    networks = {"arch", "ngf", "ndf", "nz"} - options_of(variant)  # an autoencoder has networks of its own
-    options = {name: value for name, value in tiny.items() if name not in {"quiet", *networks}}
+    options = fitted(variant, tiny)
+    options.pop("quiet")
     return Trainer(configure(variant, {**options, "steps": 4, **flags}))
 
 
