@@ -67,7 +67,7 @@ bench-data: env  ## append rows to benchmarks/prepare.csv and benchmarks/residen
 
 .PHONY: judge curves bench-data aot impls interpret sanitize bench-kernels plot
 
-bench-steps: env  ## append rows to benchmarks/steps.csv and draw docs/steps.png (half an hour on 2 cores)
+bench-steps: env  ## append rows to benchmarks/steps.csv and draw docs/steps.png (an hour on 2 cores)
 	$(BIN)/python benchmarks/steps.py wgan-gp-mlp --epochs 1 --append benchmarks/steps.csv \
 		--loop textbook --loop "textbook 2 workers" --loop careful --loop eager --loop "eager bf16"
 	$(BIN)/python benchmarks/steps.py wgan-gp-mlp --epochs 10 --append benchmarks/steps.csv \
