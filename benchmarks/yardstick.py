@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import resource
 import statistics
 import sys
 import time
@@ -25,6 +24,7 @@ from torch import Tensor
 from gankit.config import Config, configure
 from gankit.data import ImageSet
 from gankit.errors import GankitError, UsageError
+from gankit.profile_step import peak_mib
 from gankit.trainer import DTYPES, build_model, load_images, pick_device, total_steps
 
 IMPORTED = time.perf_counter()
@@ -332,14 +332,6 @@ def measure(name: str, job: Job, loop: Loop, batches: Iterator[Images], workers:
         data_s=data_s,
         step_s=step_s,
     )
-
-
-def peak_mib(device: torch.device) -> float:
-    """The most memory held: by PyTorch on a GPU, else by the process."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated() / 2**20
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def process_start() -> float:
