@@ -11,7 +11,6 @@ import pytest
 import torch
 from click.testing import CliRunner
 from PIL import Image
-from torch.nn import functional as F
 
 import gankit
 from gankit import Draws, checkpoint, code_vae, density, encoding, export, mixture, probe
@@ -175,31 +174,6 @@ def test_autoencoders_resume_bit_for_bit(name, runs, tmp_path):
 
 
 # Probes
-
-
-def blobs(seed, n=300, d=6, apart=6.0):
-    """Three classes around three corners."""
-    labels = Draws(seed, "labels").integers(3, n)
-    return apart * torch.eye(3, d)[labels] + Draws(seed, "blobs").normal(n, d), labels
-
-
-@pytest.mark.parametrize("classify", [probe.logistic, probe.svm, lambda *args: probe.nearest(*args, 5)])
-def test_probes_read_separable_classes_and_nothing_from_noise(classify):
-    (seen, labels), (unseen, truth) = blobs(1), blobs(2)
-    assert float((classify(seen, unseen, labels, 3) == truth).double().mean()) > 0.97
-    noise, more = Draws(3).normal(300, 6), Draws(4).normal(300, 6)
-    assert 0.2 < float((classify(noise, more, labels, 3) == truth).double().mean()) < 0.47
-
-
-def test_the_linear_probes_stand_at_their_minimum():
-    """The derivative of the sum over samples is 0 there; the weights are read off the scores of unit vectors."""
-    x, labels = blobs(1, apart=1.0)
-    side = 2.0 * F.one_hot(labels, 3) - 1
-    for loss in (lambda s: F.cross_entropy(s, labels, reduction="sum"), lambda s: F.relu(1 - side * s).square().sum()):
-        scores = probe.linear_scores(x, torch.cat([torch.zeros(1, 6), torch.eye(6)]), 3, loss)
-        weight, bias = (scores[1:] - scores[0]).T.double().requires_grad_(), scores[0].double().requires_grad_()
-        total = loss(x.double() @ weight.T + bias) + 0.5 * weight.square().sum()
-        assert max(float(slope.abs().max()) for slope in torch.autograd.grad(total, [weight, bias])) < 0.1
 
 
 def test_the_nearest_neighbour_decides_where_votes_are_equal():
