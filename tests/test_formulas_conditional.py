@@ -358,8 +358,8 @@ def test_bigan_terms_and_three_steps_equal_the_paper_written_out(normed, ratio):
 def test_softmax_is_taken_once_so_a_sure_and_right_class_head_has_terms_of_nothing(monkeypatch):
     trainer = tiny_trainer("acgan")
     batch = trainer.batch(0, True)
-    sure = (torch.zeros(N).double(), 40 * F.one_hot(batch.labels, CLASSES).double())
-    monkeypatch.setattr(trainer.model, "heads", lambda noise, **images: [sure] * len(images))
+    sure = torch.cat([torch.zeros(N, 1), 40 * F.one_hot(batch.labels, CLASSES)], 1).double()
+    monkeypatch.setattr(trainer.model, "judge", lambda noise, **images: [sure] * len(images))
     noise = trainer.noise("discriminator", 0, 0)
     first = trainer.model.terms("discriminator", batch, noise, {})
     second = trainer.model.terms("generator", batch, trainer.noise("generator", 0, 0), dict(first.carry))
