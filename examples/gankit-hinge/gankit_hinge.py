@@ -1,4 +1,4 @@
-"""Lim & Ye 2017, "Geometric GAN", section 3: the hinge loss."""
+"""Lim & Ye 2017, "Geometric GAN": the hinge loss."""
 
 from torch.nn.functional import relu
 

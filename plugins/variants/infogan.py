@@ -20,7 +20,7 @@ from gankit.options import option
 
 @dataclass(frozen=True)
 class InfoGANOptions(AdversarialOptions):
-    """Defaults as published (appendix C.1): 62 noise variables, rates 2e-4 for D and 1e-3 for G and Q."""
+    """Defaults as published (appendix C): 62 noise variables, rates 2e-4 for D and 1e-3 for G and Q."""
 
     categories: int = option(10, "values of the categorical code", low=2, high=10_000, group="Codes")
     continuous: int = option(2, "continuous codes, uniform in [-1, 1]", low=1, high=1000, group="Codes")
