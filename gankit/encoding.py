@@ -22,6 +22,9 @@ from gankit.model import Model
 from gankit.run import Run
 from gankit.translation import readable
 
+AT_ONCE = 64
+"""Images encoded in one pass: few enough for what becomes of them on the way to stay in the processor's cache."""
+
 
 @dataclass(frozen=True)
 class Reconstructions:
@@ -83,10 +86,10 @@ def images_in(source: Path, run: Run) -> ImageSet:
 
 
 def batches(model: Model, images: Tensor, size: int) -> list[Tensor]:
-    """uint8 [N,C,H,W] as [n,C,size,size] in [-1, 1], the middle of each, in parts that fit in the memory."""
+    """uint8 [N,C,H,W] as [n,C,size,size] in [-1, 1], the middle of each, in parts of ``AT_ONCE``."""
     dtype, room = next(model.parameters()).dtype, images.shape[2] - size
     found = []
-    for index in torch.split(torch.arange(len(images)), trainer.CHUNK):
+    for index in torch.split(torch.arange(len(images)), AT_ONCE):
         middle = torch.full((len(index), 2), room // 2)
         found.append(gather(images, index, offset=middle, size=(size, size), dtype=dtype))
     return found
