@@ -1,0 +1,91 @@
+"""BiGAN against float64 NumPy written out by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from players import (
+    CLOSE,
+    N,
+    Player,
+    added,
+    cross_entropy,
+    flat,
+    norms,
+    same_weights,
+    tiny_trainer,
+)
+from written_out import Adam, Tanh, sigmoid
+
+from gankit import Draws
+
+
+class Joint(Player):
+    """BiGAN's D(x, z): a Player whose label is z as it is; ``backward`` gives the slopes at x and at z."""
+
+    def __init__(self, module, normed):
+        super().__init__(module, "onehot", "features", [False, normed])
+
+    def backward(self, slope):
+        slope = self.net.backward(slope)
+        inner = self.trunk.backward(slope[:, : self.width])
+        self.grads = self.trunk.grads + self.net.grads
+        return inner, slope[:, self.width :]
+
+
+@pytest.mark.parametrize("ratio", [{}, {"n_critic": 2}], ids=["shared", "two-to-one"])
+@pytest.mark.parametrize("normed", [True, False], ids=["batchnorm", "plain"])
+def test_bigan_terms_and_three_steps_equal_the_paper_written_out(normed, ratio):
+    kind = "batch" if normed else "none"
+    trainer = tiny_trainer("bigan", discriminator_norm=kind, label_smoothing=0.1, weight_decay=0.01, **ratio)
+    generator = Player(trainer.model.generator, "none", "nowhere", [False, True, True, True], Tanh())
+    encoder = Player(trainer.model.encoder, "none", "nowhere", [False, normed])
+    judge = Joint(trainer.model.discriminator, normed)
+    both = generator.params + encoder.params
+    optim_d, optim_g = (Adam(params, 2e-4, 0.5, 0.999) for params in (judge.params, both))
+    draw = 0
+    for step in range(3):
+        rows = []
+        for repeat in range(ratio.get("n_critic", 1)):
+            x, z = flat(trainer.batch(draw, True)), trainer.noise("discriminator", step, repeat)["z"].numpy()
+            draw += 1
+            made, grads, row, watched = [(x, encoder.forward(x, None)), (generator.forward(z, None), z)], None, [], []
+            for (image, latent), name in zip(made, ("real", "fake"), strict=True):
+                found = cross_entropy(judge.forward(image, latent))
+                judge.backward(found[name][1] / N)
+                grads = judge.grads if grads is None else added(grads, judge.grads)
+                row.append(found[name][0].mean())
+                watched.append(found["watched"].mean())
+            rows.append([*row, sum(row), *watched, *norms(grads)])
+            optim_d.step(added(grads, [0.01 * p for p in judge.params]))
+        if ratio:
+            x, z = flat(trainer.batch(draw, True)), trainer.noise("generator", step, 0)["z"].numpy()
+            draw += 1
+            made = [(x, encoder.forward(x, None)), (generator.forward(z, None), z)]
+        p = sigmoid(judge.forward(*made[0]))
+        encoder.backward(judge.backward(p / N)[1])  # E makes real pairs look made
+        q = sigmoid(judge.forward(*made[1]))
+        generator.backward(judge.backward((q - 1) / N)[0])  # G makes made pairs look real
+        terms = [-np.log(1 - p).mean(), -np.log(q).mean()]
+        written = [*np.mean(rows, 0), *terms, sum(terms), p.mean(), q.mean()]
+        written += [*norms(generator.grads), *norms(encoder.grads)]
+        optim_g.step(added(generator.grads + encoder.grads, [0.01 * p for p in both]))
+        trainer.step()
+        (recorded,) = trainer.take_rows()
+        assert recorded.pop("step") == step + 1
+        np.testing.assert_allclose(list(recorded.values()), written, **CLOSE)
+    model = trainer.model
+    same_weights(
+        [(model.discriminator, judge.params), (model.generator, generator.params), (model.encoder, encoder.params)]
+    )
+
+
+def test_bigans_code_turns_the_slope_at_the_image_and_not_only_the_score():
+    model = tiny_trainer("bigan").model.eval()
+    slopes = []
+    for code in (-1.0, 1.0):
+        images = Draws(0, "x").normal(2, 1, 4, 4).double().requires_grad_()
+        scores = model.discriminator(images, torch.full((2, 3), code).double())
+        slopes.append(torch.autograd.grad(scores.sum(), images)[0])
+    assert float((slopes[0] - slopes[1]).norm()) > 1e-3 * float(slopes[0].norm())
