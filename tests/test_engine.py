@@ -58,13 +58,19 @@ def plain(variant):
     Adam divides a gradient by its size: where that is rounding alone, it makes steps of full length out of it. Engines
     compute gradients, and those are compared.
     """
-    wanted = {"optimizer": "sgd", "lr": 1e-8, "lr_g": 1e-4, "lr_d": 1e-4, "ngf": 16, "ndf": 16}
+    wanted = {"optimizer": "sgd", "lr": 1e-7, "lr_g": 1e-4, "lr_d": 1e-4, "ngf": 16, "ndf": 16}
     return {name: value for name, value in wanted.items() if name in options_of(variant)}
+
+
+KINKS = {"vae": 3}
+"""Seeds other than 0, for variants where an activation of seed 0 lies within rounding of LeakyReLU's kink: there the
+slope is a matter of the rounding, and with it the gradient, in float32's third digit.
+"""
 
 
 def descending(variant, tiny, **flags):
     """A trainer by gradient descent: those that know Adam alone are given it, too."""
-    it = trainer(variant, tiny, **plain(variant), **flags)
+    it = trainer(variant, tiny, **plain(variant), seed=KINKS.get(variant, 0), **flags)
     for part in it.parts:
         part.optimizer = optimizers.make(replace(part.phase.optimizer, kind="sgd"), part.parameters)
     return it
