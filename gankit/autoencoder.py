@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from gankit.convolution import ChannelsLast, Conv2d, ConvTranspose2d
+from gankit.convolution import Conv2d, ConvTranspose2d
 from gankit.errors import UsageError
 from gankit.model import Model, OptimSpec, Phase, Spec
 from gankit.networks import AnyBatchNorm, doublings
@@ -49,7 +49,7 @@ def convolutions(channels: int, widths: list[int], size: int) -> nn.Sequential:
     for width, stride in zip(widths, strides(size)[1], strict=True):
         layers += [Conv2d(channels, width, 3, stride, 1, bias=False), AnyBatchNorm(width), nn.LeakyReLU(SLOPE)]
         channels = width
-    return nn.Sequential(*layers, ChannelsLast())
+    return nn.Sequential(*layers)
 
 
 def transposed(top: int, channels: int, size: int) -> nn.Sequential:

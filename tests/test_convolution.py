@@ -67,7 +67,7 @@ def test_float32_and_its_memory_orders_stay_within_rounding(case, transposed):
     exact = gradients(theirs.double(), x.double())
     for order in (torch.contiguous_format, torch.channels_last):
         for one, two in zip(gradients(mine, x.contiguous(memory_format=order)), exact, strict=True):
-            assert (one - two).norm() <= 2e-6 * two.norm() + 1e-12
+            assert (one - two).norm() <= 1e-5 * two.norm() + 1e-12
 
 
 def test_the_weights_memory_order_changes_no_bit():
