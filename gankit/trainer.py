@@ -67,7 +67,7 @@ class Trainer:
         arithmetic = Arithmetic(self.device.type, self.dtype, autocast=config.train.precision == "bf16")
         name = config.train.engine
         if name == "auto":
-            name = engine.choose(self.device.type, updates(self.model.phases, self.steps))
+            name = engine.choose(self.device.type, updates(self.model.phases, self.steps), self.model)
         self.engine = engine.make(name, self.model, arithmetic, self.inputs)
 
     def step(self) -> None:

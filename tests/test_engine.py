@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 import torch
 from tiny import fitted, options_of
+from torch import nn
 
 import gankit
 from gankit import Trainer, UsageError, compiled, engine, optimizers
@@ -150,13 +151,15 @@ def test_the_engine_is_decided_before_the_run_and_written_down(tiny, tmp_path, m
         assert json.loads((root / "config.json").read_text())["train"]["engine"] == expected
 
 
-def test_auto_weighs_the_length_of_the_run_and_the_device(monkeypatch):
+def test_auto_weighs_the_length_of_the_run_the_device_and_the_networks(monkeypatch):
     monkeypatch.setattr(engine, "has_compiler", lambda: True)
     few, many = engine.COMPILE_UPDATES - 1, engine.COMPILE_UPDATES
-    assert [engine.choose("cpu", n) for n in (few, many)] == ["eager", "compiled"]
-    assert [engine.choose("cuda", n) for n in (engine.CAPTURE_UPDATES - 1, many)] == ["eager", "graph"]
+    model, convolving = nn.Linear(2, 2), nn.Sequential(nn.Conv2d(1, 1, 3))
+    assert [engine.choose("cpu", n, model) for n in (few, many)] == ["eager", "compiled"]
+    assert engine.choose("cpu", many, convolving) == "eager"
+    assert [engine.choose("cuda", n, convolving) for n in (engine.CAPTURE_UPDATES - 1, many)] == ["eager", "graph"]
     monkeypatch.setattr(engine, "has_compiler", lambda: False)
-    assert engine.choose("cpu", many) == "eager"
+    assert engine.choose("cpu", many, model) == "eager"
 
 
 def test_the_length_of_a_run_counts_every_repeat():
