@@ -113,3 +113,9 @@ def make(spec: OptimSpec, parameters: Sequence[Tensor]) -> Optimizer:
     if spec.kind not in KINDS:
         raise UsageError(f"unknown optimizer '{spec.kind}': one of {', '.join(KINDS)}")
     return KINDS[spec.kind](parameters, spec)
+
+
+def rate(step: int, steps: int, decay_start: float) -> float:
+    """The learning rate's factor at ``step`` (0-based): 1, then falling linearly to 0 just after the last step."""
+    start = decay_start * steps
+    return 1.0 if step < start or start >= steps else (steps - step) / (steps - start)

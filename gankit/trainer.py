@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gankit import checkpoint, engine, optim
+from gankit import checkpoint, engine
+from gankit.averaging import Average
 from gankit.config import DEFAULT_EPOCHS, Config, TrainOptions, variant_class
 from gankit.convolution import channels_last
 from gankit.data import Dataset, ImageSet, Order
@@ -23,6 +24,7 @@ from gankit.keys import Draws, key
 from gankit.memory import keep_freed
 from gankit.model import Batch, Carry, Model, Noise, Phase, Spec
 from gankit.networks import uses_batch_statistics
+from gankit.optimizers import rate
 from gankit.registry import registry
 from gankit.update import Arithmetic, Part, Update, Vector
 
@@ -56,9 +58,9 @@ class Trainer:
         if config.train.batch_size == 1 and uses_batch_statistics(self.model):
             raise UsageError("--batch-size 1: batch norm needs 2 images or more; choose another norm or larger batches")
         self.parts = [Part.of(phase, self.model) for phase in self.model.phases]
-        self.average: optim.Average | None = None
+        self.average: Average | None = None
         if config.train.ema_halflife_images:
-            self.average = optim.Average(
+            self.average = Average(
                 self.model, self.model.ema_networks, config.train.ema_halflife_images, config.train.batch_size
             )
         self.done, self.drawn = 0, 0
@@ -74,7 +76,7 @@ class Trainer:
         """One pass over all phases: draw data and noise, move each phase's networks, average, record."""
         carry = Carry()
         totals: dict[str, Vector] = {}
-        factor = optim.rate(self.done, self.steps, self.options.decay_start)
+        factor = rate(self.done, self.steps, self.options.decay_start)
         for part in self.parts:
             part.optimizer.lr.fill_(part.phase.optimizer.lr * factor)
         due = self.due(self.done)

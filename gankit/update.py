@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from gankit import optim, optimizers
+from gankit import optimizers
 from gankit.errors import UsageError
 from gankit.model import Batch, Carry, Model, Noise, Phase
 
@@ -25,7 +25,7 @@ class Part:
 
     phase: Phase
     names: list[str]
-    parameters: list[torch.nn.Parameter]
+    parameters: list[nn.Parameter]
     spans: list[tuple[str, int, int]]
     optimizer: optimizers.Optimizer
     recorded: tuple[str, ...] = ()
@@ -35,10 +35,10 @@ class Part:
         """The part of ``model`` that ``phase`` moves. UsageError where a network of it has nothing to move."""
         spans: list[tuple[str, int, int]] = []
         names: list[str] = []
-        parameters: list[torch.nn.Parameter] = []
+        parameters: list[nn.Parameter] = []
         for network in phase.networks:
             # A parameter that two networks share is moved once, with the first of them.
-            some = [(name, p) for name, p in optim.parameters_of(model, network) if all(p is not q for q in parameters)]
+            some = [(name, p) for name, p in parameters_of(model, network) if all(p is not q for q in parameters)]
             if not some:
                 raise UsageError(f"phase '{phase.name}': network '{network}' has no parameters of its own to train")
             spans.append((network, len(parameters), len(parameters) + len(some)))
@@ -100,6 +100,11 @@ def compute(
     part.recorded = tuple(f"{part.phase.name}/{name}" for name in watched)
     values = torch.stack([value.detach().to(dtype) for value in watched.values()])
     return Computed(grads, values, dict(terms.carry))
+
+
+def parameters_of(model: nn.Module, network: str) -> list[tuple[str, nn.Parameter]]:
+    """(name, parameter) of the submodule ``network``, each parameter once."""
+    return [(f"{network}.{name}", parameter) for name, parameter in model.get_submodule(network).named_parameters()]
 
 
 def in_strides_of(parameter: Tensor, grad: Tensor) -> Tensor:

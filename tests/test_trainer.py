@@ -16,7 +16,7 @@ from gankit.config import configure
 from gankit.convolution import Conv2d
 from gankit.data import Order
 from gankit.model import Phase
-from gankit.optim import rate
+from gankit.optimizers import rate
 from gankit.registry import registry
 from gankit.trainer import total_steps
 from gankit.update import Part, Update

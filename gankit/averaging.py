@@ -1,4 +1,4 @@
-"""The schedule of the learning rates, and the moving average of weights."""
+"""The moving average of weights."""
 
 from __future__ import annotations
 
@@ -6,18 +6,12 @@ import copy
 from collections.abc import Iterable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from gankit.model import Model
 
 EMA_RAMP = 0.05
 """The half-life is at most this share of the images seen, so that early weights are forgotten (Karras et al. 2020)."""
-
-
-def rate(step: int, steps: int, decay_start: float) -> float:
-    """The learning rate's factor at ``step`` (0-based): 1, then falling linearly to 0 just after the last step."""
-    start = decay_start * steps
-    return 1.0 if step < start or start >= steps else (steps - step) / (steps - start)
 
 
 class Average:
@@ -51,8 +45,3 @@ class Average:
             for network in self.networks
             for name, tensor in self.model.get_submodule(network).state_dict().items()
         }
-
-
-def parameters_of(model: nn.Module, network: str) -> list[tuple[str, nn.Parameter]]:
-    """(name, parameter) of the submodule ``network``, each parameter once."""
-    return [(f"{network}.{name}", parameter) for name, parameter in model.get_submodule(network).named_parameters()]
