@@ -121,6 +121,9 @@ def plain(model: Model) -> Model:
     for layer in model.modules():
         if type(layer) in theirs:
             layer.__class__ = theirs[type(layer)]
+    left = [name for name, layer in model.named_modules() if isinstance(layer, Conv2d | ConvTranspose2d)]
+    if left:
+        raise UsageError(f"the yardsticks have no plain form of {', '.join(left)}")
     return model
 
 

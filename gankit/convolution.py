@@ -1,8 +1,8 @@
 """Convolutions that run each of their three products the way that is fast on a CPU.
 
 A convolution, its gradient by the input and its gradient by the weight are three bilinear maps, and the derivatives of
-each are the other two: three Functions that call each other can be differentiated as often as a gradient penalty asks.
-A transposed convolution is the second of them. docs/engine.md has the figures of what this buys:
+each are the other two: three Functions that call each other can be differentiated, backwards and one batch at a time,
+as often as a gradient penalty asks. A transposed convolution is the second of them. docs/engine.md has the figures:
 
 - Strided convolutions run with channels last. An image of one channel fits both orders, and oneDNN goes by its strides.
 - Where few channels come out (the slope at the image, the generator's last layer), a thin matrix product and a sum over
@@ -15,14 +15,17 @@ compiler and for groups or dilation these layers are PyTorch's own.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple, cast
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, ParamSpec, cast
 
 import torch
 from torch import Tensor, nn
 from torch._C import _are_functorch_transforms_active as transforming
 from torch.compiler import is_compiling
 from torch.nn import functional as F
+
+Given = ParamSpec("Given")
 
 FEW = 4
 """Up to so many channels are made by a matrix product and a sum over windows."""
@@ -57,13 +60,13 @@ class ConvTranspose2d(nn.ConvTranspose2d):
 
     def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:  # noqa: A002 -- PyTorch's name
         geometry = own_way(self, input)
-        if geometry is None or output_size is not None:
-            return super().forward(input, output_size)
         more = cast("tuple[int, int]", self.output_padding)
-        rest = self.weight.shape[2] - 2 * geometry.padding
+        if geometry is None or output_size is not None or max(more) >= geometry.stride:
+            return super().forward(input, output_size)
+        rest = self.kernel_size[0] - 2 * geometry.padding
         size = [(n - 1) * geometry.stride + rest + extra for n, extra in zip(input.shape[2:], more, strict=True)]
         made = transpose(input, self.weight, size, geometry)
-        return made if self.bias is None else made + self.bias.to(made.dtype).view(-1, 1, 1)
+        return made if self.bias is None else (made + self.bias.view(-1, 1, 1)).to(made.dtype)
 
 
 def channels_last(model: nn.Module) -> None:
@@ -80,7 +83,7 @@ class ChannelsLast(nn.Identity):
         if not input.is_cpu or traced():
             return input
         x = input.contiguous(memory_format=torch.channels_last)
-        if x.requires_grad:
+        if x.requires_grad and not x.is_leaf:
             x.register_hook(_with_channels_last)  # type: ignore[no-untyped-call]
         return x
 
@@ -95,16 +98,18 @@ def own_way(layer: Conv2d | ConvTranspose2d, x: Tensor) -> Geometry | None:
         return None
     if isinstance(layer.padding, str) or layer.padding_mode != "zeros" or layer.groups != 1:
         return None
-    pairs = (layer.stride, layer.padding, layer.weight.shape[2:])
-    if set(layer.dilation) != {1} or any(high != wide for high, wide in pairs):
+    # Not by the weight's shape: reading the weight of a layer with spectral norm is a step of its power iteration.
+    pairs = (layer.stride, layer.padding, layer.kernel_size)
+    if set(layer.dilation) != {1} or any(high != wide for high, wide in pairs) or x.shape[1] != layer.in_channels:
         return None
     return Geometry(layer.stride[0], layer.padding[0], layer.last)
 
 
 def traced() -> bool:
     """Whether a compiler or torch.func looks on: they need PyTorch's own ops."""
-    proxied = torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.PROXY) is not None
-    return proxied or transforming() or is_compiling()
+    if is_compiling() or transforming():
+        return True
+    return torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.PROXY) is not None
 
 
 def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> Tensor:
@@ -185,6 +190,17 @@ class _ByWeight(torch.autograd.Function):
         )
 
 
+def _as_given(compute: Callable[Given, Tensor]) -> Callable[Given, Tensor]:
+    """``compute`` in the types it is given, also where autocast is on: a gradient is of its output's type."""
+
+    @functools.wraps(compute)
+    def run(*args: Given.args, **options: Given.kwargs) -> Tensor:
+        with torch.autocast("cpu", enabled=False):
+            return compute(*args, **options)
+
+    return run
+
+
 def _wanted(ctx: Any) -> list[bool]:
     """For three inputs, whether this backward pass will use their gradients. ``needs_input_grad`` says whether some
     pass might: that of the generator's loss would make the gradients of the discriminator's weights, and drop them.
@@ -203,27 +219,31 @@ def _runs(node: Any) -> bool:
         return True
 
 
+@_as_given
 def _convolved(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> Tensor:
     out, _, kernel, _ = weight.shape
     if _few_out(out, kernel, geometry):
         size = [n + 2 * geometry.padding - kernel + 1 for n in x.shape[2:]]
-        products = torch.matmul(weight.flip(2, 3).transpose(0, 1).flatten(1).t(), x.flatten(2))
+        thin = weight.contiguous().flip(2, 3).transpose(0, 1).flatten(1).t()
+        products = torch.matmul(thin, x.flatten(2))
         made = _summed(products, size, kernel, 1, kernel - 1 - geometry.padding)
         return made if bias is None else made.add_(bias.view(-1, 1, 1))
     x, weight = _ordered(geometry, x, weight)
     return torch.convolution(x, weight, bias, [geometry.stride] * 2, [geometry.padding] * 2, [1, 1], False, [0, 0], 1)
 
 
+@_as_given
 def _by_input(grad: Tensor, weight: Tensor, size: Sequence[int], geometry: Geometry) -> Tensor:
     _, into, kernel, _ = weight.shape
     if into <= FEW:
-        products = torch.matmul(weight.flatten(1).t(), grad.flatten(2))
+        products = torch.matmul(weight.contiguous().flatten(1).t(), grad.flatten(2))
         return _summed(products, size, kernel, geometry.stride, geometry.padding)
     grad, weight = _ordered(geometry, grad, weight)
     x = _empty(grad, (len(grad), into, *size), geometry)
     return _backward(grad, x, weight, geometry, [True, False, False])[0]
 
 
+@_as_given
 def _by_weight(grad: Tensor, x: Tensor, kernel: int, geometry: Geometry) -> Tensor:
     out, into = grad.shape[1], x.shape[1]
     if _few_out(out, kernel, geometry):
@@ -241,7 +261,7 @@ def _few_out(out: int, kernel: int, geometry: Geometry) -> bool:
 
 def _summed(products: Tensor, size: Sequence[int], kernel: int, stride: int, padding: int) -> Tensor:
     """The sum over windows: products [n, c k k, windows] -> [n, c, *size], summed in float32 at least."""
-    wide = products.float() if products.dtype == torch.bfloat16 else products
+    wide = products.to(torch.promote_types(products.dtype, torch.float32))
     return F.fold(wide, tuple(size), kernel, padding=padding, stride=stride).to(products.dtype)
 
 

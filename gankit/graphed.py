@@ -7,8 +7,8 @@ replayed in the order they were captured in.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -51,9 +51,13 @@ class CudaRecorder:
         graph.replay()  # a capture computes nothing
         return graph.replay, outputs
 
-    def aside(self) -> AbstractContextManager[Any]:
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """On a stream of its own, between what was queued before and what will be after."""
         self.stream.wait_stream(torch.cuda.current_stream())
-        return torch.cuda.stream(self.stream)
+        with torch.cuda.stream(self.stream):
+            yield
+        torch.cuda.current_stream().wait_stream(self.stream)
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Optimizers as one call of PyTorch's fused or foreach kernels for all parameters; the arithmetic is `torch.optim`'s.
+"""Optimizers as one call of PyTorch's fused or foreach kernels for all parameters; `torch.optim`'s to rounding.
 
 Building a `torch.optim.Optimizer` imports torch._dynamo, which takes longer than all else that `gankit train` does
 between importing PyTorch and its first step, and its `step` spends as long in Python as a small network's weights take
@@ -15,7 +15,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from gankit.errors import UsageError
+from gankit.errors import GankitError, UsageError
 from gankit.model import OptimSpec
 
 EPSILON = 1e-8
@@ -49,10 +49,13 @@ class Optimizer(ABC):
 
     @torch.no_grad()
     def restore(self, flat: Mapping[str, Tensor]) -> None:
-        """Put back what ``tensors`` gave, its levels joined by "/"."""
+        """Put back what ``tensors`` gave, its levels joined by "/". GankitError where a shape is another."""
         for path, tensor in flat.items():
             number, _, name = path.partition("/")
-            (self.steps if name == "step" else self.state[name][int(number)]).copy_(tensor)
+            mine = self.steps if name == "step" else self.state[name][int(number)]
+            if mine.shape != tensor.shape:
+                raise GankitError(f"optimizer state {path} is {list(tensor.shape)}, expected {list(mine.shape)}")
+            mine.copy_(tensor)
 
 
 class Adam(Optimizer):
