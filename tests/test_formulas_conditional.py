@@ -23,7 +23,7 @@ TINY = {
 }  # fmt: skip
 LABELLED = ("cgan", "cdcgan", "cwgan", "cwgan-gp", "acgan")
 KINDS = ("onehot", "embedding", "text")
-PARAMETERS = {"onehot": 0, "embedding": 1, "text": 2}
+PARAMETERS = {"onehot": 0, "embedding": 1, "text": 2, "latent": 4}
 
 
 def tiny_trainer(variant, **flags):
@@ -55,23 +55,26 @@ class ReLU(LeakyReLU):
 
 
 class Code:
-    """What a label, one-hot [n, classes], is to a network, of any kind."""
+    """What a label, one-hot [n, classes], is to a network, of any kind; or what a BiGAN's z is to its D."""
 
-    def __init__(self, kind, module, params):
-        self.net = Net()
+    def __init__(self, kind, module, params, scale=1.0):
+        self.net, self.scale = Net(), scale
         if kind == "embedding":
             (table,) = params
             self.net = Net(Linear(np.array(table.T)))
         if kind == "text":
             self.net = Net(Linear(module.table.numpy().T), Linear(np.array(params[0]), np.array(params[1])), ReLU())
+        if kind == "latent":
+            one, two = (Linear(*map(np.array, params[i : i + 2])) for i in (0, 2))
+            self.net = Net(one, LeakyReLU(), two, LeakyReLU())
         self.params = self.net.params[1:] if kind == "text" else self.net.params
         self.kind = kind
 
     def forward(self, y):
-        return self.net.forward(y)
+        return self.net.forward(y) * self.scale
 
     def backward(self, slope):
-        self.net.backward(slope)
+        self.at_input = self.net.backward(slope * self.scale)
         self.grads = self.net.grads[1:] if self.kind == "text" else self.net.grads
 
 
@@ -83,7 +86,8 @@ class Player:
         count = PARAMETERS.get(kind, 0)
         own, labels = params[: len(params) - count], params[len(params) - count :]
         self.where = where
-        self.code = Code(kind, getattr(module, "label", None), labels)
+        short = kind == "embedding" and where == "input"  # beside z an embedding is as long as a one-hot vector
+        self.code = Code(kind, getattr(module, "label", None), labels, labels[0].shape[1] ** -0.5 if short else 1.0)
         late = where == "features"
         norm = [*norm, False] if late else norm
         whole = mlp(own, sizes=len(norm), norm=norm, last=last)
@@ -162,9 +166,9 @@ GAMES = {
     "gan saturating": ("gan", "none", False, saturating, {"loss": "saturating"}),
     "lsgan": ("lsgan", "none", True, squares, {}),
     "cgan onehot": ("cgan", "onehot", False, cross_entropy, {}),
-    "cgan embedding": ("cgan", "embedding", False, cross_entropy, {"embedding_width": 2}),
+    "cgan embedding": ("cgan", "embedding", False, cross_entropy, {"embedding_width": 4}),
     "cgan text": ("cgan", "text", False, cross_entropy, {"text_width": 7}),
-    "cgan off": ("cgan", "embedding", False, cross_entropy, {"embedding_width": 2, "discriminator_label": "off"}),
+    "cgan off": ("cgan", "embedding", False, cross_entropy, {"embedding_width": 4, "discriminator_label": "off"}),
     "cdcgan onehot": ("cdcgan", "onehot", True, cross_entropy, {}),
     "cdcgan text": ("cdcgan", "text", True, saturating, {"text_width": 7, "loss": "saturating"}),
 }
@@ -258,7 +262,7 @@ def named(logits, labels, weight):
 @pytest.mark.parametrize("fake_class", [False, True], ids=["3-classes", "4-classes"])
 def test_acgan_terms_and_three_steps_equal_the_paper_written_out(fake_class):
     trainer = tiny_trainer(
-        "acgan", embedding_width=2, label_smoothing=0.1, class_weight_d=0.5, class_weight_g=2.0, fake_class=fake_class
+        "acgan", embedding_width=4, label_smoothing=0.1, class_weight_d=0.5, class_weight_g=2.0, fake_class=fake_class
     )
     generator = Player(trainer.model.generator, "embedding", "input", [False, True, True, True], Tanh())
     judge = Player(trainer.model.discriminator, "none", "nowhere", [False, True])
@@ -296,16 +300,13 @@ def test_acgan_terms_and_three_steps_equal_the_paper_written_out(fake_class):
 
 
 class Joint(Player):
-    """BiGAN's D(x, z): a Player whose label is z as it is; ``backward`` gives the slopes at x and at z."""
+    """BiGAN's D(x, z): a Player whose label is z; ``backward`` gives the slopes at x and at z."""
 
     def __init__(self, module, normed):
-        super().__init__(module, "onehot", "features", [False, normed])
+        super().__init__(module, "latent", "features", [False, normed])
 
     def backward(self, slope):
-        slope = self.net.backward(slope)
-        inner = self.trunk.backward(slope[:, : self.width])
-        self.grads = self.trunk.grads + self.net.grads
-        return inner, slope[:, self.width :]
+        return super().backward(slope), self.code.at_input
 
 
 @pytest.mark.parametrize("ratio", [{}, {"n_critic": 2}], ids=["shared", "two-to-one"])
@@ -391,7 +392,7 @@ def test_bigans_code_turns_the_slope_at_the_image_and_not_only_the_score():
     slopes = []
     for code in (-1.0, 1.0):
         images = Draws(0, "x").normal(2, 1, 4, 4).double().requires_grad_()
-        scores = model.discriminator(images, torch.full((2, 3), code).double())
+        scores = model.discriminator(images, model.discriminator.latent(torch.full((2, 3), code).double()))
         slopes.append(torch.autograd.grad(scores.sum(), images)[0])
     assert float((slopes[0] - slopes[1]).norm()) > 1e-3 * float(slopes[0].norm())
 
