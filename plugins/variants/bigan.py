@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -32,8 +33,8 @@ class BiGANOptions(AdversarialOptions):
         return replace(super().optim(lr), weight_decay=self.weight_decay)
 
 
-LATENT_WIDTH = 16
-"""Width of D's layers for z, in units of ndf."""
+LATENT_SHARE = 0.25
+"""Features that D makes of z, as a share of those it makes of x."""
 SLOPE = 0.2
 
 
@@ -72,10 +73,14 @@ class BiGANModel(AdversarialModel):
         self.phases = (discriminator, both)
 
     def build_discriminator(self, arch: Architecture) -> Discriminator:
-        width = LATENT_WIDTH * self.options.ndf
+        with torch.device("meta"):
+            features = arch.discriminator(self.spec, self.options).features
+        hidden, width = 8 * self.options.ndf, math.ceil(LATENT_SHARE * features)
         found = arch.discriminator(self.spec, self.options, extra_features=width)
-        layers = (nn.Linear(self.options.nz, width), nn.LeakyReLU(SLOPE), nn.Linear(width, width), nn.LeakyReLU(SLOPE))
-        found.add_module("latent", nn.Sequential(*layers))
+        leaky = nn.LeakyReLU(SLOPE)
+        found.add_module(
+            "latent", nn.Sequential(nn.Linear(self.options.nz, hidden), leaky, nn.Linear(hidden, width), leaky)
+        )
         return found
 
     def prior(self, n: int, draws: Draws) -> Tensor:
