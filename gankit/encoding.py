@@ -144,7 +144,8 @@ def _classifier(run: Run, name: str) -> Callable[[Tensor], Tensor]:
     kind = registry().get("extractors", name)
     if "classes" not in kind.gives:
         raise UsageError(f"--extractor {name} does not see the data set's classes; take classifier")
-    network = kind(Source(comparable(images_of(run), run.spec.size), run.config.data))
+    with torch.enable_grad():  # it may have to be trained
+        network = kind(Source(comparable(images_of(run), run.spec.size), run.config.data))
 
     def classes(images: Tensor) -> Tensor:
         logits = network(images).logits

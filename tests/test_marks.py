@@ -7,6 +7,11 @@ from dataclasses import replace
 import marks
 import pytest
 
+from gankit import Run, UsageError, encoding
+from gankit.cli.train import variant_command
+from gankit.config import configure
+from gankit.registry import registry
+
 SHAPES = {
     "data": "shapes", "size": 12, "channels": 1, "limit": 1200, "precision": "fp32", "epochs": None, "engine": "eager",
     "samples": 4,
@@ -25,26 +30,85 @@ SHORT = {
     "cwgan-gp": {**MLP, "steps": 100},
     "acgan": SMALL,
     "infogan": {**SMALL, "categories": 3},
-    "bigan": SMALL,
-    "vae": {"width": 8, "nz": 8, "steps": 60},
-    "vq-vae": {"width": 8, "steps": 60},
+    "bigan": {**SMALL, "size": 16},
+    "vae": {"width": 8, "nz": 8, "steps": 50},
+    "vq-vae": {"width": 8, "steps": 30},
 }
-LEARNT = {"class-balance": 0.75, "class-accuracy": 0.55, "code-purity": 0.5, "same class": 0.5}
+LEARNT = {"class-balance": 0.75, "class-accuracy": 0.55, "code-purity": 0.5}
 """What an untrained model is far below: 0 where all samples are alike, a third where classes are drawn blindly."""
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def quick_classifier(monkeypatch):
     """Shapes are easy: a classifier of theirs needs fewer steps than one of clothes."""
     monkeypatch.setattr("gankit.plugins.extractors.classifier.STEPS", 150)
 
 
-@pytest.mark.parametrize("variant", list(SHORT))
-def test_a_short_training_learns_what_the_mark_measures(variant, tmp_path, quick_classifier):
+def short(variant, root):
+    """The rows of a run of a few seconds, by the code that `make marks` runs."""
     task = replace(marks.TASKS[variant], options={})
-    row, *probes = marks.measured(variant, task, 0, tmp_path / "run", 600, {**SHAPES, **SHORT[variant]})
-    value = float(row["value"])
-    assert value <= 0.6 if task.most else value >= LEARNT[task.metric]
-    assert [probe["metric"].rpartition(" of ")[2] for probe in probes[::3]] == (
-        ["encoder", "untrained encoder", "pixels"] if variant == "bigan" else []
-    )
+    return marks.measured(variant, task, 0, root, 600, {**SHAPES, **SHORT[variant]})
+
+
+@pytest.mark.parametrize("variant", [name for name in SHORT if name != "bigan"])
+def test_a_short_training_learns_what_the_mark_measures(variant, tmp_path):
+    (row,) = short(variant, tmp_path / "run")
+    assert row["metric"] == marks.TASKS[variant].metric
+    assert row["value"] <= 0.6 if marks.TASKS[variant].most else row["value"] >= LEARNT[row["metric"]]
+
+
+def test_a_short_training_teaches_a_bigans_encoder_where_latents_are_and_which_is_an_images_own(tmp_path):
+    """Seconds do not suffice for classes. With z joined to D's features as it is, the codes deviated by 1.6 to 3.2 in
+    three seeds, where that of the latents is 0.58, and reconstructions were as near to their image as to any other.
+    """
+    row, *probes = short("bigan", tmp_path / "run")
+    assert row["metric"] == "same class"
+    assert 0 < row["value"] < 1
+    assert [each["metric"] for each in probes[::3]] == [
+        f"probe linear of {name}" for name in ("encoder", "untrained encoder", "pixels")
+    ]
+    run = Run(tmp_path / "run")
+    model = run.load()
+    (images,) = encoding.batches(model, encoding.images_of(run, "test", 250).images, run.spec.size)
+    made = model.reconstruct(images)
+    assert 0.3 < float(model.encode(images).std()) < 1.2
+    assert float((made - images).square().mean()) < 0.92 * float((made.roll(1, 0) - images).square().mean())
+
+
+def test_a_mark_is_an_upper_bound_for_errors_and_a_lower_one_for_all_else_and_takes_no_longer_than_allowed():
+    least, most = marks.Task({}, "class-accuracy", 0.8), marks.Task({}, "squared error", most=0.2)
+    assert [least.holds(value, 100) for value in (0.79, 0.8, 0.81)] == [False, True, True]
+    assert [most.holds(value, 100) for value in (0.19, 0.2, 0.21)] == [True, True, False]
+    assert not least.holds(1, marks.LIMIT + 1)
+
+
+def test_every_variant_but_the_translator_has_a_mark_and_a_command_that_can_be_typed():
+    assert set(marks.TASKS) == set(SHORT) == set(registry().names("variants")) - {"cyclegan"}
+    for variant, task in marks.TASKS.items():
+        config = configure(variant, {**marks.COMMON, **task.options})
+        words = marks.command(variant, {**marks.COMMON, **task.options}).split()
+        context = variant_command(variant).make_context(variant, words[3:])
+        typed = {name: value for name, value in context.params.items() if value is not None}
+        assert configure(variant, {name: typed[name] for name in task.options}).options == config.options
+
+
+def test_a_run_with_other_options_is_not_taken_for_the_marks_own(tmp_path):
+    options = {**SHAPES, **SHORT["gan"], "steps": 2}
+    run = marks.trained("gan", options, tmp_path / "run")
+    assert marks.trained("gan", options, tmp_path / "run").root == run.root
+    with pytest.raises(UsageError, match="other options"):
+        marks.trained("gan", {**options, "lr_g": 1e-4}, tmp_path / "run")
+
+
+def test_the_table_keeps_other_rows_and_replaces_those_of_the_same_run(tmp_path):
+    def row(variant, seed, value):
+        return dict.fromkeys(marks.COLUMNS, "") | {"variant": variant, "seed": seed, "value": value}
+
+    path = tmp_path / "marks.csv"
+    marks.at(path, [row("vae", 0, 1), row("gan", 0, 2)])
+    marks.at(path, [row("vae", 0, 3), row("vae", 1, 4)])
+    rows = [line.split(",") for line in path.read_text().splitlines()]
+    at = rows[0].index("value")
+    assert [(line[0], line[1], line[at]) for line in rows[1:]] == [
+        ("gan", "0", "2"), ("vae", "0", "3"), ("vae", "1", "4"),
+    ]  # fmt: skip
