@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import marks
 import pytest
+import torch
 
 from gankit import Run, UsageError, encoding
 from gankit.cli.train import variant_command
@@ -28,7 +29,7 @@ SHORT = {
     "cdcgan": {**SMALL, "steps": 600},
     "cwgan": {**MLP, "steps": 100, "warmup": 0},
     "cwgan-gp": {**MLP, "steps": 100},
-    "acgan": SMALL,
+    "acgan": {**SMALL, "nz": 32, "embedding_width": 10},
     "infogan": {**SMALL, "categories": 3},
     "bigan": {**SMALL, "size": 16},
     "vae": {"width": 8, "nz": 8, "steps": 50},
@@ -52,8 +53,10 @@ def short(variant, root):
 
 @pytest.mark.parametrize("variant", [name for name in SHORT if name != "bigan"])
 def test_a_short_training_learns_what_the_mark_measures(variant, tmp_path):
-    (row,) = short(variant, tmp_path / "run")
+    row, *more = short(variant, tmp_path / "run")
     assert row["metric"] == marks.TASKS[variant].metric
+    if row["metric"] == "class-accuracy":  # one image a class has no variance
+        assert [(each["metric"], each["value"] > 0.1) for each in more] == [("variance within a class", True)]
     assert row["value"] <= 0.6 if marks.TASKS[variant].most else row["value"] >= LEARNT[row["metric"]]
 
 
@@ -73,6 +76,16 @@ def test_a_short_training_teaches_a_bigans_encoder_where_latents_are_and_which_i
     made = model.reconstruct(images)
     assert 0.3 < float(model.encode(images).std()) < 1.2
     assert float((made - images).square().mean()) < 0.92 * float((made.roll(1, 0) - images).square().mean())
+
+
+def test_the_variance_within_classes_is_that_of_images_where_samples_are_images(tmp_path, monkeypatch):
+    run = marks.trained("cgan", {**SHAPES, **SHORT["cgan"], "steps": 1}, tmp_path / "run")
+    real = encoding.images_of(run)
+    some = [real.images[real.labels == label][:100] for label in range(3)]
+    drawn = torch.stack(some, 1).flatten(0, 1) / 127.5 - 1  # class by class in turn, as `Run.sample` gives them
+    for scale in (1, 0.5, 0):
+        monkeypatch.setattr(Run, "sample", lambda self, n, classes, by=scale: by * drawn)
+        assert marks.within_class(run, 100) == pytest.approx(scale**2, abs=0.1 * scale)
 
 
 def test_a_mark_is_an_upper_bound_for_errors_and_a_lower_one_for_all_else_and_takes_no_longer_than_allowed():
