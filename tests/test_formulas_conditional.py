@@ -397,6 +397,31 @@ def test_bigans_code_turns_the_slope_at_the_image_and_not_only_the_score():
     assert float((slopes[0] - slopes[1]).norm()) > 1e-3 * float(slopes[0].norm())
 
 
+@pytest.mark.parametrize("arch", ["dcgan", "mlp"])
+def test_a_bigans_discriminator_hears_of_z_among_thousands_of_features(arch):
+    """Of the variance of the joint layer's sums; of what convolutions find, z joined as it is had 1 to 3 %."""
+    config = configure("bigan", {"ngf": 2, "ndf": 16, "arch": arch})
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        judge = registry().get("variants", "bigan")().build(config.options, Spec(1, 28)).discriminator
+    # Images as smooth as clothes are: noise in every pixel would cancel in a convolution.
+    images = F.interpolate(Draws(0, "x").normal(100, 1, 4, 4), 28, mode="bilinear").clamp(-1, 1)
+    with torch.no_grad():
+        found, weight = judge.trunk(images), judge.joint[0].weight
+        of_z = judge.latent(2 * Draws(0, "z").uniform(100, 50) - 1) @ weight[:, found.shape[1] :].T
+        of_x = found @ weight[:, : found.shape[1]].T
+    share = float(of_z.var(0).mean() / (of_z.var(0) + of_x.var(0)).mean())
+    assert 0.08 < share < 0.5
+
+
+def test_an_embedding_beside_z_is_as_long_as_a_one_hot_vector():
+    """At the length of z it would soon drown z: see `label_code`."""
+    model = tiny_trainer("acgan", embedding_width=400).model
+    noise = model.noise("sample", 50, Draws(0, "x"))
+    joined = model.latents({**noise, "z": noise["z"].double()})[:, 3:]
+    assert joined.norm(dim=1).tolist() == pytest.approx([1] * 50, abs=0.15)
+
+
 @pytest.mark.parametrize("variant", LABELLED)
 def test_fakes_have_the_real_labels_for_the_discriminator_and_drawn_ones_for_the_generator(variant, monkeypatch):
     trainer = tiny_trainer(variant, n_critic=2, **({"warmup": 0} if variant == "cwgan" else {}))
