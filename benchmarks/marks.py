@@ -51,7 +51,7 @@ class Task:
 
     def holds(self, value: float, seconds: float) -> bool:
         """Whether ``value`` reaches the mark, in time."""
-        good = value >= self.least if self.least is not None else value <= (self.most or 0)
+        good = (self.least is None or value >= self.least) and (self.most is None or value <= self.most)
         return good and seconds <= LIMIT
 
 
@@ -98,7 +98,7 @@ def trained(variant: str, options: Mapping[str, Any], root: Path) -> Run:
         getattr(run.config.train, name) != value for name, value in same.items()
     ):
         raise UsageError(f"{root}: was trained with other options than {command(variant, options)}; delete it")
-    return gankit.resume(root, quiet=True)
+    return gankit.resume(root, steps=options.get("steps"), quiet=True)
 
 
 def figure(run: Run, metric: str, judged: int) -> tuple[float, dict[str, Any]]:
@@ -146,8 +146,10 @@ def measured(variant: str, task: Task, seed: int, root: Path, judged: int, extra
     made_by = {name: machine[name] for name in ("processor", "torch")}
     digest = hashlib.sha256(json.dumps(protocol, sort_keys=True).encode()).hexdigest()[:12]
     found = {"metric": task.metric, "value": round(value, 4), "mark": task.mark, "protocol": digest}
-    told = {"mark": "", "protocol": "", "holds": ""}
-    more = [{**known, **told, "metric": name, "value": round(each, 4), **made_by} for name, each in beside(run).items()]
+    unasked = {"mark": "", "protocol": "", "holds": ""}
+    more = [
+        {**known, **unasked, "metric": name, "value": round(each, 4), **made_by} for name, each in beside(run).items()
+    ]
     return [{**known, **found, "holds": task.holds(value, seconds), **made_by}, *more]
 
 
