@@ -59,8 +59,8 @@ curves: env  ## DCGAN and WGAN-GP on Fashion-MNIST, three seeds: benchmarks/curv
 	$(BIN)/pip install --quiet matplotlib
 	$(BIN)/python benchmarks/curves.py
 
-marks: env  ## train every variant on Fashion-MNIST and hold it to its mark: benchmarks/marks.csv (an hour on 2 cores)
-	$(BIN)/python benchmarks/marks.py
+marks: env  ## train every variant on Fashion-MNIST and hold it to its mark: benchmarks/marks.csv and docs/marks.png (an hour on 2 cores)
+	$(BIN)/python benchmarks/marks.py --png docs/marks.png
 
 bench-data: env  ## append rows to benchmarks/prepare.csv and benchmarks/resident.csv
 	$(BIN)/python benchmarks/prepare.py pictures build/pictures

@@ -19,9 +19,12 @@ from pathlib import Path
 from typing import Any
 
 import click
+import torch
+from torch import Tensor
 
 import gankit
 from gankit import Run, UsageError, encoding, evaluation, files
+from gankit.codes import code_grid
 from gankit.config import configure
 from gankit.probe import probe
 
@@ -190,13 +193,28 @@ def work(job: tuple[str, int, Path, int, dict[str, Any]]) -> list[Row]:
     return measured(variant, TASKS[variant], seed, runs / f"{variant}-{seed}", judged, extra)
 
 
+def shown(run: Run) -> Tensor:
+    """Ten images [10,C,H,W] of what the run has learnt: one of each class or code, pairs of test images and their
+    reconstructions, or samples.
+    """
+    model = run.load()
+    if "class" in model.codes:
+        return run.sample(10, classes=range(run.spec.classes))
+    if "category" in model.codes:
+        return code_grid(run, "category", rows=1)[0]
+    if model.encodes:
+        return encoding.reconstruct(run, shown=5, judged=5, split="test").pairs
+    return run.sample(10)
+
+
 @click.command(help=__doc__)
 @click.argument("variants", nargs=-1, type=click.Choice(list(TASKS)))
 @click.option("--judged", default=5000, show_default=True, help="Samples, or test images, that a mark is taken over.")
 @click.option("--jobs", default=2, show_default=True, help="Runs at a time, each with one thread.")
 @click.option("--runs", default=ROOT / "runs" / "marks", type=click.Path(path_type=Path), help="Folder of the runs.")
+@click.option("--png", type=click.Path(path_type=Path), help="Draw ten images of each variant, a row each.")
 @click.option("--csv", "table", default=ROOT / "benchmarks" / "marks.csv", type=click.Path(path_type=Path))
-def main(variants: tuple[str, ...], judged: int, jobs: int, runs: Path, table: Path) -> None:
+def main(variants: tuple[str, ...], judged: int, jobs: int, runs: Path, png: Path | None, table: Path) -> None:
     os.environ["OMP_NUM_THREADS"] = "1"
     chosen = [(name, seed) for name in variants or TASKS for seed in TASKS[name].seeds]
     todo = [(name, seed, runs, judged, {"threads": 1}) for name, seed in chosen]
@@ -206,6 +224,9 @@ def main(variants: tuple[str, ...], judged: int, jobs: int, runs: Path, table: P
             at(table, rows)
             found += rows
             click.echo("\n".join(told(row) for row in rows))
+    if png is not None:
+        of = [shown(Run(runs / f"{name}-{TASKS[name].seeds[0]}")) for name in dict.fromkeys(name for name, _ in chosen)]
+        gankit.save(torch.cat(of), png, 10)
     failed = [row for row in found if row["mark"] and not row["holds"]]
     click.echo(f"{table}: {len(failed)} of {len(chosen)} marks fail")
     raise SystemExit(1 if failed else 0)
