@@ -1,7 +1,8 @@
 """What both yardsticks share: the workloads, how one is set up, the clock, and the command line.
 
-`textbook.py` and `careful.py` train the networks that gankit builds, with gankit's options, on gankit's images; only
-the loop is their own. So a ratio to one of them is the loop's doing alone.
+`textbook.py` and `careful.py` train the networks that gankit builds, with gankit's options, on gankit's images, but
+with PyTorch's own convolutions. A ratio to one of them is the doing of the loop, of gankit's convolutions and of how
+memory is kept.
 """
 
 from __future__ import annotations
@@ -19,11 +20,13 @@ from typing import Any, Protocol
 
 import click
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gankit.config import Config, configure
+from gankit.convolution import ChannelsLast, Conv2d, ConvTranspose2d
 from gankit.data import ImageSet
 from gankit.errors import GankitError, UsageError
+from gankit.model import Model
 from gankit.profile_step import peak_mib
 from gankit.trainer import DTYPES, build_model, load_images, pick_device, total_steps
 
@@ -56,8 +59,8 @@ WORKLOADS = {
 class Job:
     """A workload set up: all that a loop starts from.
 
-    ``model`` has the variant's own networks and options; ``draws``: batches of real images a step; ``started``: when
-    the clock began.
+    ``model`` has the variant's own networks, ``plain``, and its options; ``draws``: batches of real images a step;
+    ``started``: when the clock began.
     """
 
     workload: str
@@ -106,10 +109,19 @@ def job_of(config: Config, images: ImageSet, workload: str = "", started: float 
         torch.set_num_threads(config.train.threads)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
-    model = build_model(config, images.spec()).to(device, DTYPES[config.train.precision]).train()
+    model = plain(build_model(config, images.spec())).to(device, DTYPES[config.train.precision]).train()
     draws = sum(phase.times(0) for phase in model.phases if phase.data)
     steps = total_steps(config.train, model.phases, len(images))
     return Job(workload, config, images, model, device, steps, draws, started)
+
+
+def plain(model: Model) -> Model:
+    """``model`` with PyTorch's own convolutions in place of gankit's, which have the same weights."""
+    theirs = {Conv2d: nn.Conv2d, ConvTranspose2d: nn.ConvTranspose2d, ChannelsLast: nn.Identity}
+    for layer in model.modules():
+        if type(layer) in theirs:
+            layer.__class__ = theirs[type(layer)]
+    return model
 
 
 def loop_of(loops: Mapping[str, MakeLoop], job: Job) -> Loop:

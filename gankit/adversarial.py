@@ -105,10 +105,14 @@ class AdversarialModel(Model):
         images: Tensor = self.generator(self.latents(noise), masks)
         return images.to(noise["z"].dtype)  # autocast makes them bfloat16; real images never are
 
-    def fakes(self, noise: Noise, *, keep_graph: bool) -> Tensor:
+    def fakes(self, noise: Noise) -> Tensor:
         """Generated images for the discriminator's phase; with their graph if the generator's phase will use it."""
-        with torch.set_grad_enabled(keep_graph and torch.is_grad_enabled()):
+        with torch.set_grad_enabled(self.shares_fake and torch.is_grad_enabled()):
             return self.generate(noise)
+
+    def kept(self, fake: Tensor) -> Carry:
+        """What the discriminator's phase carries of its ``fake`` images to the generator's: see ``made``."""
+        return {"fake": fake} if self.shares_fake else {}
 
     def made(self, noise: Noise, carry: Carry) -> Tensor:
         """The generator's phase's images: those the discriminator has just seen, or new ones."""
@@ -124,6 +128,12 @@ class AdversarialModel(Model):
     def judge(self, noise: Noise, **images: Tensor) -> Sequence[Tensor]:
         """The discriminator's scores of each of ``images`` as ``seen``, in one pass where its norm allows that."""
         return through(self.discriminator, self.seen(noise, **images))
+
+    def compare(self, batch: Batch, noise: Noise) -> tuple[Tensor, Tensor, Carry]:
+        """The discriminator's phase up to its loss: scores of real images, scores of fakes, and what to carry on."""
+        fake = self.fakes(noise)
+        on_real, on_fake = self.judge(noise, real=batch.images, fake=fake.detach())
+        return on_real, on_fake, self.kept(fake)
 
     def sample(self, noise: Noise, batch: Batch | None = None) -> Tensor:
         return self.generate(noise)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from gankit.convolution import Conv2d, ConvTranspose2d
 from gankit.errors import UsageError
 from gankit.model import Model, OptimSpec, Phase, Spec
 from gankit.networks import AnyBatchNorm, doublings
@@ -46,7 +47,7 @@ def convolutions(channels: int, widths: list[int], size: int) -> nn.Sequential:
     """[n, channels, size, size] -> [n, widths[-1], s, s] with the s of ``strides``: 3x3, batch norm, LeakyReLU."""
     layers: list[nn.Module] = []
     for width, stride in zip(widths, strides(size)[1], strict=True):
-        layers += [nn.Conv2d(channels, width, 3, stride, 1, bias=False), AnyBatchNorm(width), nn.LeakyReLU(SLOPE)]
+        layers += [Conv2d(channels, width, 3, stride, 1, bias=False), AnyBatchNorm(width), nn.LeakyReLU(SLOPE)]
         channels = width
     return nn.Sequential(*layers)
 
@@ -59,10 +60,10 @@ def transposed(top: int, channels: int, size: int) -> nn.Sequential:
     before = top
     for divisor, stride in zip((2, 4, 8, 8), reversed(strides(size)[1]), strict=True):
         width = max(1, top // divisor)
-        conv = nn.ConvTranspose2d(before, width, 3, stride, 1, output_padding=stride - 1, bias=False)
+        conv = ConvTranspose2d(before, width, 3, stride, 1, output_padding=stride - 1, bias=False)
         layers += [conv, AnyBatchNorm(width), nn.LeakyReLU(SLOPE)]
         before = width
-    return nn.Sequential(*layers, nn.ConvTranspose2d(before, channels, 3, 1, 1))
+    return nn.Sequential(*layers, ConvTranspose2d(before, channels, 3, 1, 1))
 
 
 class Autoencoder(Model):

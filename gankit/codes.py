@@ -5,6 +5,7 @@ A model takes part by ``Model.codes`` and ``Model.with_code``; nothing here know
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -32,10 +33,29 @@ def sample_classes(
 
 def between_classes(run: Run, a: str | int, b: str | int, rows: int = 8, steps: int = 10, seed: int = 0) -> Tensor:
     """Images [rows * steps, C, H, W] in [-1, 1]: each row one latent, its class going in a line from ``a`` to ``b``."""
-    model = conditional(run)
-    ends = torch.eye(model.codes["class"])[[class_number(run, a), class_number(run, b)]]
-    path = linear(ends[:1], ends[1:], steps)[0].repeat(rows, 1)
-    return made(model, model.with_code(latents(model, rows, steps, seed), "class", path))
+    return _between(run, conditional(run), "class", (a, b), rows, steps, seed)
+
+
+def between_codes(
+    run: Run, code: str, a: str | float, b: str | float, rows: int = 8, steps: int = 10, seed: int = 0
+) -> Tensor:
+    """Images [rows * steps, C, H, W] in [-1, 1]: each row one latent, its ``code`` going in a line from ``a`` to ``b``.
+
+    A code that has so many values goes from the one-hot vector of one to that of another, by their numbers ("class" by
+    names, too); any other from one number in [-1, 1] to another. UsageError for a code or a value that there is not.
+    """
+    return _between(run, coded(run, code), code, (a, b), rows, steps, seed)
+
+
+def _between(
+    run: Run, model: Model, code: str, values: tuple[str | float, str | float], rows: int, steps: int, seed: int
+) -> Tensor:
+    if count := model.codes[code]:
+        a, b = torch.eye(count)[[value_number(run, code, count, value) for value in values]]
+    else:
+        a, b = torch.tensor([code_number(code, value) for value in values])
+    path = linear(a.view(1, -1), b.view(1, -1), steps)[0].repeat(rows, 1)
+    return made(model, model.with_code(latents(model, rows, steps, seed), code, path if count else path[:, 0]))
 
 
 def class_grid(run: Run, columns: int = 10, seed: int = 0) -> Tensor:
@@ -55,11 +75,7 @@ def code_grid(
     each row sweeps another of the model's codes, all at one latent, in ``columns``: of a code with fewer values they
     come round again. UsageError for a code that the model does not have.
     """
-    model = run.load()
-    if not model.codes:
-        raise UsageError(f"{run.root}: {run.config.variant} has neither classes nor codes to make a grid of")
-    if code is not None and code not in model.codes:
-        raise UsageError(f"--code {code}: {closest(code, model.codes)}")
+    model = coded(run, code)
     if code is not None:
         columns = model.codes[code] or columns
         values = sweep(model.codes[code], columns).repeat(rows)
@@ -100,6 +116,39 @@ def conditional(run: Run, checkpoint: str = "last") -> Model:
             f"{run.root}: {run.config.variant} was not told the classes; train a conditional variant such as cdcgan"
         )
     return model
+
+
+def coded(run: Run, code: str | None = None) -> Model:
+    """The run's model. UsageError where it has no codes, or not ``code``."""
+    model = run.load()
+    if not model.codes:
+        raise UsageError(
+            f"{run.root}: {run.config.variant} has neither classes nor codes; train infogan, or a conditional variant "
+            "such as cdcgan"
+        )
+    if code is not None and code not in model.codes:
+        raise UsageError(f"code '{code}': {closest(code, model.codes)}")
+    return model
+
+
+def value_number(run: Run, code: str, count: int, value: str | float) -> int:
+    """The number of ``value`` of a code with ``count`` of them. UsageError where there is no such value."""
+    if code == "class":
+        return class_number(run, value if isinstance(value, str) else int(value))
+    if str(value).isdecimal() and int(value) < count:
+        return int(value)
+    raise UsageError(f"{code} {value}: its values are the numbers from 0 to {count - 1}")
+
+
+def code_number(code: str, value: str | float) -> float:
+    """A value of a code that has any number in [-1, 1]. UsageError for others."""
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if not -1 <= number <= 1:
+        raise UsageError(f"{code} {value}: its values are numbers from -1 to 1")
+    return number
 
 
 def class_number(run: Run, name: str | int) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,12 +18,16 @@ from gankit.decoding import Frame, framed
 from gankit.errors import UsageError
 from gankit.images import to_uint8
 from gankit.kernels import gather
+from gankit.latents import between
 from gankit.metric import Source
 from gankit.model import Model
 from gankit.reference import comparable
 from gankit.registry import registry
 from gankit.run import Run
 from gankit.translation import readable
+
+AT_ONCE = 64
+"""Images encoded in one pass: few enough for what becomes of them on the way to stay in the processor's cache."""
 
 
 @dataclass(frozen=True)
@@ -88,10 +92,10 @@ def images_in(source: Path, run: Run) -> ImageSet:
 
 
 def batches(model: Model, images: Tensor, size: int) -> list[Tensor]:
-    """uint8 [N,C,H,W] as [n,C,size,size] in [-1, 1], the middle of each, in parts that fit in the memory."""
+    """uint8 [N,C,H,W] as [n,C,size,size] in [-1, 1], the middle of each, in parts of ``AT_ONCE``."""
     dtype, room = next(model.parameters()).dtype, images.shape[2] - size
     found = []
-    for index in torch.split(torch.arange(len(images)), trainer.CHUNK):
+    for index in torch.split(torch.arange(len(images)), AT_ONCE):
         middle = torch.full((len(index), 2), room // 2)
         found.append(gather(images, index, offset=middle, size=(size, size), dtype=dtype))
     return found
@@ -154,6 +158,42 @@ def _classifier(run: Run, name: str) -> Callable[[Tensor], Tensor]:
         return found
 
     return classes
+
+
+@torch.no_grad()
+def between_images(
+    run: Run, ends: Sequence[tuple[str | int, str | int]], steps: int = 10, mode: str = "spherical"
+) -> Tensor:
+    """Images [len(ends) * steps, C, H, W] in [-1, 1]: each row a path between the latents of two images, ends included.
+
+    An image is a file, or the number of one in the run's data set. ``mode`` is that of ``interpolate``. UsageError for
+    a run without an encoder, or an image that there is not.
+    """
+    model = load(run)
+    numbered = any(_is_number(name) for pair in ends for name in pair)
+    images = images_of(run) if numbered else None
+    sides = [torch.cat([_image(run, name, images) for name in side]) for side in zip(*ends, strict=True)]
+    starts, stops = (encode(model, side, run.spec.size) for side in sides)
+    path = torch.split(between(starts, stops, steps, mode), trainer.CHUNK)
+    return torch.cat([model.decode(some) for some in path])
+
+
+def _is_number(name: str | int) -> bool:
+    return isinstance(name, int) or name.isdecimal()
+
+
+def _image(run: Run, name: str | int, images: ImageSet | None) -> Tensor:
+    """The image ``name``, uint8 [1,C,size,size]: a file, or the number of one of ``images``."""
+    size, data = run.spec.size, run.config.data.data
+    if images is not None and _is_number(name):
+        if not 0 <= int(name) < len(images):
+            raise UsageError(f"image {name}: {data} has those from 0 to {len(images) - 1}; or name a file")
+        middle = slice(start := (images.images.shape[2] - size) // 2, start + size)
+        return images.images[int(name), None, :, middle, middle]
+    path = Path(str(name))
+    if not path.is_file():
+        raise UsageError(f"{path}: no such file; name an image file, or the number of an image of {data}")
+    return images_in(path, run).images
 
 
 def _mean_image(run: Run, given: ImageSet | None) -> Tensor:

@@ -7,6 +7,8 @@ import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
+from torch import nn
+
 from gankit.errors import UsageError
 from gankit.model import Batch, Carry, Model, Noise
 from gankit.update import Arithmetic, Update, Vector, compute, move
@@ -43,7 +45,7 @@ class Eager(Engine):
 
 
 COMPILE_UPDATES = 20_000
-"""Updates from which a run on a CPU gains by compiled code what compiling costs; docs/engine.md has the figures."""
+"""Updates from which an MLP on a CPU gains by compiled code what compiling costs; docs/engine.md has the figures."""
 CAPTURE_UPDATES = 100
 
 
@@ -64,11 +66,15 @@ def make(name: str, model: Model, arithmetic: Arithmetic, inputs: Inputs) -> Eng
     return Eager(model, arithmetic, inputs)
 
 
-def choose(device: str, updates: int) -> str:
-    """The engine of a run of ``updates`` updates on ``device``, where none was asked for."""
+def choose(device: str, updates: int, model: nn.Module) -> str:
+    """The engine of a run of ``updates`` updates of ``model`` on ``device``, where none was asked for.
+
+    On a CPU the compiler's convolutions are slower than gankit's own, so it gets networks without any.
+    """
     if device == "cuda":
         return "graph" if updates >= CAPTURE_UPDATES else "eager"
-    return "compiled" if updates >= COMPILE_UPDATES and has_compiler() else "eager"
+    convolves = any(isinstance(layer, nn.Conv2d | nn.ConvTranspose2d) for layer in model.modules())
+    return "compiled" if updates >= COMPILE_UPDATES and not convolves and has_compiler() else "eager"
 
 
 def has_compiler() -> bool:

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from gankit.checkpoint import flatten
 from gankit.engine import Engine
 from gankit.model import Batch, Carry, Noise
 from gankit.tracing import Source, given_to, state_of
@@ -118,7 +119,7 @@ class Graphed(Engine):
         linked = any(tensor.requires_grad for tensor in carry.values())
         state = state_of(self.model)
         before = {name: tensor.detach().clone() for name, tensor in state.items()}
-        moments = {p: {k: v.clone() for k, v in part.optimizer.state[p].items()} for p in part.parameters}
+        moments = {name: tensor.clone() for name, tensor in flatten(part.optimizer.tensors()).items()}
         with self.recorder.aside():
             for _ in range(WARM_UPS):
                 # The graph of a carried tensor serves once: only its values take part here.
@@ -132,6 +133,4 @@ class Graphed(Engine):
         with torch.no_grad():
             for name, tensor in state.items():
                 tensor.copy_(before[name])
-            for p in part.parameters:
-                for kind, value in part.optimizer.state[p].items():
-                    value.copy_(moments[p][kind]) if kind in moments[p] else value.zero_()
+            part.optimizer.restore(moments)

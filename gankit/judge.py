@@ -14,6 +14,7 @@ from torch import Tensor
 from gankit import __version__
 from gankit.data import DataOptions, ImageSet
 from gankit.errors import UsageError
+from gankit.memory import keep_freed
 from gankit.metric import NEEDS, Extractor, Metric, Seen, Source, Statistics
 from gankit.reference import kept_name, of_real
 from gankit.registry import registry
@@ -53,6 +54,7 @@ class Judge:
         weights: Path | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
+        keep_freed()
         self.metrics = [make_metric(name) for name in metrics]
         self.real, self.data, self.images = real, data, real.digest()
         self.extractor: Extractor | None = None

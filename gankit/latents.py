@@ -8,7 +8,7 @@ from torch import Tensor
 from gankit.errors import UsageError
 from gankit.keys import Draws
 from gankit.run import Run
-from gankit.trainer import placed
+from gankit.trainer import in_parts, placed
 
 
 def interpolate(run: Run, rows: int = 8, steps: int = 10, mode: str = "spherical", seed: int = 0) -> Tensor:
@@ -20,14 +20,20 @@ def interpolate(run: Run, rows: int = 8, steps: int = 10, mode: str = "spherical
     ends = [model.noise("sample", rows, Draws(seed, "interpolate", end)) for end in ("from", "to")]
     if "z" not in ends[0]:
         raise UsageError(f"{run.root}: {run.config.variant} has no latent z to interpolate")
-    between = linear if mode == "linear" else spherical
-    path = between(ends[0]["z"], ends[1]["z"], steps).flatten(0, 1)
+    path = between(ends[0]["z"], ends[1]["z"], steps, mode)
     # Everything else random stays as it is along a row, so that only the latent moves.
     noise = {name: value.repeat_interleave(steps, 0) for name, value in ends[0].items()}
     dtype = next(model.parameters()).dtype
-    noise = placed(noise, torch.device("cpu"), dtype)
+    noise = placed({**noise, "z": path}, torch.device("cpu"), dtype)
     with torch.no_grad():
-        return model.sample({**noise, "z": path.to(dtype)})
+        return in_parts(model, noise, len(path))
+
+
+def between(a: Tensor, b: Tensor, steps: int, mode: str) -> Tensor:
+    """a, b: [n, d] -> [n * steps, d], each path from one of a to its like in b, ends included; ``mode`` is linear or
+    spherical.
+    """
+    return (linear if mode == "linear" else spherical)(a, b, steps).flatten(0, 1)
 
 
 def linear(a: Tensor, b: Tensor, steps: int) -> Tensor:

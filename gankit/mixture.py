@@ -34,17 +34,18 @@ class Components:
         return y @ self.directions + self.mean
 
 
-def principal(x: Tensor, dims: int, draws: Draws) -> Components:
+def principal(x: Tensor, dims: int, draws: Draws, powers: int = POWERS) -> Components:
     """The ``dims`` directions in which x [n, d] varies most, or as many as it has.
 
     By subspace iteration from random directions (Halko, Martinsson & Tropp 2011, algorithm 4.4): all singular vectors
-    of 5,000 wide latents take a minute. With few dimensions it holds them all and is exact.
+    of 5,000 wide latents take a minute. With few dimensions it holds them all and is exact; else the more so the more
+    ``powers`` there are.
     """
     mean = x.mean(0)
     off = x - mean
     held = min(*x.shape, dims + SPARE)
     basis, _ = torch.linalg.qr(off.T @ draws.normal(len(x), held).to(x.dtype))
-    for _ in range(POWERS):
+    for _ in range(powers):
         basis, _ = torch.linalg.qr(off.T @ (off @ basis))
     _, _, within = torch.linalg.svd(off @ basis, full_matrices=False)
     return Components(mean, (within @ basis.T)[:dims])

@@ -114,7 +114,7 @@ class Model(nn.Module):
     any_size: bool = False
     """Whether ``translate`` takes images of other sizes than the model was built for."""
     encodes: bool = False
-    """Whether the model has ``encode`` and ``reconstruct``."""
+    """Whether the model has ``encode`` and ``decode``."""
     codes: Mapping[str, int] = MappingProxyType({})
     """What a sample can be asked to be, by name, with the number of its values; 0: any number in [-1, 1]. "class" is
     the class of the data set.

@@ -1,62 +1,23 @@
-"""Optimizers whose learning rate is a tensor, the schedule that fills it, and the moving average of weights."""
+"""The schedule of the learning rates, and the moving average of weights."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
 
-from gankit.errors import UsageError
-from gankit.model import Model, OptimSpec
+from gankit.model import Model
 
 EMA_RAMP = 0.05
 """The half-life is at most this share of the images seen, so that early weights are forgotten (Karras et al. 2020)."""
-
-
-def make(spec: OptimSpec, parameters: Sequence[Tensor]) -> torch.optim.Optimizer:
-    """The optimizer of ``spec``; its rate is a 0-dim tensor, so a captured or compiled step sees it change."""
-    lr = torch.tensor(
-        spec.lr, dtype=torch.float32 if parameters[0].is_cuda else torch.float64, device=parameters[0].device
-    )
-    cuda = parameters[0].is_cuda
-    match spec.kind:
-        case "adam":
-            return torch.optim.Adam(
-                parameters, lr, spec.betas, weight_decay=spec.weight_decay, fused=True, capturable=cuda
-            )
-        case "rmsprop":
-            return torch.optim.RMSprop(
-                parameters, lr, alpha=0.99, weight_decay=spec.weight_decay, foreach=True, capturable=cuda
-            )
-        case "sgd":
-            return torch.optim.SGD(parameters, lr, weight_decay=spec.weight_decay, fused=True)
-    raise UsageError(f"unknown optimizer '{spec.kind}': one of adam, rmsprop, sgd")
 
 
 def rate(step: int, steps: int, decay_start: float) -> float:
     """The learning rate's factor at ``step`` (0-based): 1, then falling linearly to 0 just after the last step."""
     start = decay_start * steps
     return 1.0 if step < start or start >= steps else (steps - step) / (steps - start)
-
-
-def state(optimizer: torch.optim.Optimizer) -> dict[str, dict[str, Tensor]]:
-    """The optimizer's tensors by parameter number; its settings come from the configuration."""
-    held = optimizer.state_dict()["state"]
-    return {
-        str(i): {name: value for name, value in sorted(entry.items()) if isinstance(value, Tensor)}
-        for i, entry in held.items()
-    }
-
-
-def restore(optimizer: torch.optim.Optimizer, flat: Mapping[str, Tensor]) -> None:
-    """Put back what ``state`` gave, flattened by "/"."""
-    nested: dict[int, dict[str, Tensor]] = {}
-    for path, tensor in flat.items():
-        number, _, name = path.partition("/")
-        nested.setdefault(int(number), {})[name] = tensor
-    optimizer.load_state_dict({"state": nested, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
 class Average:

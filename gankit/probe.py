@@ -6,21 +6,18 @@ merit of the training.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from gankit import encoding
 from gankit.errors import UsageError
 from gankit.keys import Draws
+from gankit.linear import Linear
 from gankit.run import Run
 from gankit.trainer import DTYPES, build_model
-
-Classifier = Callable[[Tensor, Tensor, Tensor, int], Tensor]
-"""(train features [n, d], their labels [n], test features [m, d], number of classes) -> predicted labels [m]."""
 
 
 class Row(NamedTuple):
@@ -67,48 +64,9 @@ def _accuracies(
     features: Tensor, labels: Tensor, train: Tensor, test: Tensor, classes: int, neighbours: int
 ) -> Sequence[float]:
     seen, unseen = features[train], features[test]
-    found = [classify(*standardised(seen, unseen), labels[train], classes) for classify in (logistic, svm)]
-    found.append(nearest(seen, unseen, labels[train], classes, neighbours))
+    linear = Linear(seen, labels[train], classes)
+    found = [linear.logistic(unseen), linear.svm(unseen), nearest(seen, unseen, labels[train], classes, neighbours)]
     return [float((predicted == labels[test]).double().mean()) for predicted in found]
-
-
-def standardised(train: Tensor, test: Tensor) -> tuple[Tensor, Tensor]:
-    """Both with the mean of ``train`` taken off and divided by its deviation; a feature that is constant becomes 0."""
-    mean, deviation = train.mean(0), train.std(0, correction=0)
-    scale = torch.where(deviation > 1e-6, 1 / deviation.clamp(min=1e-6), 0)
-    return (train - mean) * scale, (test - mean) * scale
-
-
-def logistic(train: Tensor, test: Tensor, labels: Tensor, classes: int) -> Tensor:
-    """Multinomial logistic regression with C = 1."""
-    return linear_scores(train, test, classes, lambda s: F.cross_entropy(s, labels, reduction="sum")).argmax(1)
-
-
-def svm(train: Tensor, test: Tensor, labels: Tensor, classes: int) -> Tensor:
-    """Linear support vector machines, one class against the rest, with C = 1 and the squared hinge: unlike the hinge it
-    is smooth, so that the minimum is found (Fan et al. 2008, the default of LIBLINEAR).
-    """
-    side = 2.0 * F.one_hot(labels, classes) - 1
-    return linear_scores(train, test, classes, lambda s: F.relu(1 - side * s).square().sum()).argmax(1)
-
-
-def linear_scores(train: Tensor, test: Tensor, classes: int, loss: Callable[[Tensor], Tensor]) -> Tensor:
-    """The scores [m, classes] of ``test``, linear in it: those whose like on ``train`` minimise ``loss`` + half the
-    squared weights; the bias is free.
-    """
-    weight = torch.zeros(classes, train.shape[1], requires_grad=True)
-    bias = torch.zeros(classes, requires_grad=True)
-    optimizer = torch.optim.LBFGS([weight, bias], max_iter=100, history_size=10, line_search_fn="strong_wolfe")
-
-    def closure() -> Tensor:
-        optimizer.zero_grad()
-        total = (loss(F.linear(train, weight, bias)) + 0.5 * weight.square().sum()) / len(train)
-        total.backward()  # type: ignore[no-untyped-call]
-        return total
-
-    with torch.enable_grad():
-        optimizer.step(closure)  # type: ignore[no-untyped-call]
-    return F.linear(test, weight.detach(), bias.detach())
 
 
 def nearest(train: Tensor, test: Tensor, labels: Tensor, classes: int, k: int) -> Tensor:

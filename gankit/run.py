@@ -196,8 +196,10 @@ class Run:
         """The model of ``load``, and the step it is at."""
         import torch
 
+        from gankit.memory import keep_freed
         from gankit.trainer import DTYPES, build_model
 
+        keep_freed()
         model = build_model(self.config, self.spec).to(DTYPES[self.config.train.precision])
         tensors, meta = self.chosen(which)
         model.load_state_dict(checkpoint.under(tensors, "model/"))

@@ -15,10 +15,12 @@ from torch import Tensor
 
 from gankit import checkpoint, engine, optim
 from gankit.config import DEFAULT_EPOCHS, Config, TrainOptions, variant_class
+from gankit.convolution import channels_last
 from gankit.data import Dataset, ImageSet, Order
 from gankit.errors import GankitError, UsageError
 from gankit.kernels import gather
 from gankit.keys import Draws, key
+from gankit.memory import keep_freed
 from gankit.model import Batch, Carry, Model, Noise, Phase, Spec
 from gankit.networks import uses_batch_statistics
 from gankit.registry import registry
@@ -42,6 +44,9 @@ class Trainer:
         self.images = images or load_images(config)
         self.spec = self.images.spec(config.data.crop)
         self.model = build_model(config, self.spec).to(self.device, self.dtype).train()
+        if self.device.type == "cpu":
+            keep_freed()
+            channels_last(self.model)
         self.pixels = self.images.images.to(self.device)
         self.labels = None if self.images.labels is None else self.images.labels.to(self.device)
         self.other = None if self.images.other is None else self.images.other.to(self.device)
@@ -62,7 +67,7 @@ class Trainer:
         arithmetic = Arithmetic(self.device.type, self.dtype, autocast=config.train.precision == "bf16")
         name = config.train.engine
         if name == "auto":
-            name = engine.choose(self.device.type, updates(self.model.phases, self.steps))
+            name = engine.choose(self.device.type, updates(self.model.phases, self.steps), self.model)
         self.engine = engine.make(name, self.model, arithmetic, self.inputs)
 
     def step(self) -> None:
@@ -71,7 +76,7 @@ class Trainer:
         totals: dict[str, Vector] = {}
         factor = optim.rate(self.done, self.steps, self.options.decay_start)
         for part in self.parts:
-            rate_of(part.optimizer).fill_(part.phase.optimizer.lr * factor)
+            part.optimizer.lr.fill_(part.phase.optimizer.lr * factor)
         due = self.due(self.done)
         for i, update in enumerate(due):
             values, carried = self.engine.update(update, carry, due[i + 1 :])
@@ -171,7 +176,7 @@ class Trainer:
     def tensors(self) -> dict[str, Tensor]:
         """Everything that a checkpoint must hold to go on."""
         found: dict[str, Any] = {"model": self.model.state_dict()}
-        found["optimizers"] = {part.phase.name: optim.state(part.optimizer) for part in self.parts}
+        found["optimizers"] = {part.phase.name: part.optimizer.tensors() for part in self.parts}
         if self.average is not None:
             found["average"] = self.average.state()
         return checkpoint.flatten(found)
@@ -180,16 +185,10 @@ class Trainer:
         """Continue from what ``tensors`` gave after ``done`` steps."""
         self.model.load_state_dict(checkpoint.under(tensors, "model/"))
         for part in self.parts:
-            optim.restore(part.optimizer, checkpoint.under(tensors, f"optimizers/{part.phase.name}/"))
+            part.optimizer.restore(checkpoint.under(tensors, f"optimizers/{part.phase.name}/"))
         if self.average is not None:
             self.average.model.load_state_dict(checkpoint.under(tensors, "average/"), strict=False)
         self.done, self.drawn, self.rows = done, drawn, []
-
-
-def rate_of(optimizer: torch.optim.Optimizer) -> Tensor:
-    """The tensor that holds the optimizer's learning rate."""
-    lr: Tensor = optimizer.param_groups[0]["lr"]
-    return lr
 
 
 def placed(noise: Noise, device: torch.device, dtype: torch.dtype) -> Noise:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from gankit import optim
+from gankit import optim, optimizers
 from gankit.errors import UsageError
 from gankit.model import Batch, Carry, Model, Noise, Phase
 
@@ -27,7 +27,7 @@ class Part:
     names: list[str]
     parameters: list[torch.nn.Parameter]
     spans: list[tuple[str, int, int]]
-    optimizer: torch.optim.Optimizer
+    optimizer: optimizers.Optimizer
     recorded: tuple[str, ...] = ()
 
     @classmethod
@@ -44,7 +44,7 @@ class Part:
             spans.append((network, len(parameters), len(parameters) + len(some)))
             names += [name for name, _ in some]
             parameters += [p for _, p in some]
-        return cls(phase, names, parameters, spans, optim.make(phase.optimizer, parameters))
+        return cls(phase, names, parameters, spans, optimizers.make(phase.optimizer, parameters))
 
 
 class Update(NamedTuple):
@@ -111,10 +111,6 @@ def in_strides_of(parameter: Tensor, grad: Tensor) -> Tensor:
 
 def move(model: Model, part: Part, grads: Sequence[Tensor]) -> None:
     """One step of the part's optimizer along ``grads``, and what the model does after it."""
-    for parameter, grad in zip(part.parameters, grads, strict=True):
-        parameter.grad = grad
-    part.optimizer.step()
-    for parameter in part.parameters:
-        parameter.grad = None
+    part.optimizer.step(grads)
     with torch.no_grad():
         model.after(part.phase.name)

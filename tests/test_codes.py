@@ -10,7 +10,7 @@ from PIL import Image
 
 import gankit
 from gankit.cli import main
-from gankit.codes import between_classes, class_grid, class_number, code_grid, sample_classes, sweep
+from gankit.codes import between_classes, between_codes, class_grid, class_number, code_grid, sample_classes, sweep
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +104,67 @@ def test_a_code_is_swept_along_each_row_at_one_latent(trained):
     assert sweep(4, 6).tolist() == [0, 1, 2, 3, 0, 1]
 
 
+def test_a_path_between_two_categories_goes_in_a_line_between_their_one_hot_vectors(trained):
+    run = trained("infogan")
+    images = between_codes(run, "category", "3", 7, rows=2, steps=5, seed=4).unflatten(0, (2, 5))
+    model = run.load()
+    noise = model.noise("sample", 2, gankit.Draws(4, "grid"))
+    z, code = noise["z"], noise["code"]
+    for column, share in enumerate((0.0, 0.25, 0.5, 0.75, 1.0)):
+        category = torch.zeros(2, 10)
+        category[:, 3], category[:, 7] = 1 - share, share
+        with torch.no_grad():
+            expected = model.generator(torch.cat([z, category, code], 1))
+        torch.testing.assert_close(images[:, column], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_path_between_values_of_a_continuous_code_moves_that_code_alone(trained):
+    run = trained("infogan")
+    images = between_codes(run, "continuous1", "-0.5", 1, rows=2, steps=4, seed=4).unflatten(0, (2, 4))
+    model = run.load()
+    noise = model.noise("sample", 2, gankit.Draws(4, "grid"))
+    for column, value in enumerate((-0.5, 0.0, 0.5, 1.0)):
+        code = torch.stack([noise["code"][:, 0], torch.full((2,), value)], 1)
+        with torch.no_grad():
+            expected = model.sample({**noise, "code": code})
+        torch.testing.assert_close(images[:, column], expected, rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(images[:, 0], images[:, -1])
+
+
+def test_a_class_is_a_code_too_by_name_or_number(trained):
+    run = trained("cdcgan")
+    paths = [between_codes(run, "class", *ends, rows=2, steps=3) for ends in (("circle", "2"), (0, "triangle"))]
+    assert all(torch.equal(path, between_classes(run, "circle", "triangle", rows=2, steps=3)) for path in paths)
+
+
+@pytest.mark.parametrize(
+    ("variant", "ends", "said"),
+    [
+        ("infogan", ("categry", "0", "1"), "did you mean 'category'?"),
+        ("infogan", ("category", "0", "10"), "category 10: its values are the numbers from 0 to 9"),
+        ("infogan", ("category", "-1", "1"), "category -1: its values are the numbers from 0 to 9"),
+        ("infogan", ("continuous0", "-1", "1.5"), "continuous0 1.5: its values are numbers from -1 to 1"),
+        ("infogan", ("continuous0", "nan", "1"), "continuous0 nan: its values are numbers from -1 to 1"),
+        ("infogan", ("continuous0", "low", "1"), "continuous0 low: its values are numbers from -1 to 1"),
+        ("cdcgan", ("class", "circle", "3"), "or a number from 0 to 2"),
+        ("dcgan", ("category", "0", "1"), "dcgan has neither classes nor codes; train infogan"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_a_code_or_value_that_there_is_not_is_said_with_those_there_are(variant, ends, said, cli, trained, tmp_path):
+    result = cli("interpolate", trained(variant).root, "--between-codes", *ends, "-o", tmp_path / "x.png")
+    assert result.exit_code == 2
+    assert said in result.stderr
+    assert not (tmp_path / "x.png").exists()
+
+
+def test_two_kinds_of_ends_at_once_are_refused(cli, trained, tmp_path):
+    between = ["--between-classes", "0", "1", "--between-codes", "class", "0", "1"]
+    result = cli("interpolate", trained("cdcgan").root, *between, "-o", tmp_path / "x.png")
+    assert result.exit_code == 2
+    assert "--between-classes and --between-codes: choose one of them" in result.stderr
+
+
 def test_the_commands_draw_classes_paths_between_them_and_grids(cli, trained, tmp_path):
     root = trained("cdcgan").root
     assert cli("sample", root, "-n", 6, "--class", "square", "--class", 2, "-o", tmp_path / "s.npy").exit_code == 0
@@ -111,6 +172,11 @@ def test_the_commands_draw_classes_paths_between_them_and_grids(cli, trained, tm
     sizes = {
         "grid": (["grid", root, "--columns", 4], (4, 3)),
         "path": (["interpolate", root, "--between-classes", "circle", "1", "--rows", 2, "--steps", 5], (5, 2)),
+        "category": (
+            ["interpolate", trained("infogan").root, "--between-codes", "category", 1, 2, "--rows", 3],
+            (10, 3),
+        ),
+        "number": (["interpolate", trained("infogan").root, "--between-codes", "continuous0", -1, 1], (10, 8)),
         "codes": (["grid", trained("infogan").root, "--columns", 6], (6, 3)),
         "code": (["grid", trained("infogan").root, "--code", "category", "--rows", 4], (10, 4)),
     }

@@ -11,7 +11,6 @@ import pytest
 import torch
 from click.testing import CliRunner
 from PIL import Image
-from torch.nn import functional as F
 
 import gankit
 from gankit import Draws, checkpoint, code_vae, density, encoding, export, mixture, probe
@@ -125,6 +124,42 @@ def test_samples_of_a_vae_come_from_its_prior_and_of_a_vq_vae_from_images(runs, 
     assert call("interpolate", runs["vae"].root, "-o", tmp_path / "path.png").exit_code == 0
 
 
+@pytest.mark.parametrize("name", ["vae", "vq-vae", "bigan"])
+def test_a_path_between_images_goes_from_one_reconstruction_to_the_other(name, runs, tiny, tmp_path):
+    run = runs[name] if name in runs else gankit.train(name, out=tmp_path / "run", steps=2, **tiny)
+    model, images = run.load(), encoding.images_of(run)
+    Image.fromarray(images.images[5, 0].numpy()).save(tmp_path / "five.png")
+    out = tmp_path / "path.npy"
+    pairs = ["--between-images", 2, tmp_path / "five.png", "--between-images", 0, 7]
+    result = call("interpolate", run.root, *pairs, "--steps", 3, "--mode", "linear", "-o", out)
+    assert result.exit_code == 0, result.output
+    (batch,) = encoding.batches(model, images.images[[2, 5, 0, 7]], 8)
+    with torch.no_grad():
+        a, b = model.encode(batch).unflatten(0, (2, 2)).unbind(1)
+        expected = torch.stack([model.decode(a), model.decode((a + b) / 2), model.decode(b)], 1).flatten(0, 1)
+        torch.testing.assert_close(model.reconstruct(batch), expected[[0, 2, 3, 5]], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        encoding.between_images(run, [(2, 5), (0, 7)], 3, "linear"), expected, rtol=1e-4, atol=1e-5
+    )
+    shown = torch.from_numpy(np.load(out)).movedim(-1, 1) / 127.5 - 1
+    torch.testing.assert_close(shown, expected.float(), rtol=0, atol=0.02)
+    curved = encoding.between_images(run, [(2, 5), (0, 7)], 3)
+    torch.testing.assert_close(curved[[0, 2, 3, 5]], expected[[0, 2, 3, 5]], rtol=1e-3, atol=1e-4)
+
+
+def test_an_image_that_there_is_not_is_said_and_a_run_that_does_not_encode(runs, finished, tmp_path):
+    says(call("interpolate", runs["vae"].root, "--between-images", 0, 120), "image 120", "from 0 to 119", "name a file")
+    says(call("interpolate", runs["vae"].root, "--between-images", 0, "none.png"), "none.png: no such file", "number")
+    says(call("interpolate", finished, "--between-images", 0, 1), "wgan-gp has no encoder", "vae")
+
+
+def test_a_density_of_a_bigan_is_sampled_through_its_generator(tiny, tmp_path):
+    run = gankit.train("bigan", out=tmp_path / "run", steps=2, **tiny)
+    density.fit(run, components=2)
+    assert run.sample(5).shape == (5, 1, 8, 8)
+    assert not torch.equal(run.sample(5), run.sample(5, density=False))
+
+
 @pytest.mark.parametrize("name", ["vae", "vq-vae"])
 def test_autoencoders_resume_bit_for_bit(name, runs, tmp_path):
     options = {**SMALL, **(VQ if name == "vq-vae" else {"nz": 6}), "ema_halflife_images": 100}
@@ -139,31 +174,6 @@ def test_autoencoders_resume_bit_for_bit(name, runs, tmp_path):
 
 
 # Probes
-
-
-def blobs(seed, n=300, d=6, apart=6.0):
-    """Three classes around three corners."""
-    labels = Draws(seed, "labels").integers(3, n)
-    return apart * torch.eye(3, d)[labels] + Draws(seed, "blobs").normal(n, d), labels
-
-
-@pytest.mark.parametrize("classify", [probe.logistic, probe.svm, lambda *args: probe.nearest(*args, 5)])
-def test_probes_read_separable_classes_and_nothing_from_noise(classify):
-    (seen, labels), (unseen, truth) = blobs(1), blobs(2)
-    assert float((classify(seen, unseen, labels, 3) == truth).double().mean()) > 0.97
-    noise, more = Draws(3).normal(300, 6), Draws(4).normal(300, 6)
-    assert 0.2 < float((classify(noise, more, labels, 3) == truth).double().mean()) < 0.47
-
-
-def test_the_linear_probes_stand_at_their_minimum():
-    """The derivative of the sum over samples is 0 there; the weights are read off the scores of unit vectors."""
-    x, labels = blobs(1, apart=1.0)
-    side = 2.0 * F.one_hot(labels, 3) - 1
-    for loss in (lambda s: F.cross_entropy(s, labels, reduction="sum"), lambda s: F.relu(1 - side * s).square().sum()):
-        scores = probe.linear_scores(x, torch.cat([torch.zeros(1, 6), torch.eye(6)]), 3, loss)
-        weight, bias = (scores[1:] - scores[0]).T.double().requires_grad_(), scores[0].double().requires_grad_()
-        total = loss(x.double() @ weight.T + bias) + 0.5 * weight.square().sum()
-        assert max(float(slope.abs().max()) for slope in torch.autograd.grad(total, [weight, bias])) < 0.1
 
 
 def test_the_nearest_neighbour_decides_where_votes_are_equal():

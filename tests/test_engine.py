@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 from tiny import fitted, options_of
+from torch import nn
 
 import gankit
-from gankit import Trainer, UsageError, compiled, engine
+from gankit import Trainer, UsageError, compiled, engine, optimizers
 from gankit.config import configure
 from gankit.graphed import Graphed
 from gankit.model import Phase
@@ -51,14 +53,28 @@ def assert_agree(one, other, tolerance):
 
 
 def plain(variant):
-    """Options for gradient descent, where the variant lets one choose, by rates at which none diverges and with more
-    features than two: layer norm of two leaves little but rounding.
+    """Options for gradient descent by rates at which none diverges and with more features than two: layer norm of two
+    leaves little but rounding.
 
     Adam divides a gradient by its size: where that is rounding alone, it makes steps of full length out of it. Engines
     compute gradients, and those are compared.
     """
-    wanted = {"optimizer": "sgd", "lr": 1e-5, "lr_g": 1e-4, "lr_d": 1e-4, "ngf": 16, "ndf": 16}
+    wanted = {"optimizer": "sgd", "lr": 1e-7, "lr_g": 1e-4, "lr_d": 1e-4, "ngf": 16, "ndf": 16}
     return {name: value for name, value in wanted.items() if name in options_of(variant)}
+
+
+KINKS = {"vae": 3}
+"""Seeds other than 0, for variants where an activation of seed 0 lies within rounding of LeakyReLU's kink: there the
+slope is a matter of the rounding, and with it the gradient, in float32's third digit.
+"""
+
+
+def descending(variant, tiny, **flags):
+    """A trainer by gradient descent: those that know Adam alone are given it, too."""
+    it = trainer(variant, tiny, **plain(variant), seed=KINKS.get(variant, 0), **flags)
+    for part in it.parts:
+        part.optimizer = optimizers.make(replace(part.phase.optimizer, kind="sgd"), part.parameters)
+    return it
 
 
 def run(it, steps=STEPS):
@@ -71,9 +87,9 @@ def run(it, steps=STEPS):
 @pytest.mark.parametrize("arch", ["mlp", "dcgan"])
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_variants_trace_computes_what_the_variant_computes(variant, arch, precision, tiny, interpreted):
-    flags = {**plain(variant), "arch": arch, "precision": precision, "channels": 3, "batch_size": 9}
-    one = run(trainer(variant, tiny, engine="eager", **flags))
-    other = run(trainer(variant, tiny, engine="compiled", **flags))
+    flags = {"arch": arch, "precision": precision, "channels": 3, "batch_size": 9}
+    one = run(descending(variant, tiny, engine="eager", **flags))
+    other = run(descending(variant, tiny, engine="compiled", **flags))
     assert_agree(one, other, TOLERANCE[precision])
 
 
@@ -89,9 +105,9 @@ def test_compiled_updates_compute_what_eager_ones_do(variant, tiny):
 @pytest.mark.parametrize("arch", ["mlp", "dcgan"])
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_variants_compiled_updates_compute_what_eager_ones_do(variant, arch, precision, tiny):
-    flags = {**plain(variant), "arch": arch, "precision": precision}
-    one = run(trainer(variant, tiny, engine="eager", **flags))
-    other = run(trainer(variant, tiny, engine="compiled", **flags))
+    flags = {"arch": arch, "precision": precision}
+    one = run(descending(variant, tiny, engine="eager", **flags))
+    other = run(descending(variant, tiny, engine="compiled", **flags))
     assert_agree(one, other, TOLERANCE[precision])
 
 
@@ -135,13 +151,15 @@ def test_the_engine_is_decided_before_the_run_and_written_down(tiny, tmp_path, m
         assert json.loads((root / "config.json").read_text())["train"]["engine"] == expected
 
 
-def test_auto_weighs_the_length_of_the_run_and_the_device(monkeypatch):
+def test_auto_weighs_the_length_of_the_run_the_device_and_the_networks(monkeypatch):
     monkeypatch.setattr(engine, "has_compiler", lambda: True)
     few, many = engine.COMPILE_UPDATES - 1, engine.COMPILE_UPDATES
-    assert [engine.choose("cpu", n) for n in (few, many)] == ["eager", "compiled"]
-    assert [engine.choose("cuda", n) for n in (engine.CAPTURE_UPDATES - 1, many)] == ["eager", "graph"]
+    model, convolving = nn.Linear(2, 2), nn.Sequential(nn.Conv2d(1, 1, 3))
+    assert [engine.choose("cpu", n, model) for n in (few, many)] == ["eager", "compiled"]
+    assert engine.choose("cpu", many, convolving) == "eager"
+    assert [engine.choose("cuda", n, convolving) for n in (engine.CAPTURE_UPDATES - 1, many)] == ["eager", "graph"]
     monkeypatch.setattr(engine, "has_compiler", lambda: False)
-    assert engine.choose("cpu", many) == "eager"
+    assert engine.choose("cpu", many, model) == "eager"
 
 
 def test_the_length_of_a_run_counts_every_repeat():

@@ -177,7 +177,7 @@ def test_the_learning_rate_is_not_zero_after_the_first_decay_and_every_step_move
         before = [p.detach().clone() for p in trainer.model.parameters()]
         trainer.step()
         assert all(not torch.equal(p, q) for p, q in zip(before, trainer.model.parameters(), strict=True))
-        rates.append([float(part.optimizer.param_groups[0]["lr"]) / 2e-4 for part in trainer.parts])
+        rates.append([float(part.optimizer.lr) / 2e-4 for part in trainer.parts])
     np.testing.assert_allclose(rates, [[f, f] for f in (1, 1, 1, 1, 1, 0.75, 0.5, 0.25)])
 
 

@@ -12,6 +12,7 @@ import textbook
 import torch
 import yardstick
 from click.testing import CliRunner
+from torch import nn
 
 from gankit import Draws, ImageSet, Trainer, UsageError
 from gankit.config import configure
@@ -127,6 +128,15 @@ def test_every_workload_runs_in_both_loops(loop, workload):
     assert sum(result.data_s) + sum(result.step_s) == pytest.approx(result.loop_s, rel=0.5)
     assert result.whole_s > result.loop_s
     assert all(abs(loss) < 1e3 for loss in result.losses.values())
+
+
+@pytest.mark.parametrize("workload", ["dcgan-28", "cyclegan-128"])
+def test_a_yardstick_has_pytorchs_own_layers_alone(workload):
+    job = yardstick.prepare(workload, steps=1, **SMALL | {"ngf": 4, "ndf": 4})
+    kinds = {
+        type(layer).__module__ for layer in job.model.modules() if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)
+    }
+    assert kinds == {"torch.nn.modules.conv"}
 
 
 @pytest.mark.parametrize("workload", ["wgan-gp-mlp", "cyclegan-128"])

@@ -1,4 +1,4 @@
-"""Lim & Ye 2017, "Geometric GAN", section 3: the hinge loss."""
+"""Lim & Ye 2017, "Geometric GAN": the hinge loss."""
 
 from torch.nn.functional import relu
 
@@ -10,12 +10,11 @@ class HingeModel(AdversarialModel):
         if phase == "generator":
             (on_fake,) = self.judge(noise, fake=self.made(noise, carry))
             return Terms(losses={"adversarial": -on_fake.mean()}, watch={"D(G(z))": on_fake.mean()})
-        fake = self.fakes(noise, keep_graph=self.shares_fake)
-        on_real, on_fake = self.judge(noise, real=batch.images, fake=fake.detach())
+        on_real, on_fake, kept = self.compare(batch, noise)
         return Terms(
             losses={"real": relu(1 - on_real).mean(), "fake": relu(1 + on_fake).mean()},
             watch={"D(x)": on_real.mean(), "D(G(z))": on_fake.mean()},
-            carry={"fake": fake} if self.shares_fake else {},
+            carry=kept,
         )
 
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
+from gankit.convolution import ChannelsLast, Conv2d, ConvTranspose2d
 from gankit.model import Spec
 from gankit.networks import Architecture, Discriminator, Generator, NetworkOptions, doublings, drop, needs_bias, norm
 
@@ -32,7 +33,7 @@ class DCGANArchitecture(Architecture):
         for i, width in enumerate(widths):
             layers += down(channels, width, options, normed=i > 0)
             channels = width
-        trunk = nn.Sequential(*layers, nn.Flatten())
+        trunk = nn.Sequential(*layers, ChannelsLast(), nn.Flatten())
         return Discriminator(trunk, channels * base * base, options, outputs=outputs, extra_features=extra_features)
 
 
@@ -46,6 +47,7 @@ class ConvGenerator(Generator):
         base, k = doublings(spec.size)
         widths = [options.ngf * min(8, 1 << i) for i in reversed(range(k))]
         self.base, self.rate = base, options.dropout
+        self.order = ChannelsLast()
         kind = options.generator_norm
         self.project = nn.Linear(inputs, widths[0] * base * base, bias=needs_bias(kind))
         self.blocks = nn.ModuleList([nn.Sequential(norm(options.generator_norm, widths[0]), nn.ReLU(inplace=True))])
@@ -58,7 +60,7 @@ class ConvGenerator(Generator):
             self.mask_shapes = tuple((width, base << i, base << i) for i, width in enumerate(widths))
 
     def forward(self, z: Tensor, masks: Sequence[Tensor] = ()) -> Tensor:
-        h: Tensor = self.project(z).unflatten(1, (-1, self.base, self.base))
+        h: Tensor = self.order(self.project(z).unflatten(1, (-1, self.base, self.base)))
         for i, block in enumerate(self.blocks):
             h = drop(block(h), masks[i] if self.rate else None, self.rate)
         return F.tanh(self.image(h))
@@ -69,8 +71,8 @@ def up(before: int, after: int, options: NetworkOptions, bias: bool) -> nn.Modul
     pad = (options.kernel - 1) // 2
     if options.upsample == "shuffle":
         size = options.kernel | 1  # an odd kernel, so that the size is kept
-        return nn.Sequential(nn.Conv2d(before, after * 4, size, padding=size // 2, bias=bias), nn.PixelShuffle(2))
-    return nn.ConvTranspose2d(before, after, options.kernel, 2, pad, output_padding=options.kernel % 2, bias=bias)
+        return nn.Sequential(Conv2d(before, after * 4, size, padding=size // 2, bias=bias), nn.PixelShuffle(2))
+    return ConvTranspose2d(before, after, options.kernel, 2, pad, output_padding=options.kernel % 2, bias=bias)
 
 
 def down(before: int, after: int, options: NetworkOptions, *, normed: bool) -> list[nn.Module]:
@@ -78,7 +80,7 @@ def down(before: int, after: int, options: NetworkOptions, *, normed: bool) -> l
     kind = options.discriminator_norm if normed else "none"
     average = options.downsample == "average"
     size = options.kernel | 1 if average else options.kernel
-    conv: nn.Module = nn.Conv2d(before, after, size, 1 if average else 2, (size - 1) // 2, bias=needs_bias(kind))
+    conv: nn.Module = Conv2d(before, after, size, 1 if average else 2, (size - 1) // 2, bias=needs_bias(kind))
     if options.discriminator_norm == "spectral":
         conv = spectral_norm(conv)
     pool = [nn.AvgPool2d(2)] if average else []

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
+from gankit.convolution import Conv2d, ConvTranspose2d
 from gankit.errors import UsageError
 from gankit.model import Spec
 from gankit.networks import Architecture, Discriminator, Generator, NetworkOptions, drop, needs_bias, norm
@@ -85,17 +86,17 @@ class ResnetTranslator(Generator):
 
         self.down = nn.Sequential(
             nn.ReflectionPad2d(3),
-            *stage(nn.Conv2d(spec.channels, width, 7, bias=bias), width),
-            *stage(nn.Conv2d(width, 2 * width, 3, 2, 1, bias=bias), 2 * width),
-            *stage(nn.Conv2d(2 * width, 4 * width, 3, 2, 1, bias=bias), 4 * width),
+            *stage(Conv2d(spec.channels, width, 7, bias=bias, last=False), width),
+            *stage(Conv2d(width, 2 * width, 3, 2, 1, bias=bias, last=False), 2 * width),
+            *stage(Conv2d(2 * width, 4 * width, 3, 2, 1, bias=bias, last=False), 4 * width),
         )
         count = options.blocks or (9 if spec.size >= 256 else 6)
         self.blocks = nn.ModuleList([ResidualBlock(4 * width, kind, self.rate) for _ in range(count)])
         self.up = nn.Sequential(
-            *stage(nn.ConvTranspose2d(4 * width, 2 * width, 3, 2, 1, output_padding=1, bias=bias), 2 * width),
-            *stage(nn.ConvTranspose2d(2 * width, width, 3, 2, 1, output_padding=1, bias=bias), width),
+            *stage(ConvTranspose2d(4 * width, 2 * width, 3, 2, 1, output_padding=1, bias=bias, last=False), 2 * width),
+            *stage(ConvTranspose2d(2 * width, width, 3, 2, 1, output_padding=1, bias=bias, last=False), width),
             nn.ReflectionPad2d(3),
-            nn.Conv2d(width, spec.channels, 7),
+            Conv2d(width, spec.channels, 7, last=False),
         )
         self.width = 4 * width
         self.mask_shapes = self.mask_shapes_at(spec.size, spec.size)
@@ -118,10 +119,10 @@ class ResidualBlock(nn.Module):
     def __init__(self, channels: int, kind: str, rate: float) -> None:
         super().__init__()
         bias, self.rate = needs_bias(kind), rate
-        conv = [nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3, bias=bias), normed(kind, channels)]
+        conv = [nn.ReflectionPad2d(1), Conv2d(channels, channels, 3, bias=bias, last=False), normed(kind, channels)]
         self.first = nn.Sequential(*conv, nn.ReLU(inplace=True))
         self.second = nn.Sequential(
-            nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3, bias=bias), normed(kind, channels)
+            nn.ReflectionPad2d(1), Conv2d(channels, channels, 3, bias=bias, last=False), normed(kind, channels)
         )
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
@@ -156,12 +157,12 @@ class PatchDiscriminator(Discriminator):
         for i in range(count + 1):
             width = options.ndf * min(8, 1 << i)
             mine = kind if i else "none"
-            conv: nn.Module = nn.Conv2d(before, width, 4, 2 if i < count else 1, 1, bias=needs_bias(mine))
+            conv: nn.Module = Conv2d(before, width, 4, 2 if i < count else 1, 1, bias=needs_bias(mine))
             conv = spectral_norm(conv) if kind == "spectral" else conv
             layers += [conv, normed(mine, width), nn.LeakyReLU(0.2, inplace=True)]
             before = width
         super().__init__(nn.Sequential(*layers), before, options)
-        head: nn.Module = nn.Conv2d(before, 1, 4, 1, 1)
+        head: nn.Module = Conv2d(before, 1, 4, 1, 1, last=False)
         self.head = spectral_norm(head) if kind == "spectral" else head  # type: ignore[assignment]
 
     def forward(self, x: Tensor, extra: Tensor | None = None) -> Tensor:

@@ -154,7 +154,7 @@ class CodeTable(Statistics):
 
 class CodePurity(Metric):
     """The share of samples of the class that their code stands for, each value of the code standing for a class of its
-    own: those for which the share is largest. So do Chen et al. 2016 (section 7.2) match values to classes, to judge Q.
+    own: those for which the share is largest. So do Chen et al. 2016 match values to classes, to judge Q.
     """
 
     name = "code-purity"

@@ -27,7 +27,7 @@ class FID(Metric):
 def frechet(mean1: Tensor, cov1: Tensor, mean2: Tensor, cov2: Tensor) -> float:
     """mean: [F], cov: [F,F], float64: |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^1/2), never negative.
 
-    Dowson & Landau 1982, eq. 16. The trace of (C1 C2)^1/2 is taken as that of (C1^1/2 C2 C1^1/2)^1/2, which is
+    Dowson & Landau 1982. The trace of (C1 C2)^1/2 is taken as that of (C1^1/2 C2 C1^1/2)^1/2, which is
     symmetric: its eigenvalues are real, and those of singular covariances are 0 and not a little below.
     """
     root = symmetric_root(cov1)

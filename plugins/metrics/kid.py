@@ -44,7 +44,8 @@ def mean_mmd(x: Tensor, y: Tensor, subsets: int = SUBSETS, size: int = SIZE) -> 
 def mmd2(x: Tensor, y: Tensor) -> float:
     """x: [n,F], y: [m,F]: the unbiased squared MMD under k(a, b) = (a.b / F + 1)^3; it may be negative.
 
-    Gretton et al. 2012, eq. 3: the means of k over pairs of different x and of different y, less twice that of k(x, y).
+    Gretton et al. 2012, lemma 6: the means of k over pairs of different x and of different y, less twice that of
+    k(x, y).
     """
     n, m = len(x), len(y)
     xx, yy, xy = cubic(x, x), cubic(y, y), cubic(x, y)

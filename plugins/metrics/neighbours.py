@@ -85,7 +85,7 @@ class Recall(NeighbourMetric):
 
 
 class Density(NeighbourMetric):
-    """In how many real balls a sample lies, in k-ths (Naeem et al. 2020, eq. 4); about 1 for real images, no bound."""
+    """In how many real balls a sample lies, in k-ths (Naeem et al. 2020); about 1 for real images, no bound."""
 
     name, k = "density", 5
     summary = "real neighbourhoods that a sample lies in, over k; higher is better"
@@ -96,7 +96,7 @@ class Density(NeighbourMetric):
 
 
 class Coverage(NeighbourMetric):
-    """The share of real images whose ball holds a sample (Naeem et al. 2020, eq. 5)."""
+    """The share of real images whose ball holds a sample (Naeem et al. 2020)."""
 
     name, k = "coverage", 5
     summary = "share of real images with a sample nearby; higher is better"

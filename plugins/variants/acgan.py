@@ -40,14 +40,10 @@ class AuxiliaryClassifier(AdversarialModel):
         outputs = 1 + self.spec.classes + self.options.fake_class
         return arch.discriminator(self.spec, self.options, outputs=outputs)
 
-    def heads(self, noise: Noise, **images: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """For each of ``images``: the logit of being real [n], and those of the classes [n, classes]."""
-        return [(scores[:, 0], scores[:, 1:]) for scores in self.judge(noise, **images)]
-
     def terms(self, phase: str, batch: Batch, noise: Noise, carry: Carry) -> Terms:
         if phase == "discriminator":
             return self.discriminator_terms(batch, noise)
-        ((on_fake, named),) = self.heads(noise, fake=self.made(noise, carry))
+        on_fake, named = heads(*self.judge(noise, fake=self.made(noise, carry)))
         return Terms(
             losses={
                 "adversarial": generator_loss(on_fake, "non-saturating"),
@@ -58,9 +54,8 @@ class AuxiliaryClassifier(AdversarialModel):
 
     def discriminator_terms(self, batch: Batch, noise: Noise) -> Terms:
         """Both heads on real images and on fakes; with --fake-class the class of fakes is one of their own."""
-        fake, labels = self.fakes(noise, keep_graph=self.shares_fake), noise["labels"]
-        real_heads, fake_heads = self.heads(noise, real=batch.images, fake=fake.detach())
-        (on_real, named_real), (on_fake, named_fake) = real_heads, fake_heads
+        real, fake, kept = self.compare(batch, noise)
+        (on_real, named_real), (on_fake, named_fake), labels = heads(real), heads(fake), noise["labels"]
         of_fakes = torch.full_like(labels, self.spec.classes) if self.options.fake_class else labels
         weight = self.options.class_weight_d
         return Terms(
@@ -75,12 +70,17 @@ class AuxiliaryClassifier(AdversarialModel):
                 "D(G(z))": on_fake.sigmoid().mean(),
                 "accuracy real": accuracy(named_real, labels),
             },
-            carry={"fake": fake} if self.shares_fake else {},
+            carry=kept,
         )
 
 
 class ACGANModel(LabelledModel, AuxiliaryClassifier):
     """The generator is told the class, the discriminator has to find it."""
+
+
+def heads(scores: Tensor) -> tuple[Tensor, Tensor]:
+    """D's outputs [n, 1 + classes] -> the logit of being real [n], and those of the classes [n, classes]."""
+    return scores[:, 0], scores[:, 1:]
 
 
 def accuracy(logits: Tensor, labels: Tensor) -> Tensor:

@@ -39,7 +39,7 @@ SLOPE = 0.2
 
 
 def keep_scale(layers: nn.Module) -> None:
-    """Initial weights by which LeakyReLU layers keep the mean square of what passes them (He et al. 2015, eq. 14):
+    """Initial weights by which LeakyReLU layers keep the mean square of what passes them (He et al. 2015):
     N(0, .02) would make of z a hundredth of itself.
     """
     for layer in layers.modules():
@@ -96,13 +96,13 @@ class BiGANModel(AdversarialModel):
         code: Tensor = self.encoder(images)
         return code.view(len(images), self.options.nz).to(images.dtype)
 
-    def reconstruct(self, images: Tensor) -> Tensor:
-        """G(E(x)); no dropout mask is drawn, so where the generator has dropout none of it is dropped."""
+    def decode(self, latents: Tensor) -> Tensor:
+        """G(z); no dropout mask is drawn, so where the generator has dropout none of it is dropped."""
         kept = [
-            images.new_ones(len(images), *shape) * (1 - self.options.dropout) for shape in self.generator.mask_shapes
+            latents.new_ones(len(latents), *shape) * (1 - self.options.dropout) for shape in self.generator.mask_shapes
         ]
-        made: Tensor = self.generator(self.encode(images), kept)
-        return made.to(images.dtype)
+        made: Tensor = self.generator(latents, kept)
+        return made.to(latents.dtype)
 
     def pairs(self, batch: Batch, noise: Noise, carry: Carry) -> Carry:
         """Real images with their codes and latents with their images: the discriminator's or new ones."""

@@ -32,12 +32,11 @@ class GANModel(AdversarialModel):
 
     def terms(self, phase: str, batch: Batch, noise: Noise, carry: Carry) -> Terms:
         if phase == "discriminator":
-            fake = self.fakes(noise, keep_graph=self.shares_fake)
-            on_real, on_fake = self.judge(noise, real=batch.images, fake=fake.detach())
+            on_real, on_fake, kept = self.compare(batch, noise)
             return Terms(
                 losses={"real": bce_real(on_real, self.options.label_smoothing), "fake": bce_fake(on_fake)},
                 watch={"D(x)": on_real.sigmoid().mean(), "D(G(z))": on_fake.sigmoid().mean()},
-                carry={"fake": fake} if self.shares_fake else {},
+                carry=kept,
             )
         (on_fake,) = self.judge(noise, fake=self.made(noise, carry))
         return Terms(

@@ -20,7 +20,7 @@ from gankit.options import option
 
 @dataclass(frozen=True)
 class InfoGANOptions(AdversarialOptions):
-    """Defaults as published (appendix C.1): 62 noise variables, rates 2e-4 for D and 1e-3 for G and Q."""
+    """Defaults as published (appendix C): 62 noise variables, rates 2e-4 for D and 1e-3 for G and Q."""
 
     categories: int = option(10, "values of the categorical code", low=2, high=10_000, group="Codes")
     continuous: int = option(2, "continuous codes, uniform in [-1, 1]", low=1, high=1000, group="Codes")
@@ -117,19 +117,20 @@ class InfoGANModel(AdversarialModel):
 
     def discriminator_terms(self, batch: Batch, noise: Noise) -> Terms:
         """Goodfellow et al. 2014, eq. 1; where the options say so, the codes' terms for the trunk."""
-        fake = self.fakes(noise, keep_graph=self.shares_fake)
         losses: dict[str, Tensor] = {}
         if self.options.q_trunk:
+            fake = self.fakes(noise)
             (seen,) = self.seen(noise, fake=fake.detach())
             features = self.discriminator.trunk(seen)
             (on_real,), on_fake = self.judge(noise, real=batch.images), self.discriminator.head(features).squeeze(1)
             losses, on_fake = self.information(features, noise)[0], on_fake.to(seen.dtype)
+            kept = self.kept(fake)
         else:
-            on_real, on_fake = self.judge(noise, real=batch.images, fake=fake.detach())
+            on_real, on_fake, kept = self.compare(batch, noise)
         return Terms(
             losses={"real": bce_real(on_real, self.options.label_smoothing), "fake": bce_fake(on_fake), **losses},
             watch={"D(x)": on_real.sigmoid().mean(), "D(G(z))": on_fake.sigmoid().mean()},
-            carry={"fake": fake, "category": noise["category"], "code": noise["code"]} if self.shares_fake else {},
+            carry={**kept, "category": noise["category"], "code": noise["code"]} if kept else {},
         )
 
 

@@ -24,15 +24,14 @@ class LSGANModel(AdversarialModel):
 
     def terms(self, phase: str, batch: Batch, noise: Noise, carry: Carry) -> Terms:
         if phase == "discriminator":
-            fake = self.fakes(noise, keep_graph=self.shares_fake)
-            on_real, on_fake = self.judge(noise, real=batch.images, fake=fake.detach())
+            on_real, on_fake, kept = self.compare(batch, noise)
             return Terms(
                 losses={
                     "real": 0.5 * least_squares(on_real, 1 - self.options.label_smoothing),
                     "fake": 0.5 * least_squares(on_fake, 0),
                 },
                 watch={"D(x)": on_real.mean(), "D(G(z))": on_fake.mean()},
-                carry={"fake": fake} if self.shares_fake else {},
+                carry=kept,
             )
         (on_fake,) = self.judge(noise, fake=self.made(noise, carry))
         return Terms(losses={"adversarial": 0.5 * least_squares(on_fake, 1)}, watch={"D(G(z))": on_fake.mean()})

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gankit.autoencoder import Autoencoder, AutoencoderOptions, convolutions, strides, transposed
+from gankit.convolution import ChannelsLast
 from gankit.errors import UsageError
 from gankit.keys import Draws
 from gankit.model import Batch, Carry, Noise, Spec, Terms, Variant
@@ -31,11 +32,12 @@ class Encoder(nn.Module):
         super().__init__()
         top = 8 * options.width
         self.trunk = convolutions(spec.channels, [options.width, 2 * options.width, 4 * options.width, top], spec.size)
+        self.order = ChannelsLast()
         features = top * strides(spec.size)[0] ** 2
         self.mean, self.log_variance = nn.Linear(features, options.nz), nn.Linear(features, options.nz)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        h = self.trunk(x).flatten(1)
+        h = self.order(self.trunk(x)).flatten(1)
         return self.mean(h), self.log_variance(h)
 
 

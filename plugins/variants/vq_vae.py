@@ -41,7 +41,7 @@ class Quantiser(nn.Module):
 
     @torch.no_grad()
     def nearest(self, features: Tensor) -> Tensor:
-        """features: [m, d]. Returns the index of the nearest code, int64 [m]; equation 1."""
+        """features: [m, d]. Returns the index of the nearest code, int64 [m]; section 3.1."""
         with torch.autocast(features.device.type, enabled=False):  # bfloat16 is too coarse to compare distances in
             codebook = self.codebook
             return (codebook.square().sum(1) - 2 * features.to(codebook.dtype) @ codebook.T).argmin(1)
@@ -55,7 +55,7 @@ class Quantiser(nn.Module):
 
 
 class VQVAEModel(Autoencoder):
-    """Equation 3 with each term a mean, as in the published code."""
+    """Section 3.2's loss with each term a mean, as in the published code."""
 
     options: VQVAEOptions
     ema_networks = ("encoder", "quantiser", "decoder")

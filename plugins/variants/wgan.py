@@ -50,7 +50,7 @@ class WassersteinModel(AdversarialModel):
 
     def terms(self, phase: str, batch: Batch, noise: Noise, carry: Carry) -> Terms:
         if phase == "critic":
-            return self.critic_terms(noise, batch.images, self.fakes(noise, keep_graph=False))
+            return self.critic_terms(noise, batch.images, self.fakes(noise))
         (on_fake,) = self.judge(noise, fake=self.generate(noise))
         return Terms(losses={"adversarial": -on_fake.mean()}, watch={"D(G(z))": on_fake.mean()})
 

@@ -1,121 +1,20 @@
-"""Images in: the files people have become the pixels they hold, and what is wrong with a file is said."""
+"""Pictures as people have them become the pixels they hold, and what is wrong with a file is said."""
 
 from __future__ import annotations
 
-import gzip
-import hashlib
-import http.server
 import io
 import os
 import shutil
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
-from gankit import DamagedFile, GankitError, UsageError
-from gankit.catalogue import About, Remote, fetched, found
+from gankit import DamagedFile, UsageError
 from gankit.data import DataOptions
 from gankit.decoding import UNREADABLE, Frame, framed, unwarned
-from gankit.download import download
 from gankit.plugins.datasets.folder import Folder
-from gankit.plugins.datasets.idx import FashionMNIST, read_idx
-from gankit.plugins.datasets.shapes import Shapes
-
-PACKAGED = Path("/usr/share/datasets/fashion-mnist")
-
-
-def idx_bytes(array):
-    head = bytes([0, 0, 8, array.ndim]) + b"".join(n.to_bytes(4, "big") for n in array.shape)
-    return head + array.astype(np.uint8).tobytes()
-
-
-@pytest.fixture
-def published(tmp_path):
-    """A folder with Fashion-MNIST's file names and known pixels."""
-    rng = np.random.default_rng(0)
-    images, labels = rng.integers(0, 256, (20, 28, 28)), rng.integers(0, 10, 20)
-    (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(idx_bytes(images)))
-    (tmp_path / "train-labels-idx1-ubyte").write_bytes(idx_bytes(labels))
-    return tmp_path, images, labels
-
-
-def test_idx_files_gzipped_or_not_hold_the_pixels_that_were_written(published):
-    folder, images, labels = published
-    found = FashionMNIST().load(DataOptions(data=f"fashion-mnist:{folder}"), 0)
-    np.testing.assert_array_equal(found.images.numpy()[:, 0], images)
-    np.testing.assert_array_equal(found.labels.numpy(), labels)
-    assert len(found.classes) == 10
-
-
-def test_idx_files_are_found_below_data_root_and_resized(published, tmp_path):
-    folder, _, _ = published
-    found = FashionMNIST().load(
-        DataOptions(data="fashion-mnist", data_root=str(folder), size=32, channels=3, limit=7), 0
-    )
-    assert found.images.shape == (7, 3, 32, 32)
-
-
-@pytest.mark.parametrize("damage", ["truncated", "not gzip", "longer", "other kind", "empty"])
-def test_a_damaged_idx_file_is_named(damage, tmp_path):
-    whole = idx_bytes(np.zeros((3, 4, 4)))
-    content = {
-        "truncated": gzip.compress(whole)[:-9], "not gzip": b"\x1f\x8bnonsense", "longer": whole + b"x",
-        "other kind": b"\x89PNG....", "empty": b"",
-    }[damage]  # fmt: skip
-    path = tmp_path / "train-images-idx3-ubyte.gz"
-    path.write_bytes(content)
-    with pytest.raises(DamagedFile, match="train-images-idx3-ubyte"):
-        read_idx(path)
-
-
-def test_labels_that_do_not_fit_the_images_are_refused(published):
-    folder, _, _ = published
-    (folder / "train-labels-idx1-ubyte").write_bytes(idx_bytes(np.zeros(19)))
-    with pytest.raises(DamagedFile, match="does not go with"):
-        FashionMNIST().load(DataOptions(data=f"fashion-mnist:{folder}"), 0)
-    (folder / "train-labels-idx1-ubyte").write_bytes(idx_bytes(np.full(20, 10)))
-    with pytest.raises(DamagedFile, match="label 10"):
-        FashionMNIST().load(DataOptions(data=f"fashion-mnist:{folder}"), 0)
-
-
-def test_missing_files_say_where_to_put_them(tmp_path):
-    with pytest.raises(UsageError, match="put the published files there"):
-        FashionMNIST().load(DataOptions(data=f"fashion-mnist:{tmp_path}"), 0)
-
-
-@pytest.mark.skipif(not PACKAGED.exists(), reason="Debian's dataset-fashion-mnist is not installed")
-def test_the_real_fashion_mnist_is_read_where_debian_puts_it():
-    found = FashionMNIST().load(DataOptions(data="fashion-mnist"), 0)
-    assert found.images.shape == (60_000, 1, 28, 28)
-    assert found.labels.bincount().tolist() == [6000] * 10
-
-
-def test_shapes_are_the_same_every_time_and_tell_their_class():
-    one, two = (Shapes().load(DataOptions(limit=300, size=32), seed) for seed in (0, 1))
-    assert torch.equal(one.images, two.images)
-    assert not torch.equal(one.images, Shapes().load(DataOptions(limit=300, size=32, split="test"), 0).images)
-    lit = (one.images.amax(1) > 100).float()
-    # Drawn at equal size a square covers most of its bounding box, a circle pi / 4 of it, a triangle half.
-    for label, share in ((0, np.pi / 4), (1, 0.85), (2, 0.5)):
-        boxes = [image.any(0).sum() * image.any(1).sum() for image in lit[one.labels == label].bool()]
-        covered = lit[one.labels == label].sum((1, 2)) / torch.stack(boxes)
-        assert float(covered.median()) == pytest.approx(share, abs=0.08)
-
-
-@pytest.mark.parametrize(("channels", "size"), [(1, 28), (3, 40)])
-def test_shapes_come_in_any_size_grey_or_colour(channels, size):
-    assert Shapes().load(DataOptions(limit=3, size=size, channels=channels), 0).images.shape == (
-        3,
-        channels,
-        size,
-        size,
-    )
 
 
 def write(path, array, **how):
@@ -314,113 +213,3 @@ def test_an_empty_or_missing_folder_is_an_error_that_says_so(tmp_path):
         Folder().load(DataOptions(data=f"folder:{tmp_path / 'nowhere'}"), 0)
     with pytest.raises(UsageError, match="needs a path"):
         Folder().load(DataOptions(data="folder"), 0)
-
-
-CONTENT = bytes(range(256)) * 4000
-DIGEST = hashlib.sha256(CONTENT).hexdigest()
-
-
-class Unreliable(http.server.BaseHTTPRequestHandler):
-    """A server that misbehaves in the way its ``mode`` says, for the first requests."""
-
-    mode, requests, sent = "good", 0, 0
-
-    def do_GET(self):
-        kind = type(self)
-        kind.requests += 1
-        if kind.mode == "hangs up" and kind.requests < 3:
-            self.close_connection = True
-            return
-        asked = self.headers.get("Range")
-        start = int(asked[6:-1]) if asked and kind.mode != "refuses ranges" else 0
-        body = CONTENT[start:]
-        if kind.mode == "wrong bytes":
-            body = body[:-1] + b"?"
-        if kind.mode == "missing":
-            self.send_error(404)
-            return
-        if start >= len(CONTENT):
-            self.send_error(416)
-            return
-        self.send_response(206 if start else 200)
-        lie = {"says more": 1000, "says less": -1000}.get(kind.mode, 0) if kind.requests < 3 else 0
-        if kind.mode == "other range" and start:  # says that it goes on, and begins again
-            body = CONTENT
-            self.send_header("Content-Range", f"bytes 0-{len(CONTENT) - 1}/{len(CONTENT)}")
-        if kind.mode not in ("no length", "endless"):
-            self.send_header("Content-Length", str(len(body) + lie))
-        self.end_headers()
-        if kind.mode == "endless":
-            with suppress(OSError):
-                while True:
-                    self.wfile.write(CONTENT)
-        cuts = ("cuts connections", "refuses ranges", "no length", "other range")
-        cut = kind.mode in cuts and kind.requests < 3
-        body = body[: len(body) // 2] if cut else body
-        kind.sent += len(body)
-        self.wfile.write(body)
-
-    def log_message(self, *_):
-        pass
-
-
-@pytest.fixture
-def server(request, monkeypatch):
-    monkeypatch.setattr("gankit.download._PAUSE", 0.001)
-    handler = type("Handler", (Unreliable,), {"mode": request.param, "requests": 0, "sent": 0})
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as it:
-        thread = threading.Thread(target=it.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{it.server_address[1]}/file.gz", handler
-        it.shutdown()
-        thread.join()
-
-
-@pytest.mark.parametrize(
-    "server",
-    ["good", "cuts connections", "refuses ranges", "no length", "says more", "says less", "other range", "hangs up"],
-    indirect=True,
-)
-def test_a_download_arrives_whole_whatever_the_server_does(server, tmp_path):
-    url, handler = server
-    path = download(url, tmp_path / "deep" / "file.gz", DIGEST)
-    assert path.read_bytes() == CONTENT
-    assert [p.name for p in path.parent.iterdir() if not p.name.endswith(".lock")] == ["file.gz"]
-    if handler.mode == "cuts connections":
-        assert handler.sent == len(CONTENT)  # no byte was asked for twice
-    asked = handler.requests
-    download(url, path, DIGEST)
-    assert handler.requests == asked  # what is there is not fetched again
-
-
-@pytest.mark.parametrize("server", ["wrong bytes", "missing", "endless"], indirect=True)
-def test_a_download_that_cannot_be_right_leaves_nothing_behind(server, tmp_path):
-    with pytest.raises(GankitError, match="place the file at"):
-        download(server[0], tmp_path / "file.gz", DIGEST, size=len(CONTENT), tries=2)
-    assert not (tmp_path / "file.gz").exists()
-
-
-@pytest.mark.parametrize("server", ["cuts connections"], indirect=True)
-def test_a_download_that_was_killed_goes_on_where_it_stopped(server, tmp_path):
-    (tmp_path / "file.gz.part").write_bytes(CONTENT[:-1000])
-    server[1].requests = 9  # past its cuts
-    server[1].sent = 0
-    assert download(server[0], tmp_path / "file.gz", DIGEST).read_bytes() == CONTENT
-    assert server[1].sent == 1000
-
-
-@pytest.mark.parametrize("server", ["good"], indirect=True)
-def test_a_file_that_two_ask_for_at_once_is_fetched_once(server, tmp_path):
-    with ThreadPoolExecutor(4) as pool:
-        for path in pool.map(lambda _: download(server[0], tmp_path / "file.gz", DIGEST), range(4)):
-            assert path.read_bytes() == CONTENT
-    assert server[1].requests == 1
-
-
-@pytest.mark.parametrize("server", ["good"], indirect=True)
-def test_a_set_that_is_not_here_is_downloaded_into_the_cache(server, tmp_path, monkeypatch):
-    monkeypatch.setenv("GANKIT_CACHE", str(tmp_path))
-    about = About(files=(Remote("file.gz", server[0], f"sha256:{DIGEST}"),), look_for=("file.gz",))
-    assert found(DataOptions(data="some"), about) is None
-    assert fetched(DataOptions(data="some"), about) == tmp_path / "some" / "file.gz"
-    assert found(DataOptions(data="some"), about) == tmp_path / "some" / "file.gz"
