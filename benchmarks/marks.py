@@ -69,7 +69,7 @@ TASKS = {
     "wgan-gp": Task({"arch": "mlp", **AVERAGED, "steps": 1000}, "class-balance", 0.93, seeds=(0, 1, 2)),
     "cgan": Task({**AVERAGED, "steps": 3000}, "class-accuracy", 0.70),
     "cdcgan": Task({**NARROW, "steps": 3000}, "class-accuracy", 0.80, seeds=(0, 1, 2)),
-    "cwgan": Task({**NARROW, **FASTER, "steps": 1000}, "class-accuracy", 0.70),
+    "cwgan": Task({**NARROW, **FASTER, "steps": 1400}, "class-accuracy", 0.70),
     "cwgan-gp": Task(
         {"arch": "mlp", "conditioning": "embedding", "lr_g": 3e-4, "lr_d": 3e-4, **AVERAGED, "steps": 3000},
         "class-accuracy",
