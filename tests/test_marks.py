@@ -30,13 +30,16 @@ SHORT = {
     "cwgan": {**MLP, "steps": 100, "warmup": 0},
     "cwgan-gp": {**MLP, "steps": 100},
     "acgan": {**SMALL, "nz": 32, "embedding_width": 10},
-    "infogan": {**SMALL, "categories": 3},
+    "infogan": {**SMALL, "categories": 3, "nz": 2, "steps": 500},
     "bigan": {**SMALL, "size": 16},
     "vae": {"width": 8, "nz": 8, "steps": 50},
     "vq-vae": {"width": 8, "steps": 30},
 }
-LEARNT = {"class-balance": 0.75, "class-accuracy": 0.55, "code-purity": 0.5}
-"""What an untrained model is far below: 0 where all samples are alike, a third where classes are drawn blindly."""
+LEARNT = {"class-balance": 0.65, "class-accuracy": 0.5, "code-purity": 0.48}
+"""More than two of three classes; more than a third right, which blind draws are; and more than the 0.44 that codes
+nobody reads came to at best in three seeds. Three seeds of gan, wgan, cgan, cdcgan, acgan and infogan came to 0.77, 0.66
+and 0.58 at least.
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -72,8 +75,9 @@ def test_a_short_training_teaches_a_bigans_encoder_where_latents_are_and_which_i
     ]
     run = Run(tmp_path / "run")
     model = run.load()
-    (images,) = encoding.batches(model, encoding.images_of(run, "test", 250).images, run.spec.size)
-    made = model.reconstruct(images)
+    images = torch.cat(encoding.batches(model, encoding.images_of(run, "test", 250).images, run.spec.size))
+    with torch.no_grad():
+        made = model.reconstruct(images)
     assert 0.3 < float(model.encode(images).std()) < 1.2
     assert float((made - images).square().mean()) < 0.92 * float((made.roll(1, 0) - images).square().mean())
 
