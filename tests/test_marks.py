@@ -37,8 +37,8 @@ SHORT = {
 }
 LEARNT = {"class-balance": 0.65, "class-accuracy": 0.5, "code-purity": 0.48}
 """More than two of three classes; more than a third right, which blind draws are; and more than the 0.44 that codes
-nobody reads came to at best in three seeds. Three seeds of gan, wgan, cgan, cdcgan, acgan and infogan came to 0.77, 0.66
-and 0.58 at least.
+nobody reads came to at best in three seeds. Three seeds of gan, wgan, cgan, cdcgan, acgan and infogan came to at least
+0.77, 0.66 and 0.58.
 """
 
 
