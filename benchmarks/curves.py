@@ -30,10 +30,11 @@ Row = dict[str, Any]
 @click.option("--data", default="fashion-mnist", show_default=True)
 @click.option("--images", default=256_000, show_default=True, help="Real images that each run draws.")
 @click.option("--points", default=10, show_default=True, help="Evaluations of each run.")
-@click.option("--judged", default=10_000, show_default=True, help="Samples at each of them.")
+@click.option("--judged", default=5_000, show_default=True, help="Samples at each of them.")
 @click.option("--seeds", default=3, show_default=True)
 @click.option("--metric", default=METRICS, show_default=True)
 @click.option("--extractor", default="classifier", show_default=True)
+@click.option("--threads", type=int, help="Of the training; unset: all cores.")
 @click.option("--width", default=NETWORKS["ngf"], show_default=True, help="ngf and ndf.")
 @click.option("--runs", default=ROOT / "runs" / "curves", type=click.Path(path_type=Path), help="Folder of the runs.")
 @click.option("--csv", "table", default=ROOT / "benchmarks" / "curves.csv", type=click.Path(path_type=Path))
@@ -46,6 +47,7 @@ def main(
     seeds: int,
     metric: str,
     extractor: str,
+    threads: int | None,
     width: int,
     runs: Path,
     table: Path,
@@ -61,6 +63,7 @@ def main(
             "extractor": extractor, "evaluate_images": judged, "evaluate_every": steps // points,
             "checkpoint_every": steps // points, "log_every": max(1, steps // points // 5),
         }  # fmt: skip
+        options |= {} if threads is None else {"threads": threads}
         root = runs / f"{variant}-{data}-{seed}"
         started = (root / "config.json").exists()
         run = gankit.resume(root) if started else gankit.train(variant, out=root, **options)
