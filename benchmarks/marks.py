@@ -76,7 +76,7 @@ TASKS = {
         0.80,
     ),
     "acgan": Task({**NARROW, "steps": 1500}, "class-accuracy", 0.80),
-    "infogan": Task({**NARROW, "nz": 3, "lr_g": 5e-4, "steps": 2000}, "code-purity", 0.5),
+    "infogan": Task({**NARROW, "nz": 3, "lr_g": 5e-4, "steps": 4000}, "code-purity", 0.5),
     "bigan": Task({"ngf": 16, "ndf": 16, "lr_g": 1e-3, "lr_d": 1e-3, **AVERAGED, "steps": 2000}, "same class", 0.3),
     "vae": Task({"steps": 250}, "squared error", most=0.35),
     "vq-vae": Task({"steps": 250}, "squared error", most=0.2),
