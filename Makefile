@@ -59,13 +59,16 @@ curves: env  ## DCGAN and WGAN-GP on Fashion-MNIST, three seeds: benchmarks/curv
 	$(BIN)/pip install --quiet matplotlib
 	$(BIN)/python benchmarks/curves.py
 
+marks: env  ## train every variant on Fashion-MNIST and hold it to its mark: benchmarks/marks.csv and docs/marks.png (an hour on 2 cores)
+	$(BIN)/python benchmarks/marks.py --png docs/marks.png
+
 bench-data: env  ## append rows to benchmarks/prepare.csv and benchmarks/resident.csv
 	$(BIN)/python benchmarks/prepare.py pictures build/pictures
 	$(BIN)/python benchmarks/prepare.py speed build/pictures
 	$(BIN)/python benchmarks/prepare.py waiting build/pictures
 	$(BIN)/python benchmarks/resident.py build
 
-.PHONY: judge curves bench-data aot impls interpret sanitize bench-kernels plot
+.PHONY: judge curves marks bench-data aot impls interpret sanitize bench-kernels plot
 
 bench-steps: env  ## append rows to benchmarks/steps.csv and draw docs/steps.png (an hour on 2 cores)
 	$(BIN)/python benchmarks/steps.py wgan-gp-mlp --epochs 1 --append benchmarks/steps.csv \

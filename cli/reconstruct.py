@@ -16,6 +16,9 @@ import click
     "--judge", default=1000, show_default=True, type=click.IntRange(1, 10_000_000), help="Images the error is over."
 )
 @click.option("--split", help="Part of the data set, such as test.  [default: what the run was trained on]")
+@click.option(
+    "--extractor", help="Also count the images whose class it sees again, such as classifier.  [default: none]"
+)
 @click.option("--columns", type=click.IntRange(min=1), help="Columns of a grid; an even number keeps pairs together.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @click.option(
@@ -28,6 +31,7 @@ def reconstruct(
     count: int,
     judge: int,
     split: str | None,
+    extractor: str | None,
     columns: int | None,
     as_json: bool,
     output: Path,
@@ -42,10 +46,11 @@ def reconstruct(
     from gankit.run import Run
 
     check_output(output)
-    found = reconstruct_it(Run(run), images, count, judge, split)
+    found = reconstruct_it(Run(run), images, count, judge, split, extractor)
     path = str(save(found.pairs, output, columns or 2 * max(1, round((len(found.pairs) / 4) ** 0.5))))
     if as_json:
         values = {"error": found.error, "mean image": found.mean_image, "ratio": found.ratio, "images": found.images}
+        values |= {} if found.same_class is None else {"same class": found.same_class}
         click.echo(json.dumps({"output": path, **values}))
         return
     click.echo(path)
@@ -53,3 +58,5 @@ def reconstruct(
         f"mean squared error {found.error:.5f}; of the mean image {found.mean_image:.5f} "
         f"(ratio {found.ratio:.3f}, {found.images} images)"
     )
+    if found.same_class is not None:
+        click.echo(f"same class seen in {found.same_class:.3f} of {found.images}")

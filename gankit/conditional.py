@@ -48,7 +48,7 @@ class LabelledModel(AdversarialModel):
         self.codes = {"class": spec.classes}
 
     def build_generator(self, arch: Architecture) -> Generator:
-        code = label_code(self.options, self.spec)
+        code = label_code(self.options, self.spec, beside_latent=True)
         found = arch.generator(self.inputs() + code.width, self.spec, self.options)
         found.add_module("label", code)  # so that it is moved, averaged and saved with the network it feeds
         return found

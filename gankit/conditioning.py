@@ -56,15 +56,15 @@ class OneHot(Code):
 
 
 class Embedding(Code):
-    """A learned vector for each class, at first N(0, 1) like the latent it is joined to."""
+    """A learned vector for each class, at first N(0, 1), times ``scale``."""
 
-    def __init__(self, classes: int, width: int) -> None:
+    def __init__(self, classes: int, width: int, scale: float = 1.0) -> None:
         super().__init__()
-        self.width = width
+        self.width, self.scale = width, scale
         self.weight = nn.Parameter(torch.randn(classes, width))
 
     def forward(self, shares: Tensor) -> Tensor:
-        return shares @ self.weight
+        return shares @ self.weight * self.scale
 
 
 class Text(Code):
@@ -95,11 +95,17 @@ def text_vector(text: str, width: int) -> Tensor:
     return torch.stack([Draws("text", gram).normal(width) for gram in grams]).sum(0) / math.sqrt(len(grams))
 
 
-def label_code(options: LabelOptions, spec: Spec) -> Code:
-    """The network's code for the labels of ``spec``, of the kind that ``options`` ask for."""
+def label_code(options: LabelOptions, spec: Spec, *, beside_latent: bool = False) -> Code:
+    """The network's code for the labels of ``spec``, of the kind that ``options`` ask for.
+
+    ``beside_latent``: it is joined to z. There an embedding is about as long as a one-hot vector, 1. It is the same for
+    every image of a class, so Adam moves all its weights together, and at the length of z they would outgrow z's share
+    of the first layer within a hundred steps: one image for all latents of a class.
+    """
     match options.conditioning:
         case "embedding":
-            return Embedding(spec.classes, options.embedding_width)
+            width = options.embedding_width
+            return Embedding(spec.classes, width, 1 / math.sqrt(width) if beside_latent else 1.0)
         case "text":
             names = spec.names or tuple(f"class {i}" for i in range(spec.classes))
             return Text(names, options.text_width)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,9 +16,13 @@ from gankit.autoencoder import pairs
 from gankit.data import ImageSet
 from gankit.decoding import Frame, framed
 from gankit.errors import UsageError
+from gankit.images import to_uint8
 from gankit.kernels import gather
 from gankit.latents import between
+from gankit.metric import Source
 from gankit.model import Model
+from gankit.reference import comparable
+from gankit.registry import registry
 from gankit.run import Run
 from gankit.translation import readable
 
@@ -29,13 +33,15 @@ AT_ONCE = 64
 @dataclass(frozen=True)
 class Reconstructions:
     """Some images with their reconstructions [2n,C,H,W], and the mean squared error per pixel over ``images`` of them,
-    on the [-1, 1] scale, beside that of the training images' mean.
+    on the [-1, 1] scale, beside that of the training images' mean; ``same_class``: the share of them in whose
+    reconstruction a classifier sees the class that it sees in the image, None where none was asked.
     """
 
     pairs: Tensor
     images: int
     error: float
     mean_image: float
+    same_class: float | None = None
 
     @property
     def ratio(self) -> float:
@@ -103,18 +109,24 @@ def encode(model: Model, images: Tensor, size: int) -> Tensor:
 
 @torch.no_grad()
 def reconstruct(
-    run: Run, source: str | Path | None = None, shown: int = 32, judged: int = 1000, split: str | None = None
+    run: Run,
+    source: str | Path | None = None,
+    shown: int = 32,
+    judged: int = 1000,
+    split: str | None = None,
+    extractor: str | None = None,
 ) -> Reconstructions:
     """The first ``shown`` images with their reconstructions, and the error over the first ``judged``.
 
-    ``source`` is a file or a folder of images in place of the run's data set; ``split`` another part of that.
-    UsageError for a run without an encoder, or images that cannot be read.
+    ``source`` is a file or a folder of images in place of the run's data set; ``split`` another part of that;
+    ``extractor`` the network that is asked for classes. UsageError for a run without an encoder, images that cannot be
+    read, or an extractor that does not see the data set's classes.
     """
-    model = load(run)
+    model, classifier = load(run), None if extractor is None else _classifier(run, extractor)
     count = max(shown, judged)
     images = images_of(run, split, count) if source is None else images_in(Path(source), run)
     mean = _mean_image(run, images if run.recorded.get("images given") else None)
-    squares, of_mean, n = 0.0, 0.0, 0
+    squares, of_mean, same, n = 0.0, 0.0, 0, 0
     kept: list[Tensor] = []
     for batch in batches(model, images.images, run.spec.size):
         made = model.reconstruct(batch)
@@ -123,9 +135,29 @@ def reconstruct(
         some = min(len(batch), judged - n)
         squares += float((made - batch)[:some].double().square().sum())
         of_mean += float((mean - batch)[:some].double().square().sum())
+        if classifier is not None:
+            one, two = (classifier(to_uint8(each[:some])) for each in (batch, made))
+            same += int((one == two).sum())
         n += some
-    values = n * mean.numel()
-    return Reconstructions(torch.cat(kept)[: 2 * shown], n, squares / values, of_mean / values)
+    values, share = n * mean.numel(), None if classifier is None else same / n
+    return Reconstructions(torch.cat(kept)[: 2 * shown], n, squares / values, of_mean / values, share)
+
+
+def _classifier(run: Run, name: str) -> Callable[[Tensor], Tensor]:
+    """What extractor ``name``, for the data set of ``run``, finds to be the classes [n] of images uint8 [n,C,H,W]."""
+    kind = registry().get("extractors", name)
+    if "classes" not in kind.gives:
+        raise UsageError(f"--extractor {name} does not see the data set's classes; take classifier")
+    with torch.enable_grad():  # it may have to be trained
+        network = kind(Source(comparable(images_of(run), run.spec.size), run.config.data))
+
+    def classes(images: Tensor) -> Tensor:
+        logits = network(images).logits
+        assert logits is not None
+        found: Tensor = logits.argmax(1)
+        return found
+
+    return classes
 
 
 @torch.no_grad()

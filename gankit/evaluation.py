@@ -17,7 +17,7 @@ from gankit.keys import Draws
 from gankit.reference import comparable
 from gankit.registry import registry
 from gankit.run import Run
-from gankit.subjects import Subject, generated, subject
+from gankit.subjects import Subject, categorical, generated, subject
 from gankit.trainer import Trainer, pick_device
 
 FILE = "evaluations.jsonl"
@@ -144,8 +144,11 @@ class Evaluator:
         names = metric_names(options.metric)
         for name in names:
             noise = trainer.model.noise("sample", 1, Draws(SEED, "evaluate", 0))
-            if make_metric(name).reads_labels and "labels" not in noise:
+            metric = make_metric(name)
+            if metric.reads_labels and "labels" not in noise:
                 raise UsageError(f"--metric {name}: {trainer.config.variant} draws samples of no class asked for")
+            if metric.reads_codes and categorical(trainer.model, noise) is None:
+                raise UsageError(f"--metric {name}: {trainer.config.variant} has no categorical code; infogan has one")
         self.judge = Judge(
             names,
             comparable(trainer.images, trainer.spec.size),

@@ -24,10 +24,13 @@ BATCH = 500
 
 
 class Samples(NamedTuple):
-    """A batch to be judged: uint8 [n,C,H,W] on the CPU, and the classes asked for, int64 [n], or None."""
+    """A batch to be judged: uint8 [n,C,H,W] on the CPU; and, where there are any, the classes asked for and the values
+    of the model's categorical code, int64 [n].
+    """
 
     images: Tensor
     labels: Tensor | None = None
+    codes: Tensor | None = None
 
 
 class Value(NamedTuple):
@@ -111,8 +114,8 @@ class Judge:
     def _show(samples: Iterable[Samples], kept: list[Statistics], extractor: Extractor | None) -> int:
         """Let all of ``kept`` take in ``samples``, by way of ``extractor`` if there is one. Returns their number."""
         count = 0
-        for images, labels in samples:
-            seen = Seen(images, count, labels=labels)
+        for images, labels, codes in samples:
+            seen = Seen(images, count, labels=labels, codes=codes)
             if extractor is not None:
                 found = extractor(images)
                 logits = None if found.logits is None else found.logits.float().cpu()

@@ -26,8 +26,9 @@ class Seen:
     """A batch as statistics see it, on the CPU.
 
     images: uint8 [n,C,H,W]; features: float32 [n,F] and logits: float32 [n,K], None where no metric needs an extractor;
-    labels: int64 [n], the classes that real images have and conditional samples were asked for, or None; ``first``:
-    how many images came before. A statistic that chooses among the images does so by their numbers, so that what it
+    labels: int64 [n], the classes that real images have and conditional samples were asked for, or None; codes: int64
+    [n], the values of the model's categorical code that samples were made with, or None; ``first``: how many images
+    came before. A statistic that chooses among the images does so by their numbers, so that what it
     keeps does not depend on how they were split into batches.
     """
 
@@ -36,6 +37,7 @@ class Seen:
     features: Tensor | None = None
     logits: Tensor | None = None
     labels: Tensor | None = None
+    codes: Tensor | None = None
 
     def numbers(self, needs: str) -> Tensor:
         """The features or the logits."""
@@ -76,6 +78,8 @@ class Metric(ABC):
     """Whether ``value`` looks at the real images."""
     reads_labels: ClassVar[bool] = False
     """Whether it needs the classes that the samples were asked for."""
+    reads_codes: ClassVar[bool] = False
+    """Whether it needs the values of the categorical code that the samples were made with."""
     settings: ClassVar[Mapping[str, Any]] = {}
     """Constants that decide the figure, for its protocol."""
 

@@ -128,7 +128,8 @@ class Model(nn.Module):
     def noise(self, phase: str, n: int, draws: Draws) -> Noise:
         """Everything random that ``terms`` (or, for phase "sample", ``sample``) needs for ``n`` images, on the CPU.
 
-        A conditional model puts the classes that its samples are of, int64 [n], into it as "labels".
+        A conditional model puts the classes that its samples are of, int64 [n], into it as "labels"; the values of a
+        categorical one of ``codes``, int64 [n], stand in it under the code's name.
         """
         raise NotImplementedError
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 
 from gankit.catalogue import DataOptions
 from gankit.data import ImageSet
@@ -19,7 +20,7 @@ from gankit.errors import DamagedFile, UsageError
 from gankit.images import to_uint8
 from gankit.judge import Samples, in_batches
 from gankit.keys import Draws, key
-from gankit.model import Model
+from gankit.model import Model, Noise
 from gankit.run import Run
 from gankit.sources import find_images
 from gankit.trainer import DTYPES, load_images, pick_device, placed
@@ -99,14 +100,19 @@ def generated(
     try:
         for first, n in in_batches(count):
             noise = model.noise("sample", n, Draws(seed, "evaluate", first))
-            labels = noise.get("labels")
+            labels, code = noise.get("labels"), categorical(model, noise)
             batch = None if images is None else images.pick(n, key(seed, "evaluate", first) % 2**63, size)
             if batch is not None:
                 other = None if batch.other is None else batch.other.to(device, dtype)
                 batch = dataclasses.replace(batch, images=batch.images.to(device, dtype), other=other)
-            yield Samples(to_uint8(model.sample(placed(noise, device, dtype), batch)), labels)
+            yield Samples(to_uint8(model.sample(placed(noise, device, dtype), batch)), labels, code)
     finally:
         model.train(training)
+
+
+def categorical(model: Model, noise: Noise) -> Tensor | None:
+    """The values [n] of the model's first categorical code in ``noise``, None where it has none but the class."""
+    return next((noise[name] for name, count in model.codes.items() if count and name in noise), None)
 
 
 def of_array(path: Path, count: int) -> Subject:

@@ -64,6 +64,7 @@ METRICS = {
     "swd": ("sliced:SlicedWasserstein", "sliced Wasserstein distance of pixels; lower is better"),
     "class-accuracy": ("classes:ClassAccuracy", "share of samples of the class they were asked for; higher is better"),
     "class-balance": ("classes:ClassBalance", "how evenly samples are spread over the classes; higher is better"),
+    "code-purity": ("classes:CodePurity", "share of samples of the class that their code stands for; higher is better"),
 }
 EXTRACTORS = {
     "classifier": ("classifier:Classifier", "small network, trained once on a labelled data set and cached"),

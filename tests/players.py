@@ -17,7 +17,7 @@ TINY = {
     "seed": 1,
 }  # fmt: skip
 LABELLED = ("cgan", "cdcgan", "cwgan", "cwgan-gp", "acgan")
-PARAMETERS = {"onehot": 0, "embedding": 1, "text": 2}
+PARAMETERS = {"onehot": 0, "embedding": 1, "text": 2, "latent": 4}
 
 
 def tiny_trainer(variant, **flags):
@@ -49,23 +49,26 @@ class ReLU(LeakyReLU):
 
 
 class Code:
-    """What a label, one-hot [n, classes], is to a network, of any kind."""
+    """What a label, one-hot [n, classes], is to a network, of any kind; or what a BiGAN's z is to its D."""
 
-    def __init__(self, kind, module, params):
-        self.net = Net()
+    def __init__(self, kind, module, params, scale=1.0):
+        self.net, self.scale = Net(), scale
         if kind == "embedding":
             (table,) = params
             self.net = Net(Linear(np.array(table.T)))
         if kind == "text":
             self.net = Net(Linear(module.table.numpy().T), Linear(np.array(params[0]), np.array(params[1])), ReLU())
+        if kind == "latent":
+            one, two = (Linear(*map(np.array, params[i : i + 2])) for i in (0, 2))
+            self.net = Net(one, LeakyReLU(), two, LeakyReLU())
         self.params = self.net.params[1:] if kind == "text" else self.net.params
         self.kind = kind
 
     def forward(self, y):
-        return self.net.forward(y)
+        return self.net.forward(y) * self.scale
 
     def backward(self, slope):
-        self.net.backward(slope)
+        self.at_input = self.net.backward(slope * self.scale)
         self.grads = self.net.grads[1:] if self.kind == "text" else self.net.grads
 
 
@@ -77,7 +80,8 @@ class Player:
         count = PARAMETERS.get(kind, 0)
         own, labels = params[: len(params) - count], params[len(params) - count :]
         self.where = where
-        self.code = Code(kind, getattr(module, "label", None), labels)
+        short = kind == "embedding" and where == "input"  # beside z an embedding is as long as a one-hot vector
+        self.code = Code(kind, getattr(module, "label", None), labels, labels[0].shape[1] ** -0.5 if short else 1.0)
         late = where == "features"
         norm = [*norm, False] if late else norm
         whole = mlp(own, sizes=len(norm), norm=norm, last=last)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from tiny import fitted
 
 import gankit
 from gankit import Extracted, Extractor, Figure, ImageSet, Metric, Moments, Run, UsageError, checkpoint, evaluation
@@ -243,6 +244,7 @@ def test_resuming_cuts_the_evaluations_back_and_takes_them_again(tmp_path, tiny)
         ({"metric": "fid,"}, "names, separated by commas"),
         ({"extractor": "inceptoin"}, "did you mean 'inception'"),
         ({"metric": "class-accuracy"}, "dcgan draws samples of no class asked for"),
+        ({"metric": "code-purity"}, "dcgan has no categorical code"),
         ({"metric": "class-balance", "extractor": "inception"}, "needs classes, which --extractor inception does not"),
         ({"extractor": "classifier", "data": "stripes"}, "labels, which stripes has none of"),
     ],
@@ -284,6 +286,52 @@ def test_class_accuracy_reads_the_labels_that_samples_were_drawn_with(tmp_path, 
     monkeypatch.setattr(Painter, "wrong", 2 / 3)  # one class too dark: only black stays as asked
     accuracy = gankit.evaluate(run.root, "class-accuracy", extractor="brightness", images=600)[0].value
     assert 0.25 < accuracy < 0.42
+
+
+class Coder(gankit.Variant):
+    """Paints what its code says, in shades of its own: 0 white, 1 black, 2 grey."""
+
+    name, summary, paper = "coder", "for tests", "none"
+    Options = gankit.AdversarialOptions
+    shades = (0.7, -0.7, 0.0)
+
+    def build(self, options, spec):
+        shades = torch.tensor(self.shades)
+
+        class Model(registry().get("variants", "dcgan")().build(options, spec).__class__):
+            codes = {"any": 0, "shade": 3}
+
+            def noise(self, phase, n, draws):
+                noise = super().noise(phase, n, draws)
+                return {**noise, "shade": draws.integers(3, n)} if phase == "sample" else noise
+
+            def sample(self, noise, batch=None):
+                return shades[noise["shade"]][:, None, None, None].expand(-1, 1, 8, 8)
+
+        return Model(registry().get("variants", "dcgan").Options(**vars(options)), spec)
+
+
+def test_code_purity_reads_the_code_that_samples_were_drawn_with(tmp_path, tiny, monkeypatch):
+    offer(monkeypatch, "variants", "coder", Coder)
+    judged = {**JUDGED, "metric": "code-purity", "evaluate_images": 600}
+    run = gankit.train("coder", out=tmp_path / "run", steps=1, evaluate_every=1, **judged, **tiny)
+    assert [row["value"] for row in lines(run.root)] == [1]
+    monkeypatch.setattr(Coder, "shades", (0.7, 0.7, 0.0))  # two values of one class: one of them stands for nothing
+    purity = gankit.evaluate(run.root, "code-purity", extractor="brightness", images=600)[0].value
+    assert 0.6 < purity < 0.73
+
+
+def test_reconstruct_counts_the_images_whose_class_is_seen_again(tmp_path, tiny, monkeypatch, cli):
+    run = gankit.train("vae", out=tmp_path / "run", steps=1, width=2, **fitted("vae", tiny))
+    images = gankit.trainer.load_images(run.config).images[:30]
+    bright = images.float().mean((1, 2, 3))
+    shown = 200 / 127.5 - 1  # every reconstruction is of the third class
+    monkeypatch.setattr("gankit.model.Model.reconstruct", lambda self, images: torch.full_like(images, shown))
+    args = ["reconstruct", run.root, "--judge", 30, "--extractor", "brightness", "-o", tmp_path / "pairs.png"]
+    found = json.loads(cli(*args, "--json").stdout)["same class"]
+    assert found == float((bright > 169.5).float().mean())
+    assert f"same class seen in {found:.3f} of 30" in cli(*args).stdout
+    assert "does not see the data set's classes" in cli(*args, "--extractor", "inception").stderr
 
 
 def test_class_folders_are_the_labels_of_samples(tmp_path, cli):

@@ -34,7 +34,7 @@ def named(logits, labels, weight):
 @pytest.mark.parametrize("fake_class", [False, True], ids=["3-classes", "4-classes"])
 def test_acgan_terms_and_three_steps_equal_the_paper_written_out(fake_class):
     trainer = tiny_trainer(
-        "acgan", embedding_width=2, label_smoothing=0.1, class_weight_d=0.5, class_weight_g=2.0, fake_class=fake_class
+        "acgan", embedding_width=4, label_smoothing=0.1, class_weight_d=0.5, class_weight_g=2.0, fake_class=fake_class
     )
     generator = Player(trainer.model.generator, "embedding", "input", [False, True, True, True], Tanh())
     judge = Player(trainer.model.discriminator, "none", "nowhere", [False, True])

@@ -43,9 +43,9 @@ GAMES = {
     "gan saturating": ("gan", "none", False, saturating, {"loss": "saturating"}),
     "lsgan": ("lsgan", "none", True, squares, {}),
     "cgan onehot": ("cgan", "onehot", False, cross_entropy, {}),
-    "cgan embedding": ("cgan", "embedding", False, cross_entropy, {"embedding_width": 2}),
+    "cgan embedding": ("cgan", "embedding", False, cross_entropy, {"embedding_width": 4}),
     "cgan text": ("cgan", "text", False, cross_entropy, {"text_width": 7}),
-    "cgan off": ("cgan", "embedding", False, cross_entropy, {"embedding_width": 2, "discriminator_label": "off"}),
+    "cgan off": ("cgan", "embedding", False, cross_entropy, {"embedding_width": 4, "discriminator_label": "off"}),
     "cdcgan onehot": ("cdcgan", "onehot", True, cross_entropy, {}),
     "cdcgan text": ("cdcgan", "text", True, saturating, {"text_width": 7, "loss": "saturating"}),
 }

@@ -75,3 +75,11 @@ def test_a_text_vector_is_a_function_of_the_text_alone_and_likens_texts_that_sha
     assert float(coat.std()) == pytest.approx(1, abs=0.1)
     assert float(F.cosine_similarity(coat, coats, 0)) > 0.5
     assert abs(float(F.cosine_similarity(coat, bag, 0))) < 0.1
+
+
+def test_an_embedding_beside_z_is_as_long_as_a_one_hot_vector():
+    """At the length of z it would soon drown z: see `label_code`."""
+    model = tiny_trainer("acgan", embedding_width=400).model
+    noise = model.noise("sample", 50, Draws(0, "x"))
+    joined = model.latents({**noise, "z": noise["z"].double()})[:, 3:]
+    assert joined.norm(dim=1).tolist() == pytest.approx([1] * 50, abs=0.15)

@@ -22,11 +22,11 @@ def rng(seed=0):
     return np.random.default_rng(seed)
 
 
-def seen(features=None, first=0, logits=None, images=None, labels=None):
+def seen(features=None, first=0, logits=None, images=None, labels=None, codes=None):
     """A batch of so many images, with what the metric under test looks at."""
     n = len(next(x for x in (features, logits, images) if x is not None))
     images = torch.zeros(n, 1, 2, 2, dtype=torch.uint8) if images is None else images
-    return Seen(images, first, features, logits, labels)
+    return Seen(images, first, features, logits, labels, codes)
 
 
 def filled(kept, *batches):
@@ -258,6 +258,31 @@ def test_class_accuracy_counts_the_samples_of_the_class_asked_for():
         classes.ClassAccuracy().value(filled(classes.Votes(), seen(logits=logits)), None)
 
 
+def test_code_purity_gives_every_value_of_the_code_a_class_of_its_own():
+    def purity(*batches):
+        parts = [seen(logits=torch.eye(3)[torch.tensor(found)], codes=torch.tensor(of)) for of, found in batches]
+        return classes.CodePurity().value(filled(classes.CodeTable(), *parts), None)
+
+    assert purity(([0, 1, 2, 0], [2, 0, 1, 2])) == 1  # the names of the values do not matter
+    # Both values see class 2 most; only one can stand for it, so the other has its single 0.
+    assert purity(([0, 0, 0, 1, 1, 1], [2, 2, 2, 2, 2, 0])) == 4 / 6
+    assert purity(([0, 0, 0], [2, 2, 2]), ([1, 1, 1], [2, 2, 0])) == 4 / 6  # a value that comes later, too
+    assert purity(([0, 1, 2, 3], [0, 0, 1, 2])) == 3 / 4  # more values than classes: one stands for none
+    uncoded = filled(classes.CodeTable(), seen(logits=torch.eye(3)))
+    with pytest.raises(UsageError, match="categorical code"):
+        classes.CodePurity().value(uncoded, None)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (2, 5), (5, 2), (4, 4), (5, 5), (3, 6)])
+def test_the_best_assignment_is_that_of_all_permutations(shape):
+    rows, columns = sorted(shape)
+    for seed in range(10):
+        table = rng(seed).integers(0, 9, (rows, columns))
+        best = max(sum(table[range(rows), some]) for some in itertools.permutations(range(columns), rows))
+        turned = table if shape == (rows, columns) else table.T
+        assert classes.best_assignment(torch.from_numpy(turned.copy())) == best
+
+
 def a_batch(n, first, seed):
     draw = rng(seed)
     return Seen(
@@ -266,6 +291,7 @@ def a_batch(n, first, seed):
         torch.from_numpy(draw.standard_normal((n, 3), dtype=np.float32)),
         torch.from_numpy(draw.standard_normal((n, 5), dtype=np.float32)),
         torch.from_numpy(draw.integers(0, 5, n)),
+        torch.from_numpy(draw.integers(0, 4, n)),
     )
 
 
@@ -274,7 +300,8 @@ def parts(batch, sizes):
     first, size = 0, itertools.cycle(sizes)
     while first < len(batch.images):
         some = slice(first, first + next(size))
-        yield Seen(batch.images[some], first, batch.features[some], batch.logits[some], batch.labels[some])
+        cut = (x[some] for x in (batch.features, batch.logits, batch.labels, batch.codes))
+        yield Seen(batch.images[some], first, *cut)
         first = some.stop
 
 

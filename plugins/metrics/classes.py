@@ -125,3 +125,83 @@ class ClassBalance(Metric):
     def value(self, fake: Votes, real: Any) -> float:
         share = fake.seen.double() / fake.seen.sum()
         return abs(float(torch.special.xlogy(share, share).sum())) / math.log(len(share))
+
+
+class CodeTable(Statistics):
+    """How often each value of the code and each class seen went together, [values, K]."""
+
+    name = "classes seen by code"
+
+    def __init__(self) -> None:
+        self.table = torch.zeros(0, 0, dtype=torch.int64)
+
+    def update(self, seen: Seen) -> None:
+        if seen.codes is None:
+            return
+        logits = seen.numbers("logits")
+        values, classes = max(int(seen.codes.max()) + 1, len(self.table)), logits.shape[1]
+        pairs = torch.bincount(seen.codes * classes + logits.argmax(1), minlength=values * classes)
+        table = pairs.view(values, classes)
+        table[: len(self.table)] += self.table.view(-1, classes)
+        self.table = table
+
+    def state(self) -> dict[str, Tensor]:
+        return {"table": self.table}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        self.table = state["table"]
+
+
+class CodePurity(Metric):
+    """The share of samples of the class that their code stands for, each value of the code standing for a class of its
+    own: those for which the share is largest. So do Chen et al. 2016 match values to classes, to judge Q.
+    """
+
+    name = "code-purity"
+    summary = "share of samples of the class that their code stands for; higher is better"
+    needs = "classes"
+    better = "higher"
+    compares = False
+    reads_codes = True
+
+    def start(self) -> CodeTable:
+        return CodeTable()
+
+    def value(self, fake: CodeTable, real: Any) -> float:
+        if not fake.table.numel():
+            raise UsageError("code-purity needs samples made with a categorical code, as infogan's are")
+        return best_assignment(fake.table) / int(fake.table.sum())
+
+
+def best_assignment(table: Tensor) -> int:
+    """The largest sum of entries of ``table``, int64 [n, m], of which no two share a row or a column.
+
+    The Hungarian method of Kuhn 1955 by shortest paths, in O(n^3): rows are taken in one after the other, each along
+    the cheapest path of exchanges. ``u`` and ``v`` price rows and columns so that no entry is worth more than both.
+    """
+    n = max(table.shape)
+    cost = [[0] * n for _ in range(n)]
+    for i, row in enumerate(table.tolist()):
+        cost[i][: len(row)] = [-value for value in row]
+    u, v, owner = [0] * n, [0] * (n + 1), [-1] * (n + 1)  # column n stands for none
+    for new in range(n):
+        owner[n], column = new, n
+        slack, before, done = [math.inf] * n, [n] * n, [False] * (n + 1)
+        while owner[column] >= 0:
+            done[column], row_ = True, owner[column]
+            for j in range(n):
+                reduced = cost[row_][j] - u[row_] - v[j]
+                if not done[j] and reduced < slack[j]:
+                    slack[j], before[j] = reduced, column
+            nearest = min((j for j in range(n) if not done[j]), key=lambda j: slack[j])
+            step = int(slack[nearest])
+            for j in range(n + 1):
+                if done[j]:
+                    u[owner[j]] += step
+                    v[j] -= step
+                elif j < n:
+                    slack[j] -= step
+            column = nearest
+        while column != n:
+            owner[column], column = owner[before[column]], before[column]
+    return -sum(cost[owner[j]][j] for j in range(n))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gankit.adversarial import AdversarialModel, AdversarialOptions
 from gankit.keys import Draws
@@ -32,11 +33,27 @@ class BiGANOptions(AdversarialOptions):
         return replace(super().optim(lr), weight_decay=self.weight_decay)
 
 
+LATENT_SHARE = 0.25
+"""Features that D makes of z, as a share of those it makes of x."""
+SLOPE = 0.2
+
+
+def keep_scale(layers: nn.Module) -> None:
+    """Initial weights by which LeakyReLU layers keep the mean square of what passes them (He et al. 2015):
+    N(0, .02) would make of z a hundredth of itself.
+    """
+    for layer in layers.modules():
+        if isinstance(layer, nn.Linear):
+            nn.init.kaiming_normal_(layer.weight, a=SLOPE)
+
+
 class BiGANModel(AdversarialModel):
     """D tells (x, E(x)) from (G(z), z); G and E, which are moved together, minimise the inverse objective: the same
     with the two exchanged, as -log D is to log(1 - D) in a GAN.
 
-    E is the family's discriminator with nz outputs. z is joined to the features that D finds in the image.
+    E is the family's discriminator with nz outputs. z passes two layers of D's own, as in Dumoulin et al. 2017, before
+    it is joined to the features that D finds in the image. There are thousands of these: as it is, z would hardly count
+    among them, and D would tell E nothing.
     """
 
     options: BiGANOptions
@@ -48,13 +65,23 @@ class BiGANModel(AdversarialModel):
         arch = registry().get("architectures", options.arch)()
         self.encoder = arch.discriminator(spec, options, outputs=options.nz)
         initialise(self.encoder, options.init)
+        if options.init == "dcgan":
+            keep_scale(self.discriminator.get_submodule("latent"))
         discriminator, generator = self.phases
         # With one update each, both phases see the same pairs, so they are made once a step.
         both = replace(generator, networks=("generator", "encoder"), data=not self.shares_fake)
         self.phases = (discriminator, both)
 
     def build_discriminator(self, arch: Architecture) -> Discriminator:
-        return arch.discriminator(self.spec, self.options, extra_features=self.options.nz)
+        with torch.device("meta"):
+            features = arch.discriminator(self.spec, self.options).features
+        hidden, width = 8 * self.options.ndf, math.ceil(LATENT_SHARE * features)
+        found = arch.discriminator(self.spec, self.options, extra_features=width)
+        leaky = nn.LeakyReLU(SLOPE)
+        found.add_module(
+            "latent", nn.Sequential(nn.Linear(self.options.nz, hidden), leaky, nn.Linear(hidden, width), leaky)
+        )
+        return found
 
     def prior(self, n: int, draws: Draws) -> Tensor:
         return 2 * draws.uniform(n, self.options.nz) - 1
@@ -90,7 +117,8 @@ class BiGANModel(AdversarialModel):
             made = self.pairs(batch, noise, carry)
         shown = {name: value.detach() for name, value in made.items()} if training_d else made
         seen = self.seen(noise, real=shown["real"], fake=shown["fake"])
-        on_real, on_fake = through(self.discriminator, seen, [shown["code"], shown["z"]])
+        latent = self.discriminator.get_submodule("latent")
+        on_real, on_fake = through(self.discriminator, seen, [latent(shown["code"]), latent(shown["z"])])
         if training_d:
             losses = {"real": bce_real(on_real, self.options.label_smoothing), "fake": bce_fake(on_fake)}
         else:
