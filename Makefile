@@ -55,11 +55,11 @@ plot: env  ## draw docs/kernels.png
 judge: env  ## time the judging of 10,000 Fashion-MNIST images, and the classifier's one training
 	$(BIN)/python benchmarks/judge.py
 
-curves: env  ## DCGAN and WGAN-GP on Fashion-MNIST, three seeds: benchmarks/curves.csv and docs/curves.png (an hour on 2 cores)
+curves: env  ## DCGAN and WGAN-GP on Fashion-MNIST, three seeds: benchmarks/curves.csv and docs/curves.png (half an hour on 2 cores)
 	$(BIN)/pip install --quiet matplotlib
 	$(BIN)/python benchmarks/curves.py
 
-marks: env  ## train every variant on Fashion-MNIST and hold it to its mark: benchmarks/marks.csv and docs/marks.png (an hour on 2 cores)
+marks: env  ## train every variant on Fashion-MNIST and hold it to its mark: benchmarks/marks.csv and docs/marks.png (half an hour on 2 cores)
 	$(BIN)/python benchmarks/marks.py --png docs/marks.png
 
 bench-data: env  ## append rows to benchmarks/prepare.csv and benchmarks/resident.csv
