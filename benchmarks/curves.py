@@ -16,6 +16,7 @@ import click
 
 import gankit
 from gankit import Run, evaluation, files
+from gankit.report.records import timing
 
 ROOT = Path(__file__).parent.parent
 COLUMNS = ("variant", "seed", "step", "images", "seconds", "metric", "value", "weights", "fake", "real", "averaged",
@@ -75,11 +76,8 @@ def main(
 
 def rows_of(run: Run, images_per_step: int) -> list[Row]:
     """A row for each figure of the run's training; ``seconds`` sums the steps before it."""
-    seconds: dict[int, float] = {}
-    total, before = 0.0, 0
-    for line in files.read_lines(run.root / "timing.jsonl"):
-        total, before = total + (line["step"] - before) * line["seconds per step"], line["step"]
-        seconds[before] = total
+    _, clock, _ = timing(run.root / "timing.jsonl")
+    seconds = dict(zip(clock.steps.tolist(), clock.values.tolist(), strict=True))
     machine = files.read_json(run.root / "environment.json")
     rows = []
     for figure in evaluation.recorded(run):

@@ -27,6 +27,7 @@ from gankit import Run, UsageError, encoding, evaluation, files
 from gankit.codes import code_grid
 from gankit.config import configure
 from gankit.probe import probe
+from gankit.report.records import timing
 
 ROOT = Path(__file__).parent.parent
 LIMIT = 480
@@ -141,7 +142,8 @@ def measured(variant: str, task: Task, seed: int, root: Path, judged: int, extra
     options = {**COMMON, **task.options, **extra, **({"seed": seed} if seed else {})}
     run = trained(variant, options, root)
     value, protocol = figure(run, task.metric, judged)
-    seconds, machine = trained_seconds(run), files.read_json(run.root / "environment.json")
+    _, clock, _ = timing(run.root / "timing.jsonl")
+    seconds, machine = float(clock.values[-1]), files.read_json(run.root / "environment.json")
     known = {
         "variant": variant, "seed": seed, "command": command(variant, options), "steps": run.config.train.steps,
         "seconds": round(seconds, 1), "threads": run.config.train.threads,
@@ -154,14 +156,6 @@ def measured(variant: str, task: Task, seed: int, root: Path, judged: int, extra
         {**known, **unasked, "metric": name, "value": round(each, 4), **made_by} for name, each in beside(run).items()
     ]
     return [{**known, **found, "holds": task.holds(value, seconds), **made_by}, *more]
-
-
-def trained_seconds(run: Run) -> float:
-    """The time of the run's steps by the clock."""
-    total, before = 0.0, 0
-    for line in files.read_lines(run.root / "timing.jsonl"):
-        total, before = total + (line["step"] - before) * line["seconds per step"], line["step"]
-    return total
 
 
 def at(path: Path, rows: Iterable[Row]) -> list[Row]:

@@ -42,10 +42,12 @@ class Optimizer(ABC):
 
     def tensors(self) -> dict[str, dict[str, Tensor]]:
         """The state by the parameters' numbers, as a checkpoint holds it."""
-        found = {}
-        for i in range(len(self.parameters)):
-            found[str(i)] = {"step": self.steps} | {name: tensors[i] for name, tensors in self.state.items()}
-        return found if self.slots else {}
+        if not self.slots:
+            return {}
+        of_each = zip(*self.state.values(), strict=True)
+        return {
+            str(i): {"step": self.steps, **dict(zip(self.slots, some, strict=True))} for i, some in enumerate(of_each)
+        }
 
     @torch.no_grad()
     def restore(self, flat: Mapping[str, Tensor]) -> None:

@@ -119,6 +119,15 @@ def players(trainer, kind, normed, told=True):
     return generator, judge
 
 
+def same_row(trainer, step, written):
+    """The trainer takes step number ``step``, and records what was written out."""
+    trainer.step()
+    (row,) = trainer.take_rows()
+    assert row.pop("step") == step + 1
+    assert len(row) == len(written)
+    np.testing.assert_allclose(list(row.values()), written, **CLOSE)
+
+
 def same_weights(pairs):
     for module, params in pairs:
         for ours, theirs in zip(arrays(module), params, strict=True):

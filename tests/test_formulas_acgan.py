@@ -7,7 +7,6 @@ import pytest
 import torch
 from players import (
     CLASSES,
-    CLOSE,
     N,
     Player,
     added,
@@ -15,6 +14,7 @@ from players import (
     flat,
     norms,
     one_hot,
+    same_row,
     same_weights,
     tiny_trainer,
 )
@@ -64,10 +64,7 @@ def test_acgan_terms_and_three_steps_equal_the_paper_written_out(fake_class):
         terms = [found["G"][0].mean(), term]
         written += [*terms, sum(terms), found["watched"].mean(), right, *norms(generator.grads)]
         optim_g.step(generator.grads)
-        trainer.step()
-        (recorded,) = trainer.take_rows()
-        assert recorded.pop("step") == step + 1
-        np.testing.assert_allclose(list(recorded.values()), written, **CLOSE)
+        same_row(trainer, step, written)
     same_weights([(trainer.model.discriminator, judge.params), (trainer.model.generator, generator.params)])
 
 

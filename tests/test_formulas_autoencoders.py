@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from players import CLOSE, same_row
 from written_out import Adam, Linear, Net, Tanh, sigmoid
 
 import gankit
@@ -12,7 +13,6 @@ from gankit import Draws, ImageSet, Trainer
 from gankit.config import configure
 from gankit.registry import registry
 
-CLOSE = {"rtol": 1e-10, "atol": 1e-12}
 N, PIXELS = 3, 2 * 8 * 8
 SMALL = {"batch_size": N, "steps": 3, "precision": "fp64", "width": 1}
 VQ = {"codes": 5, "groups": 2, "code_width": 4}
@@ -131,14 +131,6 @@ def norms(*nets):
 def same_weights(module, params):
     for ours, theirs in zip(arrays(module), params, strict=True):
         np.testing.assert_allclose(ours, theirs, **CLOSE)
-
-
-def same_row(trainer, step, written):
-    trainer.step()
-    (row,) = trainer.take_rows()
-    assert row.pop("step") == step + 1
-    assert len(row) == len(written)
-    np.testing.assert_allclose(list(row.values()), written, **CLOSE)
 
 
 @pytest.mark.parametrize("variance", [None, 0.3])

@@ -95,7 +95,7 @@ def read(root: str | Path, name: str) -> Record:
     """The record of the run folder ``root``, which a report calls ``name``. UsageError where it is no run folder."""
     run = Run(root)
     rows = _rows(run.root / "metrics.jsonl")
-    seconds, clock, images = _timing(run.root / "timing.jsonl")
+    seconds, clock, images = timing(run.root / "timing.jsonl")
     return Record(
         name, run.root, run.recorded, _environment(run.root / "environment.json"), rows, seconds, clock, images,
         diversity=_one(run.root / "samples.jsonl", "diversity"),
@@ -133,8 +133,8 @@ def _rows(path: Path) -> dict[str, Series]:
     return found
 
 
-def _timing(path: Path) -> tuple[Series, Series, Series]:
-    """(seconds per step, seconds trained, images drawn) over steps."""
+def timing(path: Path) -> tuple[Series, Series, Series]:
+    """(seconds per step, seconds trained, images drawn) over steps, of a run's timing.jsonl."""
     seconds, clock, images = Series(), Series(), Series()
     passed, last = 0.0, 0.0
     for row in files.lines(path):
