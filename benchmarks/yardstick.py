@@ -388,7 +388,7 @@ def command(
         click.echo(json.dumps(result.summary()) if as_json else result.line())
 
     if engines:
-        choices = click.Choice(["auto", "eager", "compiled", "graph"])
+        choices = click.Choice(["auto", "eager", "planned", "compiled", "graph"])
         main = click.option("--engine", type=choices, default="auto", show_default=True)(main)
     if workers:
         main = click.option("--workers", type=click.IntRange(min=0), default=0, show_default=True)(main)

@@ -63,6 +63,10 @@ class Compiled(Engine):
         self.given |= zip(piece.crossing, outputs[ends:], strict=True)
         return outputs[:n], outputs[n], dict(zip(piece.carried, outputs[n + 1 : ends], strict=True))
 
+    def make(self, piece: Piece) -> Code:
+        """The code that runs ``piece``."""
+        return compiled(piece)
+
     def group(self, updates: Sequence[Update], first: tuple[Batch, Noise], carry: Carry) -> list[Segment]:
         """The segments of the first of ``updates`` and of those linked to it, traced and compiled the first time."""
         shapes = tuple((source, tensor.shape, tensor.dtype) for source, tensor in self.given.items())
@@ -78,7 +82,7 @@ class Compiled(Engine):
             parts.append(update.part)
             inputs.append(self.inputs(update))
             traced = trace(self.model, self.arithmetic, parts, inputs, carry)
-        known.append([Segment(piece, compiled(piece)) for piece in traced.pieces])
+        known.append([Segment(piece, self.make(piece)) for piece in traced.pieces])
         return known[-1]
 
 

@@ -38,7 +38,7 @@ class TrainOptions:
     )
     engine: str = option(
         "auto", "how updates are run; auto: compiled or captured where the run is long enough to gain by it",
-        choices=("auto", "eager", "compiled", "graph"), group="Training",
+        choices=("auto", "eager", "planned", "compiled", "graph"), group="Training",
     )  # fmt: skip
     threads: int | None = option(None, "CPU threads; unset: PyTorch's choice", low=1, high=1024, group="Training")
     same_batch: bool = option(False, "give all updates of a step the same real images", group="Training")

@@ -63,6 +63,12 @@ def make(name: str, model: Model, arithmetic: Arithmetic, inputs: Inputs) -> Eng
         from gankit.compiled import Compiled
 
         return Compiled(model, arithmetic, inputs)
+    if name == "planned":
+        if arithmetic.device != "cpu":
+            raise UsageError("--engine planned runs on the CPU, and this run is on a GPU; use graph, compiled or eager")
+        from gankit.planned import Planned
+
+        return Planned(model, arithmetic, inputs)
     return Eager(model, arithmetic, inputs)
 
 

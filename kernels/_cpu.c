@@ -31,6 +31,8 @@ struct loops {
     void (*arrange)(const uint8_t *restrict, int64_t, int64_t, int64_t, uint8_t *restrict, int64_t);
 };
 
+#include "_cpu_numbers.h"
+
 #define LV(name) name##_baseline
 #define BYTES 16
 #include "_cpu_level.h"
@@ -88,10 +90,12 @@ static int runs(int level)
 
 static const struct loops *const *const levels[] = {loops_baseline, loops_avx2, loops_avx512};
 static const char *const names[] = {"baseline", "avx2", "avx512"};
+static const tile_runner *const tile_runners[] = {tiles_baseline, tiles_avx2, tiles_avx512};
 #else
 static int runs(int level) { return level == 0; }
 static const struct loops *const *const levels[] = {loops_baseline};
 static const char *const names[] = {"baseline"};
+static const tile_runner *const tile_runners[] = {tiles_baseline};
 #endif
 
 #define LEVELS ((int)(sizeof levels / sizeof levels[0]))
@@ -105,6 +109,8 @@ static const struct loops *loops_of(int64_t type) { return levels[current][type]
 #include "_cpu_gather.h"
 #include "_cpu_pairs.h"
 #include "_cpu_quick.h"
+#include "_cpu_gemm.h"
+#include "_cpu_plan.h"
 
 static PyObject *cpu_levels(PyObject *self, PyObject *unused)
 {
@@ -149,6 +155,7 @@ static PyMethodDef methods[] = {
     {FAST(l1_terms), "l1_terms(out, double, threads, *(a, b, n, type, factor))"},
     {FAST(l1_terms_grad), "l1_terms_grad(slopes, double, threads, *(a, b, to_a, to_b, n, type, factor))"},
     {FAST(gather), "gather(images, index, flip, offset, out, n, C, H, W, b, h, w, channels_last, type, threads)"},
+    {FAST(run_plan), "run_plan(code, words, slots, threads)"},
     {"levels", cpu_levels, METH_NOARGS, "The SIMD levels that this processor runs, narrowest first."},
     {"use", cpu_use, METH_O, "Use this SIMD level from now on."},
     {"level", cpu_level, METH_NOARGS, "The SIMD level in use."},

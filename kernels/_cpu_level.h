@@ -239,6 +239,34 @@ static void LV(arrange)(const uint8_t *restrict x, int64_t area, int64_t lanes, 
 #define ARRANGED LV(arrange)
 #include "_cpu_loops.h"
 
+#define FN(name) LV(name##_f32)
+#define ELEM float
+#define VEC LV(vf)
+#define LANES 32
+#define LOAD(p) LV(load_f32)(p)
+#define EXP(x) exp_f32(x)
+#define TANH(x) tanh_f32(x)
+#define SIGMOID(x) (1 / (1 + exp_f32(-(x))))
+#define LOG logf
+#define LOG1P log1pf
+#define SQRT sqrtf
+#include "_cpu_tiles.h"
+
+#define FN(name) LV(name##_f64)
+#define ELEM double
+#define VEC LV(vd)
+#define LANES 16
+#define LOAD(p) LV(load_f64)(p)
+#define EXP exp
+#define TANH tanh
+#define SIGMOID(x) (1 / (1 + exp(-(x))))
+#define LOG log
+#define LOG1P log1p
+#define SQRT sqrt
+#include "_cpu_tiles.h"
+
+static const tile_runner LV(tiles)[] = {LV(run_tile_f64), LV(run_tile_f32)};
+
 /* In the order of the type codes in cpu.py. */
 static const struct loops *const LV(loops)[] = {&LV(loops_f64), &LV(loops_f32), &LV(loops_bf16), &LV(loops_f16)};
 

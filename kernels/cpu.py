@@ -164,3 +164,9 @@ def gather_cpu(
         TYPES[out.dtype],
         torch.get_num_threads(),
     )
+
+
+def run_plan(words: Tensor, slots: Tensor) -> None:
+    """words: int64 [n], the steps; slots: int64 [m], the addresses that they name. Both as gankit/planned.py makes them."""
+    assert _cpu is not None
+    _cpu.run_plan(words.data_ptr(), words.numel(), slots.data_ptr(), torch.get_num_threads())
