@@ -38,7 +38,8 @@ struct product {
     int64_t panel, panels;            /* columns of a panel, and how many there are */
     int64_t copied, shared;           /* whether P is copied, and Q packed by the team together */
     char *copy, *packed, *own;        /* P's copy, Q's shared panels, and what each thread has for itself */
-    int64_t own_size, aside, partial; /* of the latter, where sums lie before they are finished or go on */
+    int64_t own_size, aside;       /* of the latter, where sums lie before they are finished, */
+    int64_t partial, copy_aside;   /* before they go on, and P's rows in use */
 };
 
 static char *scratch;
@@ -75,23 +76,27 @@ static void pack_panel(const struct product *w, int64_t panel, int64_t first, in
         l->pick(to, to_row, at, w->q.k, w->q.row, k, n, w->q.type);
 }
 
-/* A thread's part of P's copy: rows of units where P's rows are contiguous, else rows of P's columns. */
-static void copy_share(const struct product *w, int64_t rank, int64_t size)
+/* Some of P's rows, converted: to rows of units where they are contiguous, else to rows of P's columns. */
+static void copy_rows(const struct product *w, int64_t row, int64_t rows, char *to)
 {
     const struct product_loops *l = w->loops;
     const struct operand *p = &w->source;
-    if (p->k == size_of(p->type)) {
-        int64_t row = share(w->rows, rank, size), end = share(w->rows, rank + 1, size);
-        l->along(w->copy + row * w->p.row, w->p.row, p->at + row * p->row, p->row, end - row, w->k, p->type);
-        return;
-    }
-    int64_t unit = share(w->units, rank, size), end = share(w->units, rank + 1, size);
-    int64_t from = unit * l->per, k = least(w->k - from, (end - unit) * l->per);
-    char *to = w->copy + unit * w->p.k;
-    if (p->row == size_of(p->type))
-        l->across(to, w->p.k, p->at + from * p->k, p->k, k, w->rows, p->type);
+    const char *at = p->at + row * p->row;
+    if (p->k == size_of(p->type))
+        l->along(to, w->p.row, at, p->row, rows, w->k, p->type);
+    else if (p->row == size_of(p->type))
+        l->across(to, w->p.k, at, p->k, w->k, rows, p->type);
     else
-        l->pick(to, w->p.k, p->at + from * p->k, p->k, p->row, k, w->rows, p->type);
+        l->pick(to, w->p.k, at, p->k, p->row, w->k, rows, p->type);
+}
+
+/* A thread's part of all of P's copy, in whole vectors. */
+static void copy_share(const struct product *w, int64_t rank, int64_t size)
+{
+    int64_t vectors = blocks_of(w->rows, w->loops->width), row = share(vectors, rank, size) * w->loops->width;
+    int64_t end = least(w->rows, share(vectors, rank + 1, size) * w->loops->width);
+    if (row < end)
+        copy_rows(w, row, end - row, w->copy + row * w->p.row);
 }
 
 static void pack_share(const struct product *w, int64_t rank, int64_t size)
@@ -111,30 +116,67 @@ static int is_direct(const struct product *w, int64_t columns)
     return !f->turned && f->c_type == w->loops->acc_type && columns % w->loops->width == 0 && !(f->bias && f->accumulate);
 }
 
-/* Rows of one panel, at most GROUP of them, over `units` from `first` on. */
-static void run_group(const struct product *w, int64_t panel, int64_t row, int64_t rows, int64_t first, int64_t units,
-                      const char *q, char *own, char *partial)
+/* Where a thread is: which units of which panel, and what it will need next. */
+struct part {
+    const struct product *w;
+    char *own;
+    const char *p, *q; /* P's first row, and Q's panel */
+    int64_t panel, first, units;
+    char *partial;     /* sums over the units before `first` */
+    void (*packing)(const struct tile *);
+    const char *raw;
+    const char *ahead; /* what to bring nearer meanwhile: P's rows or Q's panel, as given; or NULL */
+};
+
+/* What the tile-th tile brings nearer, one line a unit: some rows of P, or one of the lines that make a unit of Q. */
+static void look_ahead(const struct part *part, int64_t tile, struct tile *t)
 {
+    const struct product *w = part->w;
+    int64_t per = w->loops->per, lines = w->panel * size_of(w->q.type) / 64;
+    t->ahead = t->q;
+    if (part->ahead && w->shared) {
+        t->ahead = part->ahead + tile * TILE_ROWS * w->source.row;
+        t->ahead_k = TILE_ROWS * w->source.row / w->units;
+    } else if (part->ahead && tile < per * lines) {
+        t->ahead = part->ahead + tile % per * w->q.k + tile / per * 64;
+        t->ahead_k = per * w->q.k;
+    }
+}
+
+/* `rows` rows of one panel, at most GROUP of them; `tile` counts the tiles before. */
+static void run_group(const struct part *part, int64_t row, int64_t rows, int64_t tile)
+{
+    const struct product *w = part->w;
     const struct product_loops *l = w->loops;
-    int64_t column = panel * w->panel, columns = least(w->panel, w->columns - column);
-    int64_t ends = first + units == w->units, direct = ends && first == 0 && is_direct(w, columns);
+    int64_t column = part->panel * w->panel, columns = least(w->panel, w->columns - column);
+    int64_t ends = part->first + part->units == w->units, direct = ends && part->first == 0 && is_direct(w, columns);
     struct finish f = w->finish;
     f.rows = rows;
     f.columns = columns;
     f.c += f.turned ? column * f.c_row + row * size_of(f.c_type) : row * f.c_row + column * size_of(f.c_type);
     f.bias += f.bias ? (f.turned ? row : column) * l->acc : 0;
-    f.sums = own + w->aside;
-    struct tile t = {.p_row = w->p.row, .p_k = w->p.k, .units = units, .q = q, .q_k = w->panel * l->unit};
-    for (int64_t i = 0; i < rows; i += TILE_ROWS) {
-        t.p = w->p.at + (row + i) * w->p.row + first * w->p.k;
+    f.sums = part->own + w->aside;
+    for (int64_t i = 0; i < rows; i += TILE_ROWS, tile++) {
+        char *partial = part->partial + tile * TILE_ROWS * w->panel * l->acc;
+        struct tile t = {.p_row = w->p.row, .p_k = w->p.k, .q_k = w->panel * l->unit, .q = part->q};
+        t.units = part->units;
+        t.p = part->p + i * w->p.row + part->first * w->p.k;
         t.to_row = t.from_row = w->panel * l->acc;
-        t.from = first ? partial + i * t.from_row : NULL;
-        t.to = ends ? own + w->aside + i * t.to_row : partial + i * t.to_row;
+        t.from = part->first ? partial : NULL;
+        t.to = ends ? part->own + w->aside + i * t.to_row : partial;
         if (direct) {
             t.to = f.c + i * f.c_row;
             t.to_row = f.c_row;
             t.from = f.accumulate ? t.to : f.bias;
             t.from_row = f.accumulate ? f.c_row : 0;
+        }
+        look_ahead(part, tile, &t);
+        if (tile == 0 && part->packing) {
+            t.raw = part->raw;
+            t.raw_k = w->q.k;
+            t.packed = part->own;
+            part->packing(&t);
+            continue;
         }
         l->tile[blocks_of(columns, l->width) - 1][least(TILE_ROWS, rows - i) - 1](&t);
     }
@@ -142,14 +184,33 @@ static void run_group(const struct product *w, int64_t panel, int64_t row, int64
         l->finish(&f);
 }
 
-/* A thread's part where Q is packed once: some rows, all panels. */
+/* A thread's part where Q is packed once: some rows, all panels. P's rows are copied as they are needed. */
 static void run_shared(const struct product *w, int64_t rank, int64_t size, char *own)
 {
-    int64_t begin = share(w->rows, rank, size), end = share(w->rows, rank + 1, size);
-    int64_t panel_size = w->units * w->panel * w->loops->unit;
-    for (int64_t row = begin; row < end; row += GROUP)
-        for (int64_t panel = 0; panel < w->panels; panel++)
-            run_group(w, panel, row, least(GROUP, end - row), 0, w->units, w->packed + panel * panel_size, own, NULL);
+    int64_t end = share(w->rows, rank + 1, size), panel_size = w->units * w->panel * w->loops->unit;
+    struct part part = {.w = w, .own = own, .units = w->units};
+    for (int64_t row = share(w->rows, rank, size); row < end; row += GROUP) {
+        part.p = w->p.at + row * w->p.row;
+        part.q = w->packed;
+        if (w->copied) {
+            copy_rows(w, row, least(GROUP, end - row), own + w->copy_aside);
+            part.p = own + w->copy_aside;
+        }
+        int64_t more = w->copied && w->source.k == size_of(w->source.type) && row + 2 * GROUP <= end;
+        part.ahead = more ? w->source.at + (row + GROUP) * w->source.row : NULL;
+        for (part.panel = 0; part.panel < w->panels; part.panel++, part.q += panel_size) {
+            run_group(&part, row, least(GROUP, end - row), 0);
+            part.ahead = NULL;
+        }
+    }
+}
+
+/* Some units of a panel of Q as they lie, where they and all columns are there. */
+static const char *units_ahead(const struct product *w, int64_t panel, int64_t first, int64_t units)
+{
+    if (w->q.row != size_of(w->q.type) || (first + units) * w->loops->per > w->k || (panel + 1) * w->panel > w->columns)
+        return NULL;
+    return w->q.at + panel * w->panel * w->q.row + first * w->loops->per * w->q.k;
 }
 
 /* A thread's part where it packs what it needs itself: some panels, all rows, and of the first and last some. */
@@ -157,18 +218,28 @@ static void run_panels(const struct product *w, int64_t rank, int64_t size, char
 {
     int64_t vectors = blocks_of(w->columns, w->loops->width), most = w->panel / w->loops->width;
     int64_t begin = share(vectors * w->rows, rank, size), end = share(vectors * w->rows, rank + 1, size);
-    for (int64_t panel = begin / (most * w->rows); panel < w->panels; panel++) {
-        int64_t before = panel * most * w->rows, here = least(most, vectors - panel * most);
+    struct part part = {.w = w, .own = own, .q = own, .partial = own + w->partial};
+    for (part.panel = begin / (most * w->rows); part.panel < w->panels; part.panel++) {
+        int64_t before = part.panel * most * w->rows, here = least(most, vectors - part.panel * most);
         int64_t row = begin > before ? (begin - before) / here : 0;
         int64_t last = end - before < here * w->rows ? (end - before) / here : w->rows;
         if (last <= 0)
             return;
-        for (int64_t first = 0; row < last && (first == 0 || first < w->units); first += LONGEST) {
-            int64_t units = least(LONGEST, w->units - first);
-            pack_panel(w, panel, first, units, own);
-            for (int64_t i = row; i < last; i += GROUP)
-                run_group(w, panel, i, least(GROUP, last - i), first, units, own, own,
-                          own + w->partial + (i - row) * w->panel * w->loops->acc);
+        for (part.first = 0; row < last && (part.first == 0 || part.first < w->units); part.first += LONGEST) {
+            int64_t next = part.first + LONGEST;
+            part.units = least(LONGEST, w->units - part.first);
+            part.raw = units_ahead(w, part.panel, part.first, part.units);
+            part.packing = w->q.type == w->loops->raw_type ? w->loops->packing_tile : w->q.type == F32 ? w->loops->rounding_tile : NULL;
+            if (!part.raw || last - row < TILE_ROWS)
+                part.packing = NULL;
+            if (!part.packing)
+                pack_panel(w, part.panel, part.first, part.units, own);
+            part.ahead = next < w->units ? units_ahead(w, part.panel, next, least(part.units, w->units - next))
+                                         : units_ahead(w, part.panel + 1, 0, part.units);
+            for (int64_t i = row; i < last; i += GROUP) {
+                part.p = w->p.at + i * w->p.row;
+                run_group(&part, i, least(GROUP, last - i), (i - row) / TILE_ROWS);
+            }
         }
     }
 }
@@ -176,7 +247,7 @@ static void run_panels(const struct product *w, int64_t rank, int64_t size, char
 static void run_product(const struct product *w, int64_t rank, int64_t size)
 {
     char *own = w->own + rank * w->own_size;
-    if (w->copied)
+    if (w->copied && !w->shared)
         copy_share(w, rank, size);
     if (w->shared)
         pack_share(w, rank, size);
@@ -193,9 +264,9 @@ static void product_part(void *shared) { run_product(shared, team_rank(), team_s
 /* The roles, and what is packed or copied; sizes of scratch memory go to `sizes`: bias, copy, packed, own. */
 static void plan_product(struct product *w, const struct gemm *g, int64_t sizes[4])
 {
-    int64_t rounded = g->compute == 2 ? ROUNDED : 0;
     w->loops = product_loops(g->compute);
     const struct product_loops *l = w->loops;
+    int64_t rounded = g->compute == 2 && l->raw_type != BF16 ? ROUNDED : 0; /* pairs are rounded anyway */
     struct operand a = {g->a, g->a_row, g->a_col, g->a_type}, b = {g->b, g->b_col, g->b_row, g->b_type};
     int64_t turned = g->b_col != 1 && g->n > g->m;
     w->source = turned ? b : a;
@@ -217,23 +288,25 @@ static void plan_product(struct product *w, const struct gemm *g, int64_t sizes[
     w->p = w->source;
     w->copied = l->per == 2 ? w->p.type != BF16 || w->p.k != 2 || w->k % 2 : w->p.type != l->acc_type;
     w->p.k *= l->per;
+    int64_t row = w->panel * l->unit, packed = w->panels * w->units * row;
+    w->shared = w->units <= LONGEST && packed <= SHARED_Q && 2 * w->rows >= w->columns;
+    int64_t copied_rows = !w->copied ? 0 : w->shared ? GROUP : w->rows, copy = 0;
     if (w->copied && w->source.k == size_of(w->source.type)) {
         w->p.k = l->unit;
         w->p.row = (up_to(w->units, l->width) + l->width) * l->unit; /* an odd number of lines spreads over the caches */
-        sizes[1] = w->rows * w->p.row;
+        copy = copied_rows * w->p.row;
     } else if (w->copied) {
         w->p.row = l->unit;
-        w->p.k = (up_to(w->rows, l->width) + l->width) * l->unit;
-        sizes[1] = w->units * w->p.k;
+        w->p.k = (up_to(copied_rows, l->width) + l->width) * l->unit;
+        copy = w->units * w->p.k;
     }
-    int64_t row = w->panel * l->unit, packed = w->panels * w->units * row;
-    w->shared = w->units <= LONGEST && packed <= SHARED_Q && 2 * w->rows >= w->columns;
     sizes[0] = g->bias ? up_to(g->n * l->acc, 64) : 0;
-    sizes[1] = up_to(sizes[1], 64);
+    sizes[1] = w->shared ? 0 : up_to(copy, 64);
     sizes[2] = w->shared ? packed : 0;
     w->aside = w->shared ? 0 : least(LONGEST, w->units) * row;
-    w->partial = w->aside + GROUP * w->panel * l->acc;
-    w->own_size = up_to(w->partial + (w->units > LONGEST ? w->rows * w->panel * l->acc : 0), 4096) + 64;
+    w->partial = w->copy_aside = w->aside + GROUP * w->panel * l->acc;
+    int64_t after = w->shared ? copy : w->units > LONGEST ? w->rows * w->panel * l->acc : 0;
+    w->own_size = up_to(w->partial + after, 4096) + 64;
 }
 
 static int gemm_run(const struct gemm *g, int64_t threads)
@@ -256,7 +329,7 @@ static int gemm_run(const struct gemm *g, int64_t threads)
         }
     w.finish.bias = g->bias ? at : NULL;
     w.copy = at + sizes[0];
-    if (w.copied)
+    if (w.copied && !w.shared)
         w.p.at = w.copy;
     w.packed = w.copy + sizes[1];
     w.own = w.packed + sizes[2];

@@ -69,6 +69,7 @@ INLINE void LV(round_doubles)(uint16_t *p, LV(vd) v)
 #define READ(p, type) LV(floats)(p, type)
 #define ROUND(p, v) LV(store_bf16)(p, v)
 #define ACC_TYPE F32
+#define RAW_TYPE F32
 #if BYTES == 64
 #define EACH EACH_16
 #elif BYTES == 32
@@ -91,6 +92,7 @@ INLINE void LV(round_doubles)(uint16_t *p, LV(vd) v)
 #define READ(p, type) LV(doubles)(p, type)
 #define ROUND(p, v) LV(round_doubles)(p, v)
 #define ACC_TYPE F64
+#define RAW_TYPE F64
 #if BYTES == 64
 #define EACH EACH_8
 #elif BYTES == 32

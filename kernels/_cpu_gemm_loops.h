@@ -112,21 +112,32 @@ static void FN(pick)(char *to, int64_t to_row, const char *from, int64_t from_k,
         }
 }
 
-INLINE void FN(tile)(int64_t rows, int64_t vectors, const struct tile *t)
+/* Of a constant size, so that the sums stay in registers. With `raw` Q's rows are read as given, and packed in passing. */
+INLINE void FN(tile)(int64_t rows, int64_t vectors, int64_t raw, int64_t raw_type, const struct tile *t)
 {
     VEC sums[TILE_ROWS][VECTORS];
-    const char *p = t->p, *q = t->q;
-    const int64_t p_row = t->p_row, p_k = t->p_k, q_k = t->q_k;
+    const char *p = t->p, *q = t->q, *ahead = t->ahead;
+    const char *from_raw = t->raw;
+    char *packed = t->packed;
+    const int64_t raw_k = t->raw_k, ahead_k = t->ahead_k, p_row = t->p_row, p_k = t->p_k, q_k = t->q_k;
 #pragma GCC unroll 8
     for (int64_t r = 0; r < rows; r++)
 #pragma GCC unroll 8
         for (int64_t v = 0; v < vectors; v++)
             sums[r][v] = (VEC){0};
-    for (int64_t i = t->units; i > 0; i--, p += p_k, q += q_k) {
+    for (int64_t i = t->units; i > 0; i--, p += p_k, q += q_k, ahead += ahead_k) {
         VEC row[VECTORS];
+        __builtin_prefetch(ahead, 0, 2);
 #pragma GCC unroll 8
         for (int64_t v = 0; v < vectors; v++)
-            row[v] = FN(take)(q + v * (int64_t)sizeof(VEC));
+            if (raw) {
+                const char *first = from_raw + v * WIDTH * size_of(raw_type);
+                row[v] = ACROSS(first, first + raw_k, raw_type);
+                FN(put)(packed + v * (int64_t)sizeof(VEC), row[v]);
+            } else
+                row[v] = FN(take)(q + v * (int64_t)sizeof(VEC));
+        from_raw += PER * raw_k;
+        packed += q_k;
 #pragma GCC unroll 8
         for (int64_t r = 0; r < rows; r++) {
             VEC each = SPLAT(p + r * p_row);
@@ -151,9 +162,8 @@ INLINE void FN(tile)(int64_t rows, int64_t vectors, const struct tile *t)
             FN(put)(to + r * to_row + v * (int64_t)sizeof(VEC), sums[r][v]);
 }
 
-/* Every size of tile is a function of its own, so that the sums stay in registers. */
 #define TILE(rows, vectors) \
-    static void FN(tile_##rows##_##vectors)(const struct tile *t) { FN(tile)(rows, vectors, t); }
+    static void FN(tile_##rows##_##vectors)(const struct tile *t) { FN(tile)(rows, vectors, 0, 0, t); }
 #define TILES(vectors) TILE(1, vectors) TILE(2, vectors) TILE(3, vectors) TILE(4, vectors) TILE(5, vectors) TILE(6, vectors)
 #define NAMES(vectors)                                                                                      \
     {                                                                                                       \
@@ -166,6 +176,9 @@ TILES(2)
 TILES(3)
 TILES(4)
 #endif
+
+static void FN(packing_tile)(const struct tile *t) { FN(tile)(TILE_ROWS, VECTORS, 1, RAW_TYPE, t); }
+static void FN(rounding_tile)(const struct tile *t) { FN(tile)(TILE_ROWS, VECTORS, 1, F32, t); }
 
 /* n sums of one row of C, with bias and what was in C, rounded to C's type. */
 INLINE void FN(finish_row)(const ACC *sums, const ACC *bias, char *c, int64_t n, const struct finish *f)
@@ -215,6 +228,7 @@ static void FN(finish)(const struct finish *f)
 
 static const struct product_loops FN(product_loops) = {
     sizeof(UNIT), sizeof(ACC), PER, ACC_TYPE, WIDTH, VECTORS, FN(along), FN(across), FN(turn), FN(pick), FN(finish),
+    RAW_TYPE, FN(packing_tile), PER == 2 ? FN(rounding_tile) : NULL,
 #if BYTES == 64
     {NAMES(1), NAMES(2), NAMES(3), NAMES(4)},
 #else
@@ -243,5 +257,6 @@ static const struct product_loops FN(product_loops) = {
 #undef READ
 #undef ROUND
 #undef ACC_TYPE
+#undef RAW_TYPE
 #undef MASK
 #undef EACH

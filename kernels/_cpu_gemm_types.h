@@ -9,6 +9,11 @@ struct tile { /* up to TILE_ROWS rows of sums: `to` = `from` + P Q; strides in b
     const char *from; /* NULL for 0 */
     char *to;
     int64_t units, p_row, p_k, q_k, from_row, to_row;
+    const char *ahead; /* to be prefetched, one line a unit */
+    int64_t ahead_k;
+    const char *raw;
+    int64_t raw_k;
+    char *packed;
 };
 
 struct finish { /* sums put aside, rows of a panel, to C */
@@ -24,6 +29,9 @@ struct product_loops {
     void (*turn)(char *, int64_t, const char *, int64_t, int64_t, int64_t, int64_t);
     void (*pick)(char *, int64_t, const char *, int64_t, int64_t, int64_t, int64_t, int64_t);
     void (*finish)(const struct finish *);
+    int64_t raw_type;
+    void (*packing_tile)(const struct tile *);
+    void (*rounding_tile)(const struct tile *);
     void (*tile[4][TILE_ROWS])(const struct tile *); /* by vectors and rows, less one */
 };
 
