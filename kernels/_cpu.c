@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "_cpu_gemm_types.h"
 #include "_cpu_team.h"
 
 #define INLINE static inline __attribute__((always_inline, unused))
@@ -42,10 +43,10 @@ struct loops {
 #include <immintrin.h>
 
 #if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx2,f16c"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target("avx2,f16c,fma"))), apply_to = function)
 #else
 #pragma GCC push_options
-#pragma GCC target("avx2,f16c")
+#pragma GCC target("avx2,f16c,fma")
 #endif
 #define HAVE_AVX2
 #define LV(name) name##_avx2
@@ -67,6 +68,19 @@ struct loops {
 #undef HAVE_AVX512
 #if defined(__clang__)
 #pragma clang attribute pop
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16"))), apply_to = function)
+#else
+#pragma GCC pop_options
+#pragma GCC push_options
+#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")
+#endif
+#define LV(name) name##_avx512
+#define BYTES 64
+#include "_cpu_gemm_pairs.h"
+#undef LV
+#undef BYTES
+#if defined(__clang__)
+#pragma clang attribute pop
 #else
 #pragma GCC pop_options
 #endif
@@ -77,23 +91,41 @@ static int has_f16c(void)
     return __get_cpuid(1, &a, &b, &c, &d) && (c & (1u << 29));
 }
 
+static int has_bf16(void)
+{
+    unsigned a, b, c, d;
+    return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & (1u << 5));
+}
+
 static int runs(int level)
 {
     __builtin_cpu_init();
     if (level == 1)
-        return __builtin_cpu_supports("avx2") && has_f16c();
-    if (level == 2)
+        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
+    if (level == 3 && !has_bf16())
+        return 0;
+    if (level >= 2)
         return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
     return 1;
 }
 
-static const struct loops *const *const levels[] = {loops_baseline, loops_avx2, loops_avx512};
-static const char *const names[] = {"baseline", "avx2", "avx512"};
-static const tile_runner *const tile_runners[] = {tiles_baseline, tiles_avx2, tiles_avx512};
+static const struct loops *const *const levels[] = {loops_baseline, loops_avx2, loops_avx512, loops_avx512};
+static const struct product_loops *const products[][3] = {
+    /* by level and what is computed in; without instructions for bf16 it is multiplied as floats */
+    {&product_loops_f64_baseline, &product_loops_f32_baseline, &product_loops_f32_baseline},
+    {&product_loops_f64_avx2, &product_loops_f32_avx2, &product_loops_f32_avx2},
+    {&product_loops_f64_avx512, &product_loops_f32_avx512, &product_loops_f32_avx512},
+    {&product_loops_f64_avx512, &product_loops_f32_avx512, &product_loops_pairs_avx512},
+};
+static const char *const names[] = {"baseline", "avx2", "avx512", "avx512_bf16"};
+static const tile_runner *const tile_runners[] = {tiles_baseline, tiles_avx2, tiles_avx512, tiles_avx512};
 #else
 static int runs(int level) { return level == 0; }
 static const struct loops *const *const levels[] = {loops_baseline};
+static const struct product_loops *const products[][3] = {
+    {&product_loops_f64_baseline, &product_loops_f32_baseline, &product_loops_f32_baseline},
+};
 static const char *const names[] = {"baseline"};
 static const tile_runner *const tile_runners[] = {tiles_baseline};
 #endif
@@ -103,13 +135,14 @@ static const tile_runner *const tile_runners[] = {tiles_baseline};
 static int current;
 
 static const struct loops *loops_of(int64_t type) { return levels[current][type]; }
+static const struct product_loops *product_loops(int64_t compute) { return products[current][compute]; }
 
 #include "_cpu_ops.h"
 
 #include "_cpu_gather.h"
+#include "_cpu_gemm.h"
 #include "_cpu_pairs.h"
 #include "_cpu_quick.h"
-#include "_cpu_gemm.h"
 #include "_cpu_plan.h"
 
 static PyObject *cpu_levels(PyObject *self, PyObject *unused)
@@ -155,6 +188,9 @@ static PyMethodDef methods[] = {
     {FAST(l1_terms), "l1_terms(out, double, threads, *(a, b, n, type, factor))"},
     {FAST(l1_terms_grad), "l1_terms_grad(slopes, double, threads, *(a, b, to_a, to_b, n, type, factor))"},
     {FAST(gather), "gather(images, index, flip, offset, out, n, C, H, W, b, h, w, channels_last, type, threads)"},
+    {FAST(gemm),
+     "gemm(a, a_row, a_col, a_type, b, b_row, b_col, b_type, c, c_row, c_type, bias, bias_type, m, n, k, compute, "
+     "accumulate, threads)"},
     {FAST(run_plan), "run_plan(code, words, slots, threads)"},
     {"levels", cpu_levels, METH_NOARGS, "The SIMD levels that this processor runs, narrowest first."},
     {"use", cpu_use, METH_O, "Use this SIMD level from now on."},

@@ -44,6 +44,28 @@ def gather(
     threads: int,
     /,
 ) -> None: ...
+def gemm(
+    a: int,
+    a_row: int,
+    a_col: int,
+    a_type: int,
+    b: int,
+    b_row: int,
+    b_col: int,
+    b_type: int,
+    c: int,
+    c_row: int,
+    c_type: int,
+    bias: int,
+    bias_type: int,
+    m: int,
+    n: int,
+    k: int,
+    compute: int,
+    accumulate: int,
+    threads: int,
+    /,
+) -> None: ...
 def levels() -> list[str]: ...
 def use(level: str, /) -> None: ...
 def level() -> str: ...

@@ -1,30 +1,375 @@
-/* placeholder */
-struct gemm {
+/* Matrix products for small batches: gemm_run, and gemm(...) for Python.
+ *
+ * Inside, the product is R = P Q. P is read in place, a value at a time, where it has the type that is multiplied;
+ * Q is packed into panels a few vectors wide. Either R is C, or, where B would have to be turned to be packed and A
+ * is smaller, the roles are swapped: R is C turned, Q is A turned, and big weights are read where they lie.
+ */
+
+struct gemm { /* C [m,n] (+)= A [m,k] B [k,n] (+ bias [n]) */
     int64_t m, n, k;
     const char *a, *b;
     char *c;
-    const char *bias;
-    int64_t a_row, a_col, b_row, b_col, c_row;
-    int64_t a_type, b_type, c_type, bias_type;
-    int64_t compute;
-    int64_t accumulate;
+    const char *bias;                          /* NULL for none */
+    int64_t a_row, a_col, b_row, b_col, c_row; /* in elements; c's columns are contiguous */
+    int64_t a_type, b_type, c_type, bias_type; /* as in cpu.py: 0 f64, 1 f32, 2 bf16 */
+    int64_t compute;                           /* 0: in f64; 1: in f32; 2: operands rounded to bf16, sums in f32 */
+    int64_t accumulate;                        /* add to what is in C */
 };
-static double at_(const char *p, int64_t i, int64_t type) { return type == 0 ? ((const double *)p)[i] : type == 1 ? ((const float *)p)[i] : wide_bf16(((const uint16_t *)p)[i]); }
+
+/* The caller holds the GIL, which guards the scratch memory. 0 where memory ran out, and C is as it was. */
+static int gemm_run(const struct gemm *g, int64_t threads);
+
+#define LONGEST 1024       /* units of k in a packed panel, which then takes a quarter of a second cache */
+#define GROUP 48           /* rows whose sums are put aside together: whole tiles, and whole squares to turn */
+#define SHARED_Q 524288    /* bytes of Q that the team packs together once, as long as they stay in a second cache */
+#define WORTH_SPLIT 400000 /* multiplications below which waking threads costs more than they save */
+#define KEPT 67108864      /* bytes of scratch memory kept between calls */
+
+struct operand {
+    const char *at;
+    int64_t row, k, type; /* in bytes: from row to row of P or column to column of Q, and along k */
+};
+
+struct product {
+    const struct product_loops *loops;
+    struct operand source, p, q;      /* P as given and as read, which differ where it is copied; Q as given */
+    struct finish finish;             /* what all parts of C have in common */
+    int64_t rows, columns, k, units;  /* of R, and along k in values and in what is multiplied at once */
+    int64_t panel, panels;            /* columns of a panel, and how many there are */
+    int64_t copied, shared;           /* whether P is copied, and Q packed by the team together */
+    char *copy, *packed, *own;        /* P's copy, Q's shared panels, and what each thread has for itself */
+    int64_t own_size, aside;       /* of the latter, where sums lie before they are finished, */
+    int64_t partial, copy_aside;   /* before they go on, and P's rows in use */
+};
+
+static char *scratch;
+static int64_t scratch_size;
+
+/* Scratch memory from a cache line's start, what it held being lost; NULL where there is none. */
+static char *scratch_of(int64_t size)
+{
+    if (size > scratch_size) {
+        free(scratch);
+        scratch = malloc((size_t)size + 64);
+        scratch_size = scratch ? size : 0;
+    }
+    return scratch ? scratch + (64 - (uintptr_t)scratch % 64) % 64 : NULL;
+}
+
+static int64_t up_to(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
+
+/* A thread's share of n things. */
+static int64_t share(int64_t n, int64_t rank, int64_t size) { return n * rank / size; }
+
+/* `units` of Q's panel from `first` on. */
+static void pack_panel(const struct product *w, int64_t panel, int64_t first, int64_t units, char *to)
+{
+    const struct product_loops *l = w->loops;
+    int64_t from = first * l->per, k = least(w->k - from, units * l->per);
+    int64_t n = least(w->panel, w->columns - panel * w->panel), to_row = w->panel * l->unit;
+    const char *at = w->q.at + panel * w->panel * w->q.row + from * w->q.k;
+    if (w->q.row == size_of(w->q.type))
+        l->across(to, to_row, at, w->q.k, k, n, w->q.type);
+    else if (w->q.k == size_of(w->q.type))
+        l->turn(to, to_row, at, w->q.row, k, n, w->q.type);
+    else
+        l->pick(to, to_row, at, w->q.k, w->q.row, k, n, w->q.type);
+}
+
+/* Some of P's rows, converted: to rows of units where they are contiguous, else to rows of P's columns. */
+static void copy_rows(const struct product *w, int64_t row, int64_t rows, char *to)
+{
+    const struct product_loops *l = w->loops;
+    const struct operand *p = &w->source;
+    const char *at = p->at + row * p->row;
+    if (p->k == size_of(p->type))
+        l->along(to, w->p.row, at, p->row, rows, w->k, p->type);
+    else if (p->row == size_of(p->type))
+        l->across(to, w->p.k, at, p->k, w->k, rows, p->type);
+    else
+        l->pick(to, w->p.k, at, p->k, p->row, w->k, rows, p->type);
+}
+
+/* A thread's part of all of P's copy, in whole vectors. */
+static void copy_share(const struct product *w, int64_t rank, int64_t size)
+{
+    int64_t vectors = blocks_of(w->rows, w->loops->width), row = share(vectors, rank, size) * w->loops->width;
+    int64_t end = least(w->rows, share(vectors, rank + 1, size) * w->loops->width);
+    if (row < end)
+        copy_rows(w, row, end - row, w->copy + row * w->p.row);
+}
+
+static void pack_share(const struct product *w, int64_t rank, int64_t size)
+{
+    int64_t step = 4 * w->loops->width, steps = blocks_of(w->units, step), items = w->panels * steps;
+    for (int64_t item = share(items, rank, size); item < share(items, rank + 1, size); item++) {
+        int64_t panel = item / steps, first = item % steps * step, row = w->panel * w->loops->unit;
+        char *to = w->packed + (panel * w->units + first) * row;
+        pack_panel(w, panel, first, least(step, w->units - first), to);
+    }
+}
+
+/* Whether tiles may write this panel of C themselves. */
+static int is_direct(const struct product *w, int64_t columns)
+{
+    const struct finish *f = &w->finish;
+    return !f->turned && f->c_type == w->loops->acc_type && columns % w->loops->width == 0 && !(f->bias && f->accumulate);
+}
+
+/* Where a thread is: which units of which panel, and what it will need next. */
+struct part {
+    const struct product *w;
+    char *own;
+    const char *p, *q; /* P's first row, and Q's panel */
+    int64_t panel, first, units;
+    char *partial;     /* sums over the units before `first` */
+    void (*packing)(const struct tile *);
+    const char *raw;
+    const char *ahead; /* what to bring nearer meanwhile: P's rows or Q's panel, as given; or NULL */
+};
+
+/* What the tile-th tile brings nearer, one line a unit: some rows of P, or one of the lines that make a unit of Q. */
+static void look_ahead(const struct part *part, int64_t tile, struct tile *t)
+{
+    const struct product *w = part->w;
+    int64_t per = w->loops->per, lines = w->panel * size_of(w->q.type) / 64;
+    t->ahead = t->q;
+    if (part->ahead && w->shared) {
+        t->ahead = part->ahead + tile * TILE_ROWS * w->source.row;
+        t->ahead_k = TILE_ROWS * w->source.row / w->units;
+    } else if (part->ahead && tile < per * lines) {
+        t->ahead = part->ahead + tile % per * w->q.k + tile / per * 64;
+        t->ahead_k = per * w->q.k;
+    }
+}
+
+/* `rows` rows of one panel, at most GROUP of them; `tile` counts the tiles before. */
+static void run_group(const struct part *part, int64_t row, int64_t rows, int64_t tile)
+{
+    const struct product *w = part->w;
+    const struct product_loops *l = w->loops;
+    int64_t column = part->panel * w->panel, columns = least(w->panel, w->columns - column);
+    int64_t ends = part->first + part->units == w->units, direct = ends && part->first == 0 && is_direct(w, columns);
+    struct finish f = w->finish;
+    f.rows = rows;
+    f.columns = columns;
+    f.c += f.turned ? column * f.c_row + row * size_of(f.c_type) : row * f.c_row + column * size_of(f.c_type);
+    f.bias += f.bias ? (f.turned ? row : column) * l->acc : 0;
+    f.sums = part->own + w->aside;
+    for (int64_t i = 0; i < rows; i += TILE_ROWS, tile++) {
+        char *partial = part->partial + tile * TILE_ROWS * w->panel * l->acc;
+        struct tile t = {.p_row = w->p.row, .p_k = w->p.k, .q_k = w->panel * l->unit, .q = part->q};
+        t.units = part->units;
+        t.p = part->p + i * w->p.row + part->first * w->p.k;
+        t.to_row = t.from_row = w->panel * l->acc;
+        t.from = part->first ? partial : NULL;
+        t.to = ends ? part->own + w->aside + i * t.to_row : partial;
+        if (direct) {
+            t.to = f.c + i * f.c_row;
+            t.to_row = f.c_row;
+            t.from = f.accumulate ? t.to : f.bias;
+            t.from_row = f.accumulate ? f.c_row : 0;
+        }
+        look_ahead(part, tile, &t);
+        if (tile == 0 && part->packing) {
+            t.raw = part->raw;
+            t.raw_k = w->q.k;
+            t.packed = part->own;
+            part->packing(&t);
+            continue;
+        }
+        l->tile[blocks_of(columns, l->width) - 1][least(TILE_ROWS, rows - i) - 1](&t);
+    }
+    if (ends && !direct)
+        l->finish(&f);
+}
+
+/* A thread's part where Q is packed once: some rows, all panels. P's rows are copied as they are needed. */
+static void run_shared(const struct product *w, int64_t rank, int64_t size, char *own)
+{
+    int64_t end = share(w->rows, rank + 1, size), panel_size = w->units * w->panel * w->loops->unit;
+    struct part part = {.w = w, .own = own, .units = w->units};
+    for (int64_t row = share(w->rows, rank, size); row < end; row += GROUP) {
+        part.p = w->p.at + row * w->p.row;
+        part.q = w->packed;
+        if (w->copied) {
+            copy_rows(w, row, least(GROUP, end - row), own + w->copy_aside);
+            part.p = own + w->copy_aside;
+        }
+        int64_t more = w->copied && w->source.k == size_of(w->source.type) && row + 2 * GROUP <= end;
+        part.ahead = more ? w->source.at + (row + GROUP) * w->source.row : NULL;
+        for (part.panel = 0; part.panel < w->panels; part.panel++, part.q += panel_size) {
+            run_group(&part, row, least(GROUP, end - row), 0);
+            part.ahead = NULL;
+        }
+    }
+}
+
+/* Some units of a panel of Q as they lie, where they and all columns are there. */
+static const char *units_ahead(const struct product *w, int64_t panel, int64_t first, int64_t units)
+{
+    if (w->q.row != size_of(w->q.type) || (first + units) * w->loops->per > w->k || (panel + 1) * w->panel > w->columns)
+        return NULL;
+    return w->q.at + panel * w->panel * w->q.row + first * w->loops->per * w->q.k;
+}
+
+/* A thread's part where it packs what it needs itself: some panels, all rows, and of the first and last some. */
+static void run_panels(const struct product *w, int64_t rank, int64_t size, char *own)
+{
+    int64_t vectors = blocks_of(w->columns, w->loops->width), most = w->panel / w->loops->width;
+    int64_t begin = share(vectors * w->rows, rank, size), end = share(vectors * w->rows, rank + 1, size);
+    struct part part = {.w = w, .own = own, .q = own, .partial = own + w->partial};
+    for (part.panel = begin / (most * w->rows); part.panel < w->panels; part.panel++) {
+        int64_t before = part.panel * most * w->rows, here = least(most, vectors - part.panel * most);
+        int64_t row = begin > before ? (begin - before) / here : 0;
+        int64_t last = end - before < here * w->rows ? (end - before) / here : w->rows;
+        if (last <= 0)
+            return;
+        for (part.first = 0; row < last && (part.first == 0 || part.first < w->units); part.first += LONGEST) {
+            int64_t next = part.first + LONGEST;
+            part.units = least(LONGEST, w->units - part.first);
+            part.raw = units_ahead(w, part.panel, part.first, part.units);
+            part.packing = w->q.type == w->loops->raw_type ? w->loops->packing_tile : w->q.type == F32 ? w->loops->rounding_tile : NULL;
+            if (!part.raw || last - row < TILE_ROWS)
+                part.packing = NULL;
+            if (!part.packing)
+                pack_panel(w, part.panel, part.first, part.units, own);
+            part.ahead = next < w->units ? units_ahead(w, part.panel, next, least(part.units, w->units - next))
+                                         : units_ahead(w, part.panel + 1, 0, part.units);
+            for (int64_t i = row; i < last; i += GROUP) {
+                part.p = w->p.at + i * w->p.row;
+                run_group(&part, i, least(GROUP, last - i), (i - row) / TILE_ROWS);
+            }
+        }
+    }
+}
+
+static void run_product(const struct product *w, int64_t rank, int64_t size)
+{
+    char *own = w->own + rank * w->own_size;
+    if (w->copied && !w->shared)
+        copy_share(w, rank, size);
+    if (w->shared)
+        pack_share(w, rank, size);
+    if ((w->copied || w->shared) && size > 1)
+        team_wait();
+    if (w->shared)
+        run_shared(w, rank, size, own);
+    else
+        run_panels(w, rank, size, own);
+}
+
+static void product_part(void *shared) { run_product(shared, team_rank(), team_size()); }
+
+/* The roles, and what is packed or copied; sizes of scratch memory go to `sizes`: bias, copy, packed, own. */
+static void plan_product(struct product *w, const struct gemm *g, int64_t sizes[4])
+{
+    w->loops = product_loops(g->compute);
+    const struct product_loops *l = w->loops;
+    int64_t rounded = g->compute == 2 && l->raw_type != BF16 ? ROUNDED : 0; /* pairs are rounded anyway */
+    struct operand a = {g->a, g->a_row, g->a_col, g->a_type}, b = {g->b, g->b_col, g->b_row, g->b_type};
+    int64_t turned = g->b_col != 1 && g->n > g->m;
+    w->source = turned ? b : a;
+    w->q = turned ? a : b;
+    struct operand *each[] = {&w->source, &w->q};
+    for (int i = 0; i < 2; i++) {
+        each[i]->row *= size_of(each[i]->type);
+        each[i]->k *= size_of(each[i]->type);
+        each[i]->type |= each[i]->type == BF16 ? 0 : rounded;
+    }
+    w->rows = turned ? g->n : g->m;
+    w->columns = turned ? g->m : g->n;
+    w->k = g->k;
+    w->units = blocks_of(g->k, l->per);
+    w->panel = l->width * l->vectors;
+    w->panels = blocks_of(w->columns, w->panel);
+    w->finish = (struct finish){.c = g->c, .c_row = g->c_row * size_of(g->c_type), .c_type = g->c_type, .turned = turned,
+                                .accumulate = g->accumulate};
+    w->p = w->source;
+    w->copied = l->per == 2 ? w->p.type != BF16 || w->p.k != 2 || w->k % 2 : w->p.type != l->acc_type;
+    w->p.k *= l->per;
+    int64_t row = w->panel * l->unit, packed = w->panels * w->units * row;
+    w->shared = w->units <= LONGEST && packed <= SHARED_Q && 2 * w->rows >= w->columns;
+    int64_t copied_rows = !w->copied ? 0 : w->shared ? GROUP : w->rows, copy = 0;
+    if (w->copied && w->source.k == size_of(w->source.type)) {
+        w->p.k = l->unit;
+        w->p.row = (up_to(w->units, l->width) + l->width) * l->unit; /* an odd number of lines spreads over the caches */
+        copy = copied_rows * w->p.row;
+    } else if (w->copied) {
+        w->p.row = l->unit;
+        w->p.k = (up_to(copied_rows, l->width) + l->width) * l->unit;
+        copy = w->units * w->p.k;
+    }
+    sizes[0] = g->bias ? up_to(g->n * l->acc, 64) : 0;
+    sizes[1] = w->shared ? 0 : up_to(copy, 64);
+    sizes[2] = w->shared ? packed : 0;
+    w->aside = w->shared ? 0 : least(LONGEST, w->units) * row;
+    w->partial = w->copy_aside = w->aside + GROUP * w->panel * l->acc;
+    int64_t after = w->shared ? copy : w->units > LONGEST ? w->rows * w->panel * l->acc : 0;
+    w->own_size = up_to(w->partial + after, 4096) + 64;
+}
+
 static int gemm_run(const struct gemm *g, int64_t threads)
 {
-    for (int64_t i = 0; i < g->m; i++)
-        for (int64_t j = 0; j < g->n; j++) {
-            double s = 0;
-            for (int64_t l = 0; l < g->k; l++) {
-                double x = at_(g->a, i * g->a_row + l * g->a_col, g->a_type), y = at_(g->b, l * g->b_row + j * g->b_col, g->b_type);
-                if (g->compute == 2) { x = wide_bf16(narrow_bf16((float)x)); y = wide_bf16(narrow_bf16((float)y)); }
-                s += x * y;
-            }
-            if (g->bias) s += at_(g->bias, j, g->bias_type);
-            if (g->accumulate) s += at_(g->c, i * g->c_row + j, g->c_type);
-            if (g->c_type == 0) ((double *)g->c)[i * g->c_row + j] = s;
-            else if (g->c_type == 1) ((float *)g->c)[i * g->c_row + j] = (float)s;
-            else ((uint16_t *)g->c)[i * g->c_row + j] = narrow_bf16((float)s);
+    if (g->m == 0 || g->n == 0)
+        return 1;
+    if (threads < 1 || !team_start || g->m * g->n * g->k < WORTH_SPLIT)
+        threads = 1;
+    struct product w = {0};
+    int64_t sizes[4] = {0};
+    plan_product(&w, g, sizes);
+    sizes[3] = threads * w.own_size;
+    char *at = scratch_of(sizes[0] + sizes[1] + sizes[2] + sizes[3]);
+    if (!at)
+        return 0;
+    if (g->bias)
+        for (int64_t i = 0; i < g->n; i++) {
+            double value = value_of(g->bias + i * size_of(g->bias_type), g->bias_type);
+            put_value(at + i * w.loops->acc, w.loops->acc_type, value);
         }
+    w.finish.bias = g->bias ? at : NULL;
+    w.copy = at + sizes[0];
+    if (w.copied && !w.shared)
+        w.p.at = w.copy;
+    w.packed = w.copy + sizes[1];
+    w.own = w.packed + sizes[2];
+    if (threads == 1)
+        run_product(&w, 0, 1);
+    else
+        team_start(product_part, &w, (unsigned)threads, 0);
+    if (scratch_size > KEPT) {
+        free(scratch);
+        scratch = NULL;
+        scratch_size = 0;
+    }
     return 1;
+}
+
+static PyObject *cpu_gemm(PyObject *self, PyObject *const *args, Py_ssize_t count)
+{
+    struct reader from = {args, count};
+    struct gemm g = {.a = address(&from)};
+    g.a_row = whole(&from);
+    g.a_col = whole(&from);
+    g.a_type = whole(&from);
+    g.b = address(&from);
+    g.b_row = whole(&from);
+    g.b_col = whole(&from);
+    g.b_type = whole(&from);
+    g.c = address(&from);
+    g.c_row = whole(&from);
+    g.c_type = whole(&from);
+    g.bias = address(&from);
+    g.bias_type = whole(&from);
+    g.m = whole(&from);
+    g.n = whole(&from);
+    g.k = whole(&from);
+    g.compute = whole(&from);
+    g.accumulate = whole(&from);
+    int64_t threads = whole(&from);
+    if (!read_all(&from))
+        return NULL;
+    if (!gemm_run(&g, threads))
+        return PyErr_NoMemory();
+    Py_RETURN_NONE;
 }

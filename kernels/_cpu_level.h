@@ -270,5 +270,7 @@ static const tile_runner LV(tiles)[] = {LV(run_tile_f64), LV(run_tile_f32)};
 /* In the order of the type codes in cpu.py. */
 static const struct loops *const LV(loops)[] = {&LV(loops_f64), &LV(loops_f32), &LV(loops_bf16), &LV(loops_f16)};
 
+#include "_cpu_gemm_level.h"
+
 #undef LV
 #undef BYTES

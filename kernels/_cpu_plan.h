@@ -47,7 +47,7 @@ static char *room(struct kept *kept, size_t size)
     return kept->start;
 }
 
-static struct kept scratch[MOST_TEAM], part_memory;
+static struct kept tile_memory[MOST_TEAM], part_memory; /* the GIL guards them, so a plan holds it */
 
 static int64_t blocks_of_part(const struct tiles *w, int64_t shape, int64_t *width)
 {
@@ -90,7 +90,7 @@ static void run_tiles(const struct job *job, int64_t begin, int64_t end)
     const struct tiles *w = (const struct tiles *)job;
     const int64_t *s = w->step;
     struct view views[MOST_VIEWS];
-    char *own = scratch[team_rank ? team_rank() : 0].start;
+    char *own = tile_memory[team_rank ? team_rank() : 0].start;
     for (int64_t item = begin; item < end; item++) {
         int64_t row = item / w->across * s[TILES_HIGH], column = item % w->across * s[TILES_WIDE];
         int64_t rows = least(s[TILES_HIGH], s[TILES_ROWS] - row), columns = least(s[TILES_WIDE], s[TILES_COLUMNS] - column);
@@ -143,7 +143,7 @@ static int step_tiles(const int64_t *s, char *const *slots, int64_t threads)
     }
     threads = least(threads, MOST_TEAM);
     for (int64_t t = 0; t < threads; t++)
-        if (!room(&scratch[t], (size_t)(s[TILES_SCRATCH] * size) + 64))
+        if (!room(&tile_memory[t], (size_t)(s[TILES_SCRATCH] * size) + 64))
             return 0;
     run_job(&w.job, s[TILES_ROWS] * s[TILES_COLUMNS] * size * s[TILES_CODE], threads);
     for (int64_t k = 0; k < s[TILES_PARTS]; k++)
@@ -164,8 +164,6 @@ static int step_gemm(const int64_t *s, char *const *slots, int64_t threads)
     return gemm_run(&g, threads);
 }
 
-static PyThread_type_lock one_plan; /* scratch memory is shared by all plans */
-
 static PyObject *cpu_run_plan(PyObject *self, PyObject *const *args, Py_ssize_t count)
 {
     struct reader from = {args, count};
@@ -175,16 +173,8 @@ static PyObject *cpu_run_plan(PyObject *self, PyObject *const *args, Py_ssize_t 
     int64_t threads = whole(&from);
     if (!read_all(&from))
         return NULL;
-    if (!one_plan && !(one_plan = PyThread_allocate_lock()))
-        return PyErr_NoMemory();
-    int fine = 1;
-    Py_BEGIN_ALLOW_THREADS
-    PyThread_acquire_lock(one_plan, WAIT_LOCK);
-    for (const int64_t *s = code; fine && s < code + words; s += s[1])
-        fine = s[0] == STEP_GEMM ? step_gemm(s, slots, threads) : step_tiles(s, slots, threads);
-    PyThread_release_lock(one_plan);
-    Py_END_ALLOW_THREADS
-    if (!fine)
-        return PyErr_NoMemory();
+    for (const int64_t *s = code; s < code + words; s += s[1])
+        if (!(s[0] == STEP_GEMM ? step_gemm(s, slots, threads) : step_tiles(s, slots, threads)))
+            return PyErr_NoMemory();
     Py_RETURN_NONE;
 }

@@ -18,6 +18,7 @@ struct job {
 static void (*team_start)(void (*)(void *), void *, unsigned, unsigned);
 static int (*team_rank)(void);
 static int (*team_size)(void);
+static void (*team_wait)(void); /* for the whole team */
 
 /* The file the pool comes from, or NULL. Called again until PyTorch is loaded. */
 static const char *find_team(void)
@@ -29,7 +30,8 @@ static const char *find_team(void)
     if (!team_start) {
         *(void **)&team_rank = dlsym(RTLD_DEFAULT, "omp_get_thread_num");
         *(void **)&team_size = dlsym(RTLD_DEFAULT, "omp_get_num_threads");
-        if (team_rank && team_size)
+        *(void **)&team_wait = dlsym(RTLD_DEFAULT, "GOMP_barrier");
+        if (team_rank && team_size && team_wait)
             *(void **)&team_start = dlsym(RTLD_DEFAULT, "GOMP_parallel");
     }
     if (!team_start || !dladdr(*(void **)&team_start, &where))

@@ -111,7 +111,7 @@ static ELEM FN(largest)(const ELEM *x, int64_t n)
     return most;
 }
 
-static void FN(take)(ELEM *d, const char *p, int64_t stride, int64_t type, int64_t n)
+static void FN(tile_fetch)(ELEM *d, const char *p, int64_t stride, int64_t type, int64_t n)
 {
 #define TAKEN(kind, value)                              \
     {                                                   \
@@ -138,7 +138,7 @@ static void FN(take)(ELEM *d, const char *p, int64_t stride, int64_t type, int64
 #undef TAKEN
 }
 
-static void FN(give)(char *p, int64_t stride, int64_t type, const ELEM *a, int64_t step_a, int64_t n)
+static void FN(tile_put)(char *p, int64_t stride, int64_t type, const ELEM *a, int64_t step_a, int64_t n)
 {
 #define GIVEN(kind, value)                          \
     {                                               \
@@ -166,13 +166,13 @@ static void FN(give)(char *p, int64_t stride, int64_t type, const ELEM *a, int64
 }
 
 /* How far a register goes on from one row of the result to the next, and within a row. */
-static int64_t FN(down)(const struct view *v, int64_t shape) { return shape != SHAPE_TILE ? 0 : v->shape == SHAPE_TILE ? v->ld : v->shape == SHAPE_ROWS; }
-static int64_t FN(along)(const struct view *v, int64_t shape)
+static int64_t FN(tile_down)(const struct view *v, int64_t shape) { return shape != SHAPE_TILE ? 0 : v->shape == SHAPE_TILE ? v->ld : v->shape == SHAPE_ROWS; }
+static int64_t FN(tile_along)(const struct view *v, int64_t shape)
 {
     return v->shape == SHAPE_TILE || v->shape == SHAPE_COLUMNS || (v->shape == SHAPE_ROWS && shape == SHAPE_ROWS);
 }
 
-static int FN(whole)(const struct view *v, int64_t columns)
+static int FN(tile_whole)(const struct view *v, int64_t columns)
 {
     return v->shape == SHAPE_ONE || (v->shape == SHAPE_TILE && v->ld == columns);
 }
@@ -184,12 +184,12 @@ static void FN(elementwise)(const int64_t *in, const struct view *views, int64_t
     const struct view *b = in[3] < 0 ? a : &views[in[3]], *c = in[4] < 0 ? a : &views[in[4]];
     int64_t times = d->shape == SHAPE_TILE ? rows : 1;
     int64_t n = d->shape == SHAPE_ROWS ? rows : d->shape == SHAPE_ONE ? 1 : columns;
-    if (times > 1 && d->ld == columns && FN(whole)(a, columns) && FN(whole)(b, columns) && FN(whole)(c, columns)) {
+    if (times > 1 && d->ld == columns && FN(tile_whole)(a, columns) && FN(tile_whole)(b, columns) && FN(tile_whole)(c, columns)) {
         n *= times;
         times = 1;
     }
-    const int64_t down_a = FN(down)(a, d->shape), down_b = FN(down)(b, d->shape), down_c = FN(down)(c, d->shape);
-    const int64_t step_a = FN(along)(a, d->shape), step_b = FN(along)(b, d->shape), step_c = FN(along)(c, d->shape);
+    const int64_t down_a = FN(tile_down)(a, d->shape), down_b = FN(tile_down)(b, d->shape), down_c = FN(tile_down)(c, d->shape);
+    const int64_t step_a = FN(tile_along)(a, d->shape), step_b = FN(tile_along)(b, d->shape), step_c = FN(tile_along)(c, d->shape);
     for (int64_t i = 0; i < times; i++) {
         ELEM *to = (ELEM *)(void *)d->p + i * d->ld;
         const ELEM *x = (const ELEM *)(const void *)a->p + i * down_a, *y = (const ELEM *)(const void *)b->p + i * down_b;
@@ -210,8 +210,8 @@ static void FN(transfer)(const int64_t *in, const struct view *views, int64_t ro
     int64_t times = v->shape == SHAPE_TILE ? rows : 1;
     int64_t n = v->shape == SHAPE_ROWS ? rows : v->shape == SHAPE_ONE ? 1 : columns;
     int64_t stride = v->shape == SHAPE_ROWS ? v->ld : v->along;
-    const int64_t down = FN(down)(own, v->shape), along = FN(along)(own, v->shape);
-    if (times > 1 && v->ld == columns && stride == 1 && FN(whole)(own, columns) && own->shape == SHAPE_TILE) {
+    const int64_t down = FN(tile_down)(own, v->shape), along = FN(tile_along)(own, v->shape);
+    if (times > 1 && v->ld == columns && stride == 1 && FN(tile_whole)(own, columns) && own->shape == SHAPE_TILE) {
         n *= times;
         times = 1;
     }
@@ -219,9 +219,9 @@ static void FN(transfer)(const int64_t *in, const struct view *views, int64_t ro
         char *p = v->p + i * v->ld * v->size;
         ELEM *mine = (ELEM *)(void *)own->p + i * down;
         if (loads)
-            FN(take)(mine, p, stride, v->type, n);
+            FN(tile_fetch)(mine, p, stride, v->type, n);
         else
-            FN(give)(p, stride, v->type, mine, along, n);
+            FN(tile_put)(p, stride, v->type, mine, along, n);
     }
 }
 

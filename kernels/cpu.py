@@ -166,6 +166,47 @@ def gather_cpu(
     )
 
 
+def gemm(
+    a: Tensor, b: Tensor, out: Tensor, bias: Tensor | None = None, accumulate: bool = False, bf16: bool = False
+) -> Tensor:
+    """a: [m,k], b: [k,n], of any strides; out: [m,n], columns contiguous; bias: [n]. Adds to `out` if accumulate.
+
+    Sums in float64 where any operand has it, else in float32; with bf16 the operands are rounded to it first.
+    """
+    assert _cpu is not None
+    (m, k), n = a.shape, b.shape[1]
+    if b.shape[0] != k or out.shape != (m, n) or (bias is not None and bias.shape != (n,)):
+        shapes = [tuple(each.shape) for each in (a, b, out, bias) if each is not None]
+        raise ValueError(f"gemm: a, b, out and bias have shapes {shapes}; they must be [m,k], [k,n], [m,n] and [n]")
+    tensors = [a, b, out] if bias is None else [a, b, out, bias]
+    if any(each.device.type != "cpu" or TYPES.get(each.dtype, 3) == 3 for each in tensors):
+        raise TypeError("gemm: every tensor must be float64, float32 or bfloat16 on the CPU")
+    if n > 1 and out.stride(1) != 1:
+        raise ValueError(f"gemm: the columns of out must be contiguous, but they are {out.stride(1)} elements apart")
+    bias = bias if bias is None else bias.contiguous()
+    wide = torch.float64 in (a.dtype, b.dtype)
+    _cpu.gemm(
+        a.data_ptr(),
+        *a.stride(),
+        TYPES[a.dtype],
+        b.data_ptr(),
+        *b.stride(),
+        TYPES[b.dtype],
+        out.data_ptr(),
+        out.stride(0),
+        TYPES[out.dtype],
+        0 if bias is None else bias.data_ptr(),
+        0 if bias is None else TYPES[bias.dtype],
+        m,
+        n,
+        k,
+        2 if bf16 else 0 if wide else 1,
+        accumulate,
+        torch.get_num_threads(),
+    )
+    return out
+
+
 def run_plan(words: Tensor, slots: Tensor) -> None:
     """words: int64 [n], the steps; slots: int64 [m], the addresses that they name. Both as gankit/planned.py makes them."""
     assert _cpu is not None
