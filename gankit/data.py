@@ -138,8 +138,12 @@ class Order:
         first, last = start // self.count, (start + size - 1) // self.count
         for old in [epoch for epoch in self._epochs if epoch < first]:
             del self._epochs[old]
-        joined = torch.cat([self._epoch(epoch) for epoch in range(first, last + 1)])
-        return joined[start - first * self.count :][:size]
+        parts, left = [], size
+        for epoch in range(first, last + 1):
+            begin = max(start - epoch * self.count, 0)
+            parts.append(self._epoch(epoch)[begin : begin + left])
+            left -= len(parts[-1])
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def _epoch(self, epoch: int) -> Tensor:
         if epoch not in self._epochs:

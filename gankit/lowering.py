@@ -51,6 +51,8 @@ class Lowering:
             self.take(node)
         self.write_back()
         self.steps = without_dead(self.steps, self.outputs)
+        widen(self)
+        drop_copies(self)
         join_products(self)
 
     # Values
@@ -291,6 +293,43 @@ def without_dead(steps: list[Step], outputs: Sequence[Value]) -> list[Step]:
             needed |= {value.buffer for value in reads(step)}
             kept.append(step)
     return kept[::-1]
+
+
+def widen(low: Lowering) -> None:
+    """What is bfloat16 only on its way between instructions stays float32: a weight's gradient, say, which autocast
+    makes in bfloat16 and turns into float32 right away.
+    """
+    kept = {value.buffer for value in low.outputs}
+    for step in low.steps:
+        if isinstance(step, Gemm | Call):
+            kept |= {value.buffer for value in reads(step)}
+        if isinstance(step, Call):
+            kept |= {value.buffer for value in writes(step)}
+    for step in low.steps:
+        for value in writes(step):
+            if value.dtype == torch.bfloat16 and value.buffer not in kept and value.buffer.slot is None:
+                value.buffer.dtype = torch.float32
+
+
+def drop_copies(low: Lowering) -> None:
+    """A copy of a whole value in the same type and order is that value."""
+    final = {value.buffer for value in low.outputs}
+    replaced: dict[Buffer, Buffer] = {}
+    kept: list[Step] = []
+    for step in low.steps:
+        rename(step, replaced)
+        if isinstance(step, Point) and step.name == "COPY" and step.out.covers:
+            (source,) = step.ins
+            same = source.covers and source.dtype == step.out.dtype and source.strides == step.out.strides
+            if step.out.buffer in final and same:
+                same = source.buffer not in final
+                final.add(source.buffer)
+            if same and source.buffer.slot is None and step.out.buffer.slot is None:
+                replaced[step.out.buffer] = source.buffer
+                continue
+        kept.append(step)
+    low.steps = kept
+    low.outputs = [renamed(value, replaced) for value in low.outputs]
 
 
 def join_products(low: Lowering) -> None:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from gankit import plan_rules  # noqa: F401 -- fills lowering.RULES
 from gankit.compiled import Code, Compiled
+from gankit.errors import GankitError
 from gankit.fusing import Group, Item, grouped
 from gankit.kernels.cpu import run_plan
 from gankit.lowering import Lowering
 from gankit.plan_code import Memory, Writer, gemm_words, hidden, laid_out
-from gankit.plan_values import Call, Gemm, Value
+from gankit.plan_values import Call, Gemm, Value, writes
 from gankit.tracing import Piece
 
 
@@ -39,30 +41,43 @@ class Plan:
         self.memory = laid_out(items, low.outputs, len(low.inputs))
         self.block = torch.empty(self.memory.size + 64, dtype=torch.uint8)
         self.constants = low.constants
+        self.changed = {value.buffer.slot for step in low.steps for value in writes(step)}
         self.layouts = [(value.shape, value.strides, value.dtype) for value in low.input_values]
         begin = -self.block.data_ptr() % 64
         self.block = self.block[begin:]
-        fixed = [tensor.data_ptr() for tensor in self.constants]
-        self.slots = torch.tensor([self.block.data_ptr(), *[0] * len(self.layouts), *fixed])
+        self.slots = np.zeros(1 + len(self.layouts) + len(self.constants), np.int64)
+        self.slots[0] = self.block.data_ptr()
+        self.slots[1 + len(self.layouts) :] = [tensor.data_ptr() for tensor in self.constants]
+        self.slots_at = self.slots.ctypes.data
+        self.given: list[Tensor | None] = [None] * len(self.layouts)
         self.parts = segments(items, self.memory, hidden(items, low.outputs))
         self.values = len(piece.part.names)
         self.outputs = [self.tensor(value, ()) if value.buffer.slot is None else value for value in low.outputs]
         self.items = items
 
     def __call__(self, *inputs: Tensor) -> Sequence[Tensor]:
-        given = [
-            tensor if tensor.stride() == strides or tensor.numel() == 1 else ordered(tensor, shape, strides)
-            for tensor, (shape, strides, _) in zip(inputs, self.layouts, strict=True)
-        ]
-        self.slots[1 : 1 + len(given)] = torch.tensor([tensor.data_ptr() for tensor in given])
+        for i, tensor in enumerate(inputs):
+            if tensor is not self.given[i]:
+                self.give(i, tensor)
+        given = cast("list[Tensor]", self.given)
         for part in self.parts:
             if isinstance(part, Tensor):
-                run_plan(part, self.slots)
+                run_plan(part.data_ptr(), len(part), self.slots_at)
             else:
                 self.call(part, given)
         found = [self.tensor(x, given) if isinstance(x, Value) else x for x in self.outputs]
         found[self.values] = found[self.values].clone()
         return found
+
+    def give(self, number: int, tensor: Tensor) -> None:
+        """Let ``tensor`` be input ``number``, in memory as the plan was made for."""
+        shape, strides, dtype = self.layouts[number]
+        if tensor.stride() != strides and tensor.numel() > 1:
+            if number in self.changed:
+                raise GankitError(f"input {number} of a plan lies in memory with strides {tensor.stride()}, not {strides}")
+            tensor = torch.empty_strided(shape, strides, dtype=dtype).copy_(tensor)
+        self.given[number] = tensor
+        self.slots[1 + number] = tensor.data_ptr()
 
     def call(self, call: Call, inputs: Sequence[Tensor]) -> None:
         """Run PyTorch's own op on the plan's memory."""
@@ -91,11 +106,6 @@ def storage_at(whole: Tensor, root: Any, start: int) -> int:
     """The element of the storage at which ``start`` of the buffer ``root`` lies."""
     size = whole.new_empty(0, dtype=root.dtype).element_size()
     return whole.storage_offset() // size + start
-
-
-def ordered(tensor: Tensor, shape: Sequence[int], strides: Sequence[int]) -> Tensor:
-    """``tensor`` in memory as the plan was made for."""
-    return torch.empty_strided(tuple(shape), tuple(strides), dtype=tensor.dtype).copy_(tensor)
 
 
 def segments(items: Sequence[Item], memory: Memory, unseen: set[Any]) -> list[Tensor | Call]:

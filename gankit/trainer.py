@@ -123,7 +123,7 @@ class Trainer:
             shape = (0, self.spec.channels, self.spec.size, self.spec.size)
             return Batch(torch.empty(shape, device=self.device, dtype=self.dtype))
         index = self.order.batch(draw, n).to(self.device)
-        flips, crops = Draws(self.options.seed, "flip", draw), Draws(self.options.seed, "crop", draw)
+        flips, crops = self.augmentation(draw)
         images = self._gather(self.pixels, index, flips, crops)
         labels = None if self.labels is None else self.labels[index]
         other = None
@@ -131,11 +131,17 @@ class Trainer:
             other = self._gather(self.other, self.other_order.batch(draw, n).to(self.device), flips, crops)
         return Batch(images, labels, other)
 
-    def _gather(self, pixels: Tensor, index: Tensor, flips: Draws, crops: Draws) -> Tensor:
+    def augmentation(self, draw: int) -> tuple[Draws | None, Draws | None]:
+        """What flips and crops of batch number ``draw`` are drawn from; both domains go on drawing from the same."""
+        seed = self.options.seed
+        room = self.pixels.shape[2] - self.spec.size
+        return Draws(seed, "flip", draw) if self.config.data.flip else None, Draws(seed, "crop", draw) if room else None
+
+    def _gather(self, pixels: Tensor, index: Tensor, flips: Draws | None, crops: Draws | None) -> Tensor:
         n, size = len(index), self.spec.size
-        flip = flips.bernoulli(0.5, n).to(self.device) if self.config.data.flip else None
+        flip = None if flips is None else flips.bernoulli(0.5, n).to(self.device)
         room = pixels.shape[2] - size
-        offset = crops.integers(room + 1, n, 2).to(self.device) if room else None
+        offset = None if crops is None else crops.integers(room + 1, n, 2).to(self.device)
         return gather(pixels, index, flip, offset, (size, size), dtype=self.dtype)
 
     def noise(self, phase: str, step: int, repeat: int) -> Noise:

@@ -207,7 +207,7 @@ def gemm(
     return out
 
 
-def run_plan(words: Tensor, slots: Tensor) -> None:
-    """words: int64 [n], the steps; slots: int64 [m], the addresses that they name. Both as gankit/planned.py makes them."""
+def run_plan(words: int, count: int, slots: int) -> None:
+    """words: the address of int64 [count], the steps; slots: that of the addresses they name; see gankit/planned.py."""
     assert _cpu is not None
-    _cpu.run_plan(words.data_ptr(), words.numel(), slots.data_ptr(), torch.get_num_threads())
+    _cpu.run_plan(words, count, slots, torch.get_num_threads())
