@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, cast
 
 import numpy as np
@@ -17,8 +19,10 @@ from gankit.fusing import Group, Item, grouped
 from gankit.kernels.cpu import run_plan
 from gankit.lowering import Lowering
 from gankit.plan_code import Memory, Writer, gemm_words, hidden, laid_out
-from gankit.plan_values import Call, Gemm, Value, writes
+from gankit.plan_values import Call, Gemm, Step, Value, reads, writes
+from gankit.model import Carry
 from gankit.tracing import Piece
+from gankit.update import Update, Vector
 
 
 class Planned(Compiled):
@@ -26,19 +30,38 @@ class Planned(Compiled):
 
     name = "planned"
 
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.moves: Counter[str] = Counter()
+
+    def update(self, update: Update, carry: Carry, later: Sequence[Update] = ()) -> tuple[Vector, Carry]:
+        found = super().update(update, carry, later)
+        self.moves.update(update.part.names)
+        return found
+
     def make(self, piece: Piece) -> Code:
-        return Plan(piece)
+        parameters = {name for name, _ in self.model.named_parameters()} - set(piece.part.names)
+        still = {i: name for i, (_, kind, name) in enumerate(piece.takes) if kind == "state" and name in parameters}
+        return Plan(piece, still, self.moves)
 
 
 class Plan:
     """One update. Called with its inputs it returns its outputs; all but the recorded values lie in memory that the next
     call writes again.
+
+    ``still``: by number, the inputs that change less often than the plan runs, the weights of networks that this update
+    does not move. What is made of them alone, as their bfloat16 copies are, is made again when ``moves`` has counted a
+    move of one (optimizers' fused kernels are not counted by PyTorch) or PyTorch has counted another change.
     """
 
-    def __init__(self, piece: Piece) -> None:
+    def __init__(
+        self, piece: Piece, still: Mapping[int, str] = MappingProxyType({}), moves: Mapping[str, int] = MappingProxyType({})
+    ) -> None:
         low = Lowering(piece.graph)
-        items = grouped(low.steps)
-        self.memory = laid_out(items, low.outputs, len(low.inputs))
+        before, steps = made_before(low, still)
+        first, items = grouped(before), grouped(steps)
+        stays = [*low.outputs, *(value for step in before for value in writes(step))]
+        self.memory = laid_out([*first, *items], stays, len(low.inputs))
         self.block = torch.empty(self.memory.size + 64, dtype=torch.uint8)
         self.constants = low.constants
         self.changed = {value.buffer.slot for step in low.steps for value in writes(step)}
@@ -50,7 +73,10 @@ class Plan:
         self.slots[1 + len(self.layouts) :] = [tensor.data_ptr() for tensor in self.constants]
         self.slots_at = self.slots.ctypes.data
         self.given: list[Tensor | None] = [None] * len(self.layouts)
-        self.parts = segments(items, self.memory, hidden(items, low.outputs))
+        unseen = hidden([*first, *items], low.outputs)
+        self.first, self.parts = segments(first, self.memory, unseen), segments(items, self.memory, unseen)
+        self.still, self.moves = dict(still) if before else {}, moves
+        self.seen: list[tuple[int, int]] = []
         self.values = len(piece.part.names)
         self.outputs = [self.tensor(value, ()) if value.buffer.slot is None else value for value in low.outputs]
         self.items = items
@@ -60,14 +86,22 @@ class Plan:
             if tensor is not self.given[i]:
                 self.give(i, tensor)
         given = cast("list[Tensor]", self.given)
-        for part in self.parts:
+        seen = [(self.moves.get(name, 0), given[i]._version) for i, name in self.still.items()]
+        if self.first and seen != self.seen:
+            self.run(self.first, given)
+            self.seen = seen
+        self.run(self.parts, given)
+        found = [self.tensor(x, given) if isinstance(x, Value) else x for x in self.outputs]
+        found[self.values] = found[self.values].clone()
+        return found
+
+    def run(self, parts: Sequence[Tensor | Call], given: Sequence[Tensor]) -> None:
+        """Run ``parts`` of the plan."""
+        for part in parts:
             if isinstance(part, Tensor):
                 run_plan(part.data_ptr(), len(part), self.slots_at)
             else:
                 self.call(part, given)
-        found = [self.tensor(x, given) if isinstance(x, Value) else x for x in self.outputs]
-        found[self.values] = found[self.values].clone()
-        return found
 
     def give(self, number: int, tensor: Tensor) -> None:
         """Let ``tensor`` be input ``number``, in memory as the plan was made for."""
@@ -77,6 +111,8 @@ class Plan:
                 raise GankitError(f"input {number} of a plan lies in memory with strides {tensor.stride()}, not {strides}")
             tensor = torch.empty_strided(shape, strides, dtype=dtype).copy_(tensor)
         self.given[number] = tensor
+        if number in self.still:
+            self.seen = []
         self.slots[1 + number] = tensor.data_ptr()
 
     def call(self, call: Call, inputs: Sequence[Tensor]) -> None:
@@ -106,6 +142,22 @@ def storage_at(whole: Tensor, root: Any, start: int) -> int:
     """The element of the storage at which ``start`` of the buffer ``root`` lies."""
     size = whole.new_empty(0, dtype=root.dtype).element_size()
     return whole.storage_offset() // size + start
+
+
+def made_before(low: Lowering, still: Collection[int]) -> tuple[list[Step], list[Step]]:
+    """The steps of ``low`` that depend on the inputs ``still`` alone, and the others."""
+    written = Counter(value.buffer for step in low.steps for value in writes(step))
+    known = {low.inputs[i] for i in still} - set(written)
+    found: list[Step] = []
+    rest: list[Step] = []
+    for step in low.steps:
+        once = all(value.buffer.slot is None and written[value.buffer] == 1 for value in writes(step))
+        if once and all(value.buffer.constant or value.buffer in known for value in reads(step)):
+            known |= {value.buffer for value in writes(step)}
+            found.append(step)
+        else:
+            rest.append(step)
+    return found, rest
 
 
 def segments(items: Sequence[Item], memory: Memory, unseen: set[Any]) -> list[Tensor | Call]:
