@@ -10,6 +10,7 @@ from setuptools.command.build_ext import build_ext
 
 FOLDERS = {
     "gankit": "gankit",
+    "gankit.plan": "gankit/plan",
     "gankit.report": "gankit/report",
     "gankit.kernels": "kernels",
     "gankit.plugins": "plugins",

@@ -1,4 +1,4 @@
-"""How updates are run: as they are written, as compiled code, or as captured CUDA graphs."""
+"""How updates are run: as they are written, as plans, as compiled code, or as captured CUDA graphs."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from torch import nn
 
 from gankit.errors import UsageError
+from gankit.kernels import cpu
 from gankit.model import Batch, Carry, Model, Noise
 from gankit.update import Arithmetic, Update, Vector, compute, move
 
@@ -44,8 +45,10 @@ class Eager(Engine):
         return computed.values, computed.carry
 
 
+PLAN_UPDATES = 300
+"""Updates from which an MLP on a CPU gains by plans what tracing costs; docs/engine.md has the figures."""
 COMPILE_UPDATES = 20_000
-"""Updates from which an MLP on a CPU gains by compiled code what compiling costs; docs/engine.md has the figures."""
+"""The same for compiled code, which is for machines without the C extension."""
 CAPTURE_UPDATES = 100
 
 
@@ -66,6 +69,8 @@ def make(name: str, model: Model, arithmetic: Arithmetic, inputs: Inputs) -> Eng
     if name == "planned":
         if arithmetic.device != "cpu":
             raise UsageError("--engine planned runs on the CPU, and this run is on a GPU; use graph, compiled or eager")
+        if cpu.REASON:
+            raise UsageError(f"--engine planned: {cpu.REASON}; use compiled or eager")
         from gankit.planned import Planned
 
         return Planned(model, arithmetic, inputs)
@@ -75,12 +80,15 @@ def make(name: str, model: Model, arithmetic: Arithmetic, inputs: Inputs) -> Eng
 def choose(device: str, updates: int, model: nn.Module) -> str:
     """The engine of a run of ``updates`` updates of ``model`` on ``device``, where none was asked for.
 
-    On a CPU the compiler's convolutions are slower than gankit's own, so it gets networks without any.
+    On a CPU gankit's own convolutions, which run eagerly, are faster than those of plans and of the compiler.
     """
     if device == "cuda":
         return "graph" if updates >= CAPTURE_UPDATES else "eager"
-    convolves = any(isinstance(layer, nn.Conv2d | nn.ConvTranspose2d) for layer in model.modules())
-    return "compiled" if updates >= COMPILE_UPDATES and not convolves and has_compiler() else "eager"
+    if any(isinstance(layer, nn.Conv2d | nn.ConvTranspose2d) for layer in model.modules()):
+        return "eager"
+    if not cpu.REASON:
+        return "planned" if updates >= PLAN_UPDATES else "eager"
+    return "compiled" if updates >= COMPILE_UPDATES and has_compiler() else "eager"
 
 
 def has_compiler() -> bool:

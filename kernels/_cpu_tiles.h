@@ -60,7 +60,7 @@ static void FN(unary)(int64_t op, ELEM *d, const ELEM *a, int64_t step_a, int64_
     case OP_COPY: SINGLES(x);
     case OP_NEG: SINGLES(-x);
     case OP_ABS: SINGLES(x < 0 ? -x : x == 0 ? 0 : x);
-    case OP_SIGN: SINGLES(x != x ? x : (ELEM)((x > 0) - (x < 0)));
+    case OP_SIGN: SINGLES((ELEM)((x > 0) - (x < 0)));
     case OP_EXP: SINGLES(EXP(x));
     case OP_TANH: SINGLES(TANH(x));
     case OP_SIGMOID: SINGLES(SIGMOID(x));

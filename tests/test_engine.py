@@ -12,15 +12,18 @@ from tiny import fitted, options_of
 from torch import nn
 
 import gankit
-from gankit import Trainer, UsageError, compiled, engine, optimizers
+from gankit import Trainer, UsageError, compiled, engine, optimizers, planned
 from gankit.config import configure
 from gankit.graphed import Graphed
+from gankit.kernels import cpu
 from gankit.model import Phase
+from gankit.plan.values import Unplannable
 from gankit.registry import registry
 from gankit.trainer import updates
 
 VARIANTS = registry().names("variants")
 STEPS = 20
+needs_c = pytest.mark.skipif(bool(cpu.REASON), reason=f"plans run in the C extension: {cpu.REASON}")
 TOLERANCE = {"fp64": 1e-10, "fp32": 1e-5}
 
 
@@ -98,6 +101,39 @@ def test_every_variants_trace_computes_what_the_variant_computes(variant, arch, 
     assert_agree(one, other, TOLERANCE[precision])
 
 
+@needs_c
+@pytest.mark.parametrize("precision", TOLERANCE)
+@pytest.mark.parametrize("arch", ["mlp", "dcgan"])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_variants_plan_computes_what_the_variant_computes(variant, arch, precision, tiny):
+    flags = {"arch": arch, "precision": precision, "channels": 3, "batch_size": 9}
+    one = run(descending(variant, tiny, engine="eager", **flags))
+    other = run(descending(variant, tiny, engine="planned", **flags))
+    assert other.engine.name == "planned"
+    assert_agree(one, other, TOLERANCE[precision])
+
+
+@needs_c
+def test_a_plan_in_bfloat16_moves_weights_as_an_eager_update_does(tiny):
+    """What is made of still weights once must be made again when their own phase has moved them."""
+    flags = {"arch": "mlp", "precision": "bf16", "n_critic": 3, "batch_size": 32}
+    one = run(descending("wgan-gp", tiny, engine="eager", **flags), 6)
+    other = run(descending("wgan-gp", tiny, engine="planned", **flags), 6)
+    assert_agree(one, other, 1e-2)
+
+
+@needs_c
+def test_an_update_that_no_plan_can_hold_runs_op_by_op_and_says_so(tiny, monkeypatch):
+    def refuse(*_):
+        raise Unplannable("tensors of torch.float16")
+
+    monkeypatch.setattr(planned, "Plan", refuse)
+    one = run(descending("gan", tiny, engine="eager", precision="fp64"), 2)
+    with pytest.warns(UserWarning, match="'discriminator' runs op by op.*float16"):
+        other = run(descending("gan", tiny, engine="planned", precision="fp64"), 2)
+    assert_agree(one, other, TOLERANCE["fp64"])
+
+
 def test_spectral_norm_is_the_same_in_a_trace(tiny, interpreted):
     flags = {"arch": "dcgan", "discriminator_norm": "spectral", "precision": "fp64", "size": 16}
     one, other = (run(descending("dcgan", tiny, engine=name, **flags)) for name in ("eager", "compiled"))
@@ -141,9 +177,10 @@ def test_a_trace_reads_the_weights_of_its_step(tiny, interpreted):
     assert mine == pytest.approx(theirs, rel=1e-9, abs=1e-12)
 
 
+@pytest.mark.parametrize("engine_name", ["compiled", pytest.param("planned", marks=needs_c)])
 @pytest.mark.parametrize("variant", ["dcgan", "wgan-gp", "cyclegan"])
-def test_a_resumed_compiled_run_equals_one_never_interrupted(variant, tiny, tmp_path, interpreted):
-    flags = {**tiny, "engine": "compiled", "checkpoint_every": 3, "log_every": 3}
+def test_a_resumed_traced_run_equals_one_never_interrupted(variant, engine_name, tiny, tmp_path, interpreted):
+    flags = {**tiny, "engine": engine_name, "checkpoint_every": 3, "log_every": 3}
     whole = gankit.train(variant, out=tmp_path / "whole", steps=6, **flags)
     gankit.train(variant, out=tmp_path / "half", steps=3, **{**flags, "decay_start": 1.0})
     if variant == "cyclegan":  # its rates fall over the run, so a longer one is another
@@ -154,21 +191,28 @@ def test_a_resumed_compiled_run_equals_one_never_interrupted(variant, tiny, tmp_
     assert all(torch.equal(one[name], other[name]) for name in other)
 
 
-def test_the_engine_is_decided_before_the_run_and_written_down(tiny, tmp_path, monkeypatch, interpreted):
-    monkeypatch.setattr(engine, "COMPILE_UPDATES", 6)
-    monkeypatch.setattr(engine, "has_compiler", lambda: True)
-    for steps, expected in ((2, "eager"), (3, "compiled")):
-        root = gankit.train("dcgan", out=tmp_path / str(steps), steps=steps, **tiny).root
-        assert json.loads((root / "config.json").read_text())["train"]["engine"] == expected
+@pytest.mark.parametrize(("arch", "expected"), [("dcgan", "eager"), ("mlp", "planned")])
+def test_the_engine_is_decided_before_the_run_and_written_down(arch, expected, tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(engine, "PLAN_UPDATES", 6)
+    monkeypatch.setattr(cpu, "REASON", cpu.REASON if arch == "mlp" else "")
+    expected = "eager" if cpu.REASON else expected
+    for steps, found in ((2, "eager"), (3, expected)):
+        root = gankit.train("dcgan", out=tmp_path / str(steps), steps=steps, arch=arch, **tiny).root
+        assert json.loads((root / "config.json").read_text())["train"]["engine"] == found
 
 
 def test_auto_weighs_the_length_of_the_run_the_device_and_the_networks(monkeypatch):
-    monkeypatch.setattr(engine, "has_compiler", lambda: True)
-    few, many = engine.COMPILE_UPDATES - 1, engine.COMPILE_UPDATES
     model, convolving = nn.Linear(2, 2), nn.Sequential(nn.Conv2d(1, 1, 3))
-    assert [engine.choose("cpu", n, model) for n in (few, many)] == ["eager", "compiled"]
+    monkeypatch.setattr(cpu, "REASON", "")
+    few, many = engine.PLAN_UPDATES - 1, engine.PLAN_UPDATES
+    assert [engine.choose("cpu", n, model) for n in (few, many)] == ["eager", "planned"]
     assert engine.choose("cpu", many, convolving) == "eager"
     assert [engine.choose("cuda", n, convolving) for n in (engine.CAPTURE_UPDATES - 1, many)] == ["eager", "graph"]
+    monkeypatch.setattr(cpu, "REASON", "no compiler when it was installed")
+    monkeypatch.setattr(engine, "has_compiler", lambda: True)
+    few, many = engine.COMPILE_UPDATES - 1, engine.COMPILE_UPDATES
+    assert [engine.choose("cpu", n, model) for n in (few, many)] == ["eager", "compiled"]
+    assert engine.choose("cpu", many, convolving) == "eager"
     monkeypatch.setattr(engine, "has_compiler", lambda: False)
     assert engine.choose("cpu", many, model) == "eager"
 
@@ -188,6 +232,9 @@ def test_an_engine_that_cannot_run_here_is_named_with_the_way_out(tiny, monkeypa
     monkeypatch.setattr(engine, "has_compiler", lambda: False)
     with pytest.raises(UsageError, match="install one"):
         trainer("dcgan", tiny, engine="compiled", device="cpu")
+    monkeypatch.setattr(cpu, "REASON", "the C extension is missing")
+    with pytest.raises(UsageError, match="the C extension is missing; use compiled or eager"):
+        trainer("dcgan", tiny, engine="planned", device="cpu")
 
 
 class Rerun:

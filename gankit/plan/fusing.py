@@ -5,13 +5,14 @@ A step joins the earliest group in which all that it needs is ready. What only i
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
 
-from gankit.plan_values import Buffer, Call, Gemm, Point, Reduce, Step, Unplannable, Value, reads, writes
+from gankit.plan.values import Buffer, Call, Gemm, Point, Reduce, Step, Unplannable, Value, reads, writes
 
 TILE, ROWS, COLUMNS, ONE = range(4)
 """What a register is: a tile, one number a row, one number a column, one number."""
@@ -113,11 +114,16 @@ def placed(step: Point | Reduce, items: list[Item], written: dict[Buffer, list[i
         item = items[i]
         if isinstance(item, Group) and len(item.members) < MOST_STEPS and joins(step, item, i, written):
             return i
+    items.append(alone(step))
+    return len(items) - 1
+
+
+def alone(step: Point | Reduce) -> Group:
+    """A group of ``step`` only. Unplannable where it runs over no space of rows and columns."""
     for rows, columns in spaces(step):
         group = Group(rows, columns, is_wide(step))
-        if joins(step, group, len(items), written):
-            items.append(group)
-            return len(items) - 1
+        if joins(step, group, 0, {}):
+            return group
     raise Unplannable(f"{step}: no space of rows and columns")
 
 
@@ -184,7 +190,7 @@ def member_of(step: Point | Reduce, group: Group) -> Member | None:
     out = walk([step.out], step.out, (kept_count, 1))
     if out is None:
         return None
-    (offset, stride, _), = out
+    ((offset, stride, _),) = out
     if over == sorted(over) and kept_count == rows:
         return Member(step, ROWS, (offset, stride, 0), found)
     if over == sorted(over, reverse=True) and kept_count == columns:
@@ -242,7 +248,7 @@ def merged(dims: Sequence[tuple[int, list[int]]], count: int) -> list[int] | Non
     """The strides of ``dims`` walked through as one, for each of ``count`` values; None where that cannot be."""
     if not dims:
         return [0] * count
-    for (_, outer), (n, inner) in zip(dims, dims[1:], strict=False):
+    for (_, outer), (n, inner) in itertools.pairwise(dims):
         if any(o != i * n for o, i in zip(outer, inner, strict=True)):
             return None
     return dims[-1][1]

@@ -104,7 +104,7 @@ class Point:
 
 @dataclass(eq=False)
 class Reduce:
-    """``out`` is ``source`` summed ("sum") or its largest element ("max") over ``dims``; ``out`` lacks or keeps them."""
+    """``out`` is ``source`` summed ("sum") or its largest element ("max") over ``dims``, which it lacks or keeps."""
 
     name: str
     out: Value
@@ -149,7 +149,12 @@ def reads(step: Step) -> list[Value]:
         case Reduce():
             return [step.source]
         case Gemm():
-            return [step.a, step.b, *([] if step.bias is None else [step.bias]), *([step.out] if step.accumulate else [])]
+            return [
+                step.a,
+                step.b,
+                *([] if step.bias is None else [step.bias]),
+                *([step.out] if step.accumulate else []),
+            ]
         case Call():
             return step.reads
 

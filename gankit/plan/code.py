@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import torch
 
-from gankit.fusing import COLUMNS, ONE, ROWS, TILE, Access, Group, Item, Member
-from gankit.plan_values import SIZES, TYPES, Buffer, Gemm, Point, Value, reads, writes
+from gankit.plan.fusing import COLUMNS, ONE, ROWS, TILE, Access, Group, Item, Member
+from gankit.plan.values import SIZES, TYPES, Buffer, Gemm, Point, Value, reads, writes
 
 INSTRUCTIONS = (
     "COPY", "NEG", "ABS", "SIGN", "EXP", "TANH", "SIGMOID", "LOG", "LOG1P", "SQRT", "RSQRT", "RECIPROCAL",
@@ -117,7 +117,9 @@ def gemm_words(gemm: Gemm, memory: Memory) -> list[int]:
     words = [STEP_GEMM, 0, out.shape[0], out.shape[1], gemm.a.shape[1], compute, int(gemm.accumulate)]
     words += operand(gemm.a) + operand(gemm.b)
     words += [memory.slot(out.buffer), memory.offset(out, out.offset), out.strides[0], TYPES[out.dtype]]
-    words += [-1, 0, 0] if bias is None else [memory.slot(bias.buffer), memory.offset(bias, bias.offset), TYPES[bias.dtype]]
+    words += (
+        [-1, 0, 0] if bias is None else [memory.slot(bias.buffer), memory.offset(bias, bias.offset), TYPES[bias.dtype]]
+    )
     words[1] = len(words)
     return words
 
@@ -238,11 +240,17 @@ class Writer:
     def target(self, member: Member) -> int:
         """The register that ``member`` writes."""
         out, shape = member.step.out, member.shape
-        if member.partial or shape == ONE and not isinstance(member.step, Point):
+        if member.partial or (shape == ONE and not isinstance(member.step, Point)):
             number = len(self.parts) // 5
             _, down, along = member.out
             stride = along if shape == COLUMNS else down
-            self.parts += [shape, self.memory.slot(out.buffer), self.memory.offset(out, member.out[0]), stride, TYPES[out.dtype]]
+            self.parts += [
+                shape,
+                self.memory.slot(out.buffer),
+                self.memory.offset(out, member.out[0]),
+                stride,
+                TYPES[out.dtype],
+            ]
             self.registers.append(Register(shape, [shape, IN_PART - number, 0, 0, 1, self.type]))
             return len(self.registers) - 1
         if out.buffer not in self.hidden and self.usable(out, member.out, shape):

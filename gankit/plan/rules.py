@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gankit.lowering import RULES, Lowering, Operand, Rule
-from gankit.plan_values import Gemm, Unplannable, Value, contiguous, dense
+from gankit.plan.lowering import RULES, Lowering, Operand, Rule
+from gankit.plan.values import Gemm, Unplannable, Value, contiguous, dense
 
 aten = torch.ops.aten
 
@@ -39,20 +39,25 @@ for _name, _instruction in {
     instruction(_name, _instruction)
 
 
-@rule("add", "sub")
-def _add(low: Lowering, out: Value, x: Operand, y: Operand, *, alpha: float = 1, minus: bool = False) -> Value:
+def added(low: Lowering, out: Value, x: Operand, y: Operand, alpha: float, instruct: str) -> Value:
+    """``x`` plus or minus ``alpha`` times ``y``."""
     scaled = y if alpha == 1 else low.point("MUL", y, alpha) if isinstance(y, Value) else y * alpha
-    return low.point("SUB" if minus else "ADD", x, scaled, out=out)
+    return low.point(instruct, x, scaled, out=out)
+
+
+@rule("add")
+def _add(low: Lowering, out: Value, x: Operand, y: Operand, *, alpha: float = 1) -> Value:
+    return added(low, out, x, y, alpha, "ADD")
 
 
 @rule("sub")
 def _sub(low: Lowering, out: Value, x: Operand, y: Operand, *, alpha: float = 1) -> Value:
-    return _add(low, out, x, y, alpha=alpha, minus=True)
+    return added(low, out, x, y, alpha, "SUB")
 
 
 @rule("rsub")
 def _rsub(low: Lowering, out: Value, x: Value, y: Operand, alpha: float = 1) -> Value:
-    return _add(low, out, y, x, alpha=alpha, minus=True)
+    return added(low, out, y, x, alpha, "SUB")
 
 
 @rule("div")
@@ -213,7 +218,9 @@ def _mm(low: Lowering, out: Value, a: Operand, b: Operand) -> Value:
 
 
 @rule("addmm")
-def _addmm(low: Lowering, out: Value, bias: Operand, a: Operand, b: Operand, *, beta: float = 1, alpha: float = 1) -> Value:
+def _addmm(
+    low: Lowering, out: Value, bias: Operand, a: Operand, b: Operand, *, beta: float = 1, alpha: float = 1
+) -> Value:
     held = low.value(bias)
     if beta != 1 or alpha != 1 or held.shape != out.shape[1:]:
         raise Unplannable("a scaled sum of matrix products")
@@ -376,7 +383,8 @@ def typed(low: Lowering, metas: Sequence[Any], *values: Value) -> tuple[Value, .
 
 def flat(x: Value, *shape: int) -> Value:
     """``x``, which is dense in C order, in another shape."""
-    if not dense(x.shape, x.strides) or x.strides != contiguous(x.shape) and max(x.shape, default=1) != math.prod(x.shape):
+    if not dense(x.shape, x.strides) or (
+        x.strides != contiguous(x.shape) and max(x.shape, default=1) != math.prod(x.shape)
+    ):
         raise Unplannable("a norm of a tensor in another order")
     return Value(x.buffer, x.offset, shape, contiguous(shape))
-

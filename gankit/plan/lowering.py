@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, fx
 from torch.utils import _pytree as pytree
 
-from gankit.plan_values import (
+from gankit.plan.fusing import alone
+from gankit.plan.values import (
     SIZES,
     Buffer,
     Call,
-    Gemm,
     Point,
     Reduce,
     Step,
@@ -25,8 +25,6 @@ from gankit.plan_values import (
     Value,
     contiguous,
     dense,
-    reads,
-    writes,
 )
 
 aten = torch.ops.aten
@@ -50,10 +48,6 @@ class Lowering:
         for node in graph.graph.nodes:
             self.take(node)
         self.write_back()
-        self.steps = without_dead(self.steps, self.outputs)
-        widen(self)
-        drop_copies(self)
-        join_products(self)
 
     # Values
 
@@ -101,14 +95,16 @@ class Lowering:
 
     # Steps
 
-    def point(self, name: str, *ins: Operand | Tensor, out: Value | None = None, dtype: torch.dtype | None = None) -> Value:
+    def point(
+        self, name: str, *ins: Operand | Tensor, out: Value | None = None, dtype: torch.dtype | None = None
+    ) -> Value:
         """The instruction ``name``, into ``out`` or a new value."""
         first = next(x for x in ins if isinstance(x, Value | Tensor))
         wide = any(isinstance(x, Value | Tensor) and x.dtype in (torch.float64, torch.int64) for x in ins)
         numbers = torch.float64 if wide else torch.float32
         values = [self.value(x, numbers) for x in ins]
         if out is None:
-            shape = torch.broadcast_shapes(*(v.shape for v in values))
+            shape = broadcast(*(v.shape for v in values))
             out = self.new(shape, dtype or kept_in(first.dtype))
         self.steps.append(Point(name, out, [v.expanded(out.shape) for v in values]))
         return out
@@ -123,7 +119,9 @@ class Lowering:
             source = Value(x.buffer, x.offset, out.shape, self.strides_without(x, over, keep))
             self.steps.append(Point("COPY", out, [source]))
         else:
-            self.steps.append(Reduce(name, out, x, over))
+            step = Reduce(name, out, x, over)
+            alone(step)  # Unplannable where no group could hold it
+            self.steps.append(step)
         return out
 
     @staticmethod
@@ -201,34 +199,40 @@ class Lowering:
 
     def lower(self, node: fx.Node) -> Any:
         """What ``node`` is: a Value, a tensor that is the same at every run, or a tuple of them."""
-        args = fx.map_arg(node.args, self.env.__getitem__)
-        kwargs = fx.map_arg(node.kwargs, self.env.__getitem__)
+        args: Any = fx.map_arg(node.args, self.env.__getitem__)
+        kwargs: Any = fx.map_arg(node.kwargs, self.env.__getitem__)
         leaves = pytree.tree_leaves((args, kwargs))
         target: Any = node.target
         if not any(isinstance(leaf, Value) for leaf in leaves):
             return target(*args, **kwargs)
         meta = node.meta["val"]
         name = target.overloadpacket.__name__
-        source = args[0] if args else None
-        if isinstance(source, Value) and shares(node.args[0], meta) and (not target._schema.is_mutable or name in RESHAPED):
-            return view_of(source, node.args[0].meta["val"], meta)  # type: ignore[union-attr]
-        mutates = target._schema.is_mutable and name.endswith("_")
-        rule = RULES.get(name[:-1] if mutates else name)
+        first: Any = node.args[0] if node.args else None
+        source: Any = args[0] if args else None
+        mutates = target._schema.is_mutable
+        if isinstance(source, Value) and shares(first, meta) and (not mutates or name in RESHAPED):
+            return view_of(source, first.meta["val"], meta)
+        rule = RULES.get(name.removesuffix("_") if mutates else name)
         if rule is None or not fits(meta):
             return self.call(target, args, kwargs, meta)
-        if mutates:
-            if not isinstance(source, Value):
-                source = self.constant(source)
-            out = self.in_place(source)
-            rule(self, out, source, *args[1:], **kwargs)
-            self.changed(source, out)
-            return Value(source.buffer, source.offset, source.shape, source.strides)
         begun = len(self.steps)
         try:
-            return rule(self, self.like(meta) if isinstance(meta, Tensor) else meta, *args, **kwargs)
+            return (self.ruled_in_place if mutates else self.ruled)(rule, meta, args, kwargs)
         except Unplannable:
             del self.steps[begun:]
             return self.call(target, args, kwargs, meta)
+
+    def ruled(self, rule: Rule, meta: Any, args: Any, kwargs: Any) -> Any:
+        """What ``rule`` makes of an op whose results are like ``meta``."""
+        return rule(self, self.like(meta) if isinstance(meta, Tensor) else meta, *args, **kwargs)
+
+    def ruled_in_place(self, rule: Rule, meta: Any, args: Any, kwargs: Any) -> Value:
+        """The same for an op that changes its first argument."""
+        source = args[0] if isinstance(args[0], Value) else self.constant(args[0])
+        out = self.in_place(source)
+        rule(self, out, source, *args[1:], **kwargs)
+        self.changed(source, out)
+        return source
 
     def call(self, target: Any, args: Any, kwargs: Any, meta: Any) -> Any:
         """PyTorch's own op."""
@@ -253,6 +257,13 @@ class Lowering:
         outs = [self.like(m) if isinstance(m, Tensor) else None for m in metas]
         self.steps.append(Call(target, now[0], now[1], outs, None, reads_))
         return outs[0] if isinstance(meta, Tensor) else tuple(outs)
+
+
+def broadcast(*shapes: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape that tensors of ``shapes``, which fit each other, are broadcast to."""
+    rank = max(map(len, shapes))
+    padded = [(1,) * (rank - len(shape)) + shape for shape in shapes]
+    return tuple(next((n for n in sizes if n != 1), 1) for sizes in zip(*padded, strict=True))
 
 
 def kept_in(dtype: torch.dtype) -> torch.dtype:
@@ -283,130 +294,9 @@ def fits(meta: Any) -> bool:
     return all(m.dtype in SIZES and m.numel() > 0 for m in metas)
 
 
-def without_dead(steps: list[Step], outputs: Sequence[Value]) -> list[Step]:
-    """``steps`` less those that nothing needs."""
-    needed = {value.buffer for value in outputs}
-    kept: list[Step] = []
-    for step in reversed(steps):
-        outs = writes(step)
-        if any(out.buffer in needed or out.buffer.slot is not None for out in outs):
-            needed |= {value.buffer for value in reads(step)}
-            kept.append(step)
-    return kept[::-1]
-
-
-def widen(low: Lowering) -> None:
-    """What is bfloat16 only on its way between instructions stays float32: a weight's gradient, say, which autocast
-    makes in bfloat16 and turns into float32 right away.
-    """
-    kept = {value.buffer for value in low.outputs}
-    for step in low.steps:
-        if isinstance(step, Gemm | Call):
-            kept |= {value.buffer for value in reads(step)}
-        if isinstance(step, Call):
-            kept |= {value.buffer for value in writes(step)}
-    for step in low.steps:
-        for value in writes(step):
-            if value.dtype == torch.bfloat16 and value.buffer not in kept and value.buffer.slot is None:
-                value.buffer.dtype = torch.float32
-
-
-def drop_copies(low: Lowering) -> None:
-    """A copy of a whole value in the same type and order is that value."""
-    final = {value.buffer for value in low.outputs}
-    replaced: dict[Buffer, Buffer] = {}
-    kept: list[Step] = []
-    for step in low.steps:
-        rename(step, replaced)
-        if isinstance(step, Point) and step.name == "COPY" and step.out.covers:
-            (source,) = step.ins
-            same = source.covers and source.dtype == step.out.dtype and source.strides == step.out.strides
-            if step.out.buffer in final and same:
-                same = source.buffer not in final
-                final.add(source.buffer)
-            if same and source.buffer.slot is None and step.out.buffer.slot is None:
-                replaced[step.out.buffer] = source.buffer
-                continue
-        kept.append(step)
-    low.steps = kept
-    low.outputs = [renamed(value, replaced) for value in low.outputs]
-
-
-def join_products(low: Lowering) -> None:
-    """A sum with a matrix product becomes a product that is added in place: so is a weight's gradient from several
-    paths, which otherwise would pass through memory once more for each.
-    """
-    users: dict[Buffer, int] = {}
-    made: dict[Buffer, list[Step]] = {}
-    for step in low.steps:
-        for value in reads(step):
-            users[value.buffer] = users.get(value.buffer, 0) + 1
-        for value in writes(step):
-            made.setdefault(value.buffer, []).append(step)
-    final = {value.buffer for value in low.outputs}
-    replaced: dict[Buffer, Buffer] = {}
-
-    def single(value: Value) -> bool:
-        buffer = value.buffer
-        return users[buffer] == 1 and buffer not in final and buffer.slot is None and value.covers
-
-    kept: list[Step] = []
-    for step in low.steps:
-        rename(step, replaced)
-        if isinstance(step, Point) and step.name == "ADD" and step.out.covers and step.out.dtype in WIDE:
-            for base, other in (step.ins, step.ins[::-1]):
-                product = made.get(other.buffer, [None])[0]
-                same = base.strides == other.strides == step.out.strides and base.dtype == other.dtype == step.out.dtype
-                if not (same and isinstance(product, Gemm) and len(made[other.buffer]) == 1 and product.bias is None):
-                    continue
-                if product.accumulate or not single(base) or not single(other):
-                    continue
-                product.out = Value(base.buffer, product.out.offset, product.out.shape, product.out.strides)
-                product.accumulate = True
-                kept.remove(product)
-                kept.append(product)  # after whatever makes `base`
-                replaced[step.out.buffer] = base.buffer
-                users[base.buffer] = users.get(step.out.buffer, 0)
-                made[base.buffer].append(product)
-                if step.out.buffer in final:
-                    final.add(base.buffer)
-                break
-            else:
-                kept.append(step)
-            continue
-        kept.append(step)
-    low.steps = kept
-    low.outputs = [renamed(value, replaced) for value in low.outputs]
-
-
-def renamed(value: Value, to: dict[Buffer, Buffer]) -> Value:
-    """``value`` in the buffer that took its buffer's place."""
-    buffer = value.buffer
-    while buffer in to:
-        buffer = to[buffer]
-    return value if buffer is value.buffer else Value(buffer, value.offset, value.shape, value.strides)
-
-
-def rename(step: Step, to: dict[Buffer, Buffer]) -> None:
-    """Let ``step`` use the buffers that took the place of others."""
-    match step:
-        case Point():
-            step.ins = [renamed(value, to) for value in step.ins]
-        case Reduce():
-            step.source = renamed(step.source, to)
-        case Gemm():
-            step.a, step.b = renamed(step.a, to), renamed(step.b, to)
-            step.bias = None if step.bias is None else renamed(step.bias, to)
-        case Call():
-            step.reads = [renamed(value, to) for value in step.reads]
-            swap = lambda x: renamed(x, to) if isinstance(x, Value) else x  # noqa: E731
-            step.args, step.kwargs = pytree.tree_map(swap, (step.args, step.kwargs))
-
-
-WIDE = (torch.float32, torch.float64)
 RESHAPED = ("unsqueeze_", "squeeze_", "t_", "transpose_", "detach_")
 """Changes of a tensor's shape in place, which leave its elements where they are."""
 
 Rule = Callable[..., Any]
 RULES: dict[str, Rule] = {}
-"""By the name of PyTorch's op; filled by gankit/plan_rules.py."""
+"""By the name of PyTorch's op; filled by gankit/plan/rules.py."""

@@ -1,0 +1,1 @@
+"""Plans: traced updates as steps that the C extension runs; docs/engine.md says how."""
