@@ -21,7 +21,8 @@ static int gemm_run(const struct gemm *g, int64_t threads);
 
 #define LONGEST 1024       /* units of k in a packed panel, which then takes a quarter of a second cache */
 #define GROUP 48           /* rows whose sums are put aside together: whole tiles, and whole squares to turn */
-#define SHARED_Q 524288    /* bytes of Q that the team packs together once, as long as they stay in a second cache */
+#define SMALL_Q 524288     /* bytes of Q that are packed at once, as long as they stay in a second cache */
+#define SMALL_P 262144     /* bytes of P's copy that each thread makes for itself */
 #define WORTH_SPLIT 400000 /* multiplications below which waking threads costs more than they save */
 #define KEPT 67108864      /* bytes of scratch memory kept between calls */
 
@@ -36,10 +37,11 @@ struct product {
     struct finish finish;             /* what all parts of C have in common */
     int64_t rows, columns, k, units;  /* of R, and along k in values and in what is multiplied at once */
     int64_t panel, panels;            /* columns of a panel, and how many there are */
-    int64_t copied, shared;           /* whether P is copied, and Q packed by the team together */
-    char *copy, *packed, *own;        /* P's copy, Q's shared panels, and what each thread has for itself */
-    int64_t own_size, aside;       /* of the latter, where sums lie before they are finished, */
-    int64_t partial, copy_aside;   /* before they go on, and P's rows in use */
+    int64_t copied, whole;            /* whether P is copied, and all of Q packed before it is used */
+    int64_t together;                 /* whether the team makes P's copy or packs Q together, each a part */
+    char *ready, *own;                /* that copy or those panels, and what each thread has for itself: */
+    int64_t own_size, aside, partial; /* its size, where sums lie before they are finished or go on, */
+    int64_t rows_copy, own_ready;     /* P's rows in use, and `ready` where it is not made together */
 };
 
 static char *scratch;
@@ -90,22 +92,22 @@ static void copy_rows(const struct product *w, int64_t row, int64_t rows, char *
         l->pick(to, w->p.k, at, p->k, p->row, w->k, rows, p->type);
 }
 
-/* A thread's part of all of P's copy, in whole vectors. */
-static void copy_share(const struct product *w, int64_t rank, int64_t size)
+/* A part of all of P's copy, in whole vectors. */
+static void copy_share(const struct product *w, int64_t rank, int64_t size, char *to)
 {
     int64_t vectors = blocks_of(w->rows, w->loops->width), row = share(vectors, rank, size) * w->loops->width;
     int64_t end = least(w->rows, share(vectors, rank + 1, size) * w->loops->width);
     if (row < end)
-        copy_rows(w, row, end - row, w->copy + row * w->p.row);
+        copy_rows(w, row, end - row, to + row * w->p.row);
 }
 
-static void pack_share(const struct product *w, int64_t rank, int64_t size)
+/* A part of all of Q's panels. */
+static void pack_share(const struct product *w, int64_t rank, int64_t size, char *to)
 {
     int64_t step = 4 * w->loops->width, steps = blocks_of(w->units, step), items = w->panels * steps;
     for (int64_t item = share(items, rank, size); item < share(items, rank + 1, size); item++) {
         int64_t panel = item / steps, first = item % steps * step, row = w->panel * w->loops->unit;
-        char *to = w->packed + (panel * w->units + first) * row;
-        pack_panel(w, panel, first, least(step, w->units - first), to);
+        pack_panel(w, panel, first, least(step, w->units - first), to + (panel * w->units + first) * row);
     }
 }
 
@@ -134,7 +136,7 @@ static void look_ahead(const struct part *part, int64_t tile, struct tile *t)
     const struct product *w = part->w;
     int64_t per = w->loops->per, lines = w->panel * size_of(w->q.type) / 64;
     t->ahead = t->q;
-    if (part->ahead && w->shared) {
+    if (part->ahead && w->whole) {
         t->ahead = part->ahead + tile * TILE_ROWS * w->source.row;
         t->ahead_k = TILE_ROWS * w->source.row / w->units;
     } else if (part->ahead && tile < per * lines) {
@@ -184,17 +186,17 @@ static void run_group(const struct part *part, int64_t row, int64_t rows, int64_
         l->finish(&f);
 }
 
-/* A thread's part where Q is packed once: some rows, all panels. P's rows are copied as they are needed. */
-static void run_shared(const struct product *w, int64_t rank, int64_t size, char *own)
+/* A thread's part where all of Q is packed: some rows, all panels. P's rows are copied as they are needed. */
+static void run_all_panels(const struct product *w, int64_t rank, int64_t size, char *own, const char *ready)
 {
     int64_t end = share(w->rows, rank + 1, size), panel_size = w->units * w->panel * w->loops->unit;
     struct part part = {.w = w, .own = own, .units = w->units};
     for (int64_t row = share(w->rows, rank, size); row < end; row += GROUP) {
         part.p = w->p.at + row * w->p.row;
-        part.q = w->packed;
+        part.q = ready;
         if (w->copied) {
-            copy_rows(w, row, least(GROUP, end - row), own + w->copy_aside);
-            part.p = own + w->copy_aside;
+            copy_rows(w, row, least(GROUP, end - row), own + w->rows_copy);
+            part.p = own + w->rows_copy;
         }
         int64_t more = w->copied && w->source.k == size_of(w->source.type) && row + 2 * GROUP <= end;
         part.ahead = more ? w->source.at + (row + GROUP) * w->source.row : NULL;
@@ -214,7 +216,7 @@ static const char *units_ahead(const struct product *w, int64_t panel, int64_t f
 }
 
 /* A thread's part where it packs what it needs itself: some panels, all rows, and of the first and last some. */
-static void run_panels(const struct product *w, int64_t rank, int64_t size, char *own)
+static void run_panels(const struct product *w, int64_t rank, int64_t size, char *own, const char *ready)
 {
     int64_t vectors = blocks_of(w->columns, w->loops->width), most = w->panel / w->loops->width;
     int64_t begin = share(vectors * w->rows, rank, size), end = share(vectors * w->rows, rank + 1, size);
@@ -237,34 +239,36 @@ static void run_panels(const struct product *w, int64_t rank, int64_t size, char
             part.ahead = next < w->units ? units_ahead(w, part.panel, next, least(part.units, w->units - next))
                                          : units_ahead(w, part.panel + 1, 0, part.units);
             for (int64_t i = row; i < last; i += GROUP) {
-                part.p = w->p.at + i * w->p.row;
+                part.p = (w->copied ? ready : w->p.at) + i * w->p.row;
                 run_group(&part, i, least(GROUP, last - i), (i - row) / TILE_ROWS);
             }
         }
     }
 }
 
+/* What is made ready together must wait for the slowest and then crosses from one core's cache to another's, which
+ * costs more than making a little of it twice. */
 static void run_product(const struct product *w, int64_t rank, int64_t size)
 {
-    char *own = w->own + rank * w->own_size;
-    if (w->copied && !w->shared)
-        copy_share(w, rank, size);
-    if (w->shared)
-        pack_share(w, rank, size);
-    if ((w->copied || w->shared) && size > 1)
+    char *own = w->own + rank * w->own_size, *ready = w->together ? w->ready : own + w->own_ready;
+    int64_t part = w->together ? rank : 0, parts = w->together ? size : 1;
+    if (w->whole)
+        pack_share(w, part, parts, ready);
+    else if (w->copied)
+        copy_share(w, part, parts, ready);
+    if (parts > 1)
         team_wait();
-    if (w->shared)
-        run_shared(w, rank, size, own);
+    if (w->whole)
+        run_all_panels(w, rank, size, own, ready);
     else
-        run_panels(w, rank, size, own);
+        run_panels(w, rank, size, own, ready);
 }
 
 static void product_part(void *shared) { run_product(shared, team_rank(), team_size()); }
 
-/* The roles, and what is packed or copied; sizes of scratch memory go to `sizes`: bias, copy, packed, own. */
-static void plan_product(struct product *w, const struct gemm *g, int64_t sizes[4])
+/* The roles: what is read in place and what is packed. */
+static void plan_roles(struct product *w, const struct gemm *g)
 {
-    w->loops = product_loops(g->compute);
     const struct product_loops *l = w->loops;
     int64_t rounded = g->compute == 2 && l->raw_type != BF16 ? ROUNDED : 0; /* pairs are rounded anyway */
     struct operand a = {g->a, g->a_row, g->a_col, g->a_type}, b = {g->b, g->b_col, g->b_row, g->b_type};
@@ -286,27 +290,34 @@ static void plan_product(struct product *w, const struct gemm *g, int64_t sizes[
     w->finish = (struct finish){.c = g->c, .c_row = g->c_row * size_of(g->c_type), .c_type = g->c_type, .turned = turned,
                                 .accumulate = g->accumulate};
     w->p = w->source;
-    w->copied = l->per == 2 ? w->p.type != BF16 || w->p.k != 2 || w->k % 2 : w->p.type != l->acc_type;
     w->p.k *= l->per;
-    int64_t row = w->panel * l->unit, packed = w->panels * w->units * row;
-    w->shared = w->units <= LONGEST && packed <= SHARED_Q && 2 * w->rows >= w->columns;
-    int64_t copied_rows = !w->copied ? 0 : w->shared ? GROUP : w->rows, copy = 0;
+    w->copied = w->p.type != l->raw_type || (l->per > 1 && (w->source.k != 2 || w->k % 2));
+}
+
+/* What is made ready, by whom, and where; returns the bytes of what is made together. */
+static int64_t plan_memory(struct product *w, int64_t threads)
+{
+    const struct product_loops *l = w->loops;
+    int64_t row = w->panel * l->unit, packed = w->panels * w->units * row, copy = 0;
+    w->whole = w->units <= LONGEST && packed <= SMALL_Q && 2 * w->rows >= w->columns;
+    int64_t rows = w->whole ? GROUP : w->rows;
     if (w->copied && w->source.k == size_of(w->source.type)) {
         w->p.k = l->unit;
         w->p.row = (up_to(w->units, l->width) + l->width) * l->unit; /* an odd number of lines spreads over the caches */
-        copy = copied_rows * w->p.row;
+        copy = up_to(rows * w->p.row, 64);
     } else if (w->copied) {
         w->p.row = l->unit;
-        w->p.k = (up_to(copied_rows, l->width) + l->width) * l->unit;
+        w->p.k = (up_to(rows, l->width) + l->width) * l->unit;
         copy = w->units * w->p.k;
     }
-    sizes[0] = g->bias ? up_to(g->n * l->acc, 64) : 0;
-    sizes[1] = w->shared ? 0 : up_to(copy, 64);
-    sizes[2] = w->shared ? packed : 0;
-    w->aside = w->shared ? 0 : least(LONGEST, w->units) * row;
-    w->partial = w->copy_aside = w->aside + GROUP * w->panel * l->acc;
-    int64_t after = w->shared ? copy : w->units > LONGEST ? w->rows * w->panel * l->acc : 0;
-    w->own_size = up_to(w->partial + after, 4096) + 64;
+    int64_t ready = w->whole ? packed : copy;
+    w->together = threads > 1 && ready && (w->whole ? w->rows < 64 * threads : w->columns < 128 * threads || copy > SMALL_P);
+    w->aside = w->whole ? 0 : least(LONGEST, w->units) * row;
+    w->partial = w->aside + GROUP * w->panel * l->acc;
+    w->rows_copy = w->partial + (w->units > LONGEST ? w->rows * w->panel * l->acc : 0);
+    w->own_ready = w->rows_copy + (w->whole ? copy : 0);
+    w->own_size = up_to(w->own_ready + (w->together ? 0 : ready), 4096) + 64;
+    return w->together ? ready : 0;
 }
 
 static int gemm_run(const struct gemm *g, int64_t threads)
@@ -315,24 +326,19 @@ static int gemm_run(const struct gemm *g, int64_t threads)
         return 1;
     if (threads < 1 || !team_start || g->m * g->n * g->k < WORTH_SPLIT)
         threads = 1;
-    struct product w = {0};
-    int64_t sizes[4] = {0};
-    plan_product(&w, g, sizes);
-    sizes[3] = threads * w.own_size;
-    char *at = scratch_of(sizes[0] + sizes[1] + sizes[2] + sizes[3]);
+    struct product w = {.loops = product_loops(g->compute)};
+    plan_roles(&w, g);
+    int64_t ready = plan_memory(&w, threads), bias = g->bias ? up_to(g->n * w.loops->acc, 64) : 0;
+    char *at = scratch_of(bias + ready + threads * w.own_size);
     if (!at)
         return 0;
-    if (g->bias)
-        for (int64_t i = 0; i < g->n; i++) {
-            double value = value_of(g->bias + i * size_of(g->bias_type), g->bias_type);
-            put_value(at + i * w.loops->acc, w.loops->acc_type, value);
-        }
+    for (int64_t i = 0; g->bias && i < g->n; i++) {
+        double value = value_of(g->bias + i * size_of(g->bias_type), g->bias_type);
+        put_value(at + i * w.loops->acc, w.loops->acc_type, value);
+    }
     w.finish.bias = g->bias ? at : NULL;
-    w.copy = at + sizes[0];
-    if (w.copied && !w.shared)
-        w.p.at = w.copy;
-    w.packed = w.copy + sizes[1];
-    w.own = w.packed + sizes[2];
+    w.ready = at + bias;
+    w.own = w.ready + ready;
     if (threads == 1)
         run_product(&w, 0, 1);
     else
