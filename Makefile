@@ -46,6 +46,9 @@ impls: env  ## the whole suite once for each implementation that "auto" can be m
 sanitize: env  ## the C kernels under the address and undefined-behaviour sanitizers
 	$(BIN)/python benchmarks/sanitize_kernels.py
 
+bench-gemm: env  ## append rows of matrix products beside torch.mm to benchmarks/gemm.csv
+	$(BIN)/python benchmarks/gemm.py --append benchmarks/gemm.csv
+
 bench-kernels: env  ## append a row per measurement to benchmarks/kernels.csv
 	$(BIN)/gankit profile kernels --append benchmarks/kernels.csv
 
@@ -68,7 +71,7 @@ bench-data: env  ## append rows to benchmarks/prepare.csv and benchmarks/residen
 	$(BIN)/python benchmarks/prepare.py waiting build/pictures
 	$(BIN)/python benchmarks/resident.py build
 
-.PHONY: judge curves marks bench-data aot impls interpret sanitize bench-kernels plot
+.PHONY: bench-gemm judge curves marks bench-data aot impls interpret sanitize bench-kernels plot
 
 bench-steps: env  ## append rows to benchmarks/steps.csv and draw docs/steps.png (an hour on 2 cores)
 	$(BIN)/python benchmarks/steps.py wgan-gp-mlp --epochs 1 --append benchmarks/steps.csv \

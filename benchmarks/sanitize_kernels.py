@@ -1,7 +1,7 @@
 """Runs the C kernels under the address and undefined-behaviour sanitizers: `make sanitize`.
 
 Builds the extension with both, starts itself again with their runtimes loaded first, and runs every shared case
-at every SIMD level that this processor has, with one thread and with several.
+and products of all kinds at every SIMD level that this processor has, with one thread and with several.
 """
 
 from __future__ import annotations
@@ -50,6 +50,23 @@ def streamed() -> None:
     assert gather(images, index, index > 3).equal(gather(images, index, index > 3, impl="ref"))
 
 
+def multiplied() -> None:
+    """Products with tiles of every size, packed in passing and not, along k in one part and in several."""
+    import itertools
+
+    import torch
+
+    from gankit.kernels.cpu import gemm
+
+    types = (torch.float64, torch.float32, torch.bfloat16)
+    for m, n, k in ((1, 1, 1), (5, 70, 3), (64, 129, 67), (67, 33, 1100), (128, 64, 2100), (3, 0, 2), (4, 5, 0)):
+        for turned, dtype, bf16 in itertools.product(range(4), types, (False, True)):
+            a = torch.randn(k, m, dtype=dtype).t() if turned & 1 else torch.randn(m, k, dtype=dtype)
+            b = torch.randn(n, k, dtype=dtype).t() if turned & 2 else torch.randn(k, n, dtype=dtype)
+            gemm(a, b, torch.zeros(m, n, dtype=dtype), torch.randn(n), turned > 1, bf16)
+    gemm(torch.randn(20, 30)[::2, ::3], torch.randn(20, 30)[::2, ::3].t(), torch.empty(10, 10))
+
+
 def run(library: str) -> None:
     """Every case with the instrumented extension in the place of the built one."""
     loader = ExtensionFileLoader("gankit.kernels._cpu", library)
@@ -74,6 +91,7 @@ def run(library: str) -> None:
                         assert cases.failures(case, impl) == [], (level, threads, op, str(case))
                     count += 1
             streamed()
+            multiplied()
     assert "asan" in Path("/proc/self/maps").read_text(encoding="utf-8")
     print(f"{count} cases at {', '.join(module.levels())} with 1 and 3 threads: clean under ASan and UBSan")
 

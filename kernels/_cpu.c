@@ -68,9 +68,15 @@ struct loops {
 #undef HAVE_AVX512
 #if defined(__clang__)
 #pragma clang attribute pop
-#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16"))), apply_to = function)
 #else
 #pragma GCC pop_options
+#endif
+
+#if defined(__clang__) || __GNUC__ >= 10
+#define HAVE_PAIRS
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16"))), apply_to = function)
+#else
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")
 #endif
@@ -83,6 +89,7 @@ struct loops {
 #pragma clang attribute pop
 #else
 #pragma GCC pop_options
+#endif
 #endif
 
 static int has_f16c(void)
@@ -110,13 +117,20 @@ static int runs(int level)
     return 1;
 }
 
-static const struct loops *const *const levels[] = {loops_baseline, loops_avx2, loops_avx512, loops_avx512};
+static const struct loops *const *const levels[] = {
+    loops_baseline, loops_avx2, loops_avx512,
+#if defined(HAVE_PAIRS)
+    loops_avx512, /* avx512_bf16 differs in matrix products alone */
+#endif
+};
 static const struct product_loops *const products[][3] = {
     /* by level and what is computed in; without instructions for bf16 it is multiplied as floats */
     {&product_loops_f64_baseline, &product_loops_f32_baseline, &product_loops_f32_baseline},
     {&product_loops_f64_avx2, &product_loops_f32_avx2, &product_loops_f32_avx2},
     {&product_loops_f64_avx512, &product_loops_f32_avx512, &product_loops_f32_avx512},
+#if defined(HAVE_PAIRS)
     {&product_loops_f64_avx512, &product_loops_f32_avx512, &product_loops_pairs_avx512},
+#endif
 };
 static const char *const names[] = {"baseline", "avx2", "avx512", "avx512_bf16"};
 static const tile_runner *const tile_runners[] = {tiles_baseline, tiles_avx2, tiles_avx512, tiles_avx512};

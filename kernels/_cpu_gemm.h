@@ -19,41 +19,44 @@ struct gemm { /* C [m,n] (+)= A [m,k] B [k,n] (+ bias [n]) */
 /* The caller holds the GIL, which guards the scratch memory. 0 where memory ran out, and C is as it was. */
 static int gemm_run(const struct gemm *g, int64_t threads);
 
-#define LONGEST 1024       /* units of k in a packed panel, which then takes a quarter of a second cache */
-#define GROUP 48           /* rows whose sums are put aside together: whole tiles, and whole squares to turn */
-#define SHARED_Q 524288    /* bytes of Q that the team packs together once, as long as they stay in a second cache */
-#define WORTH_SPLIT 400000 /* multiplications below which waking threads costs more than they save */
-#define KEPT 67108864      /* bytes of scratch memory kept between calls */
+#define GEMM_LONGEST 1024       /* units of k in a packed panel, which then takes a quarter of a second cache */
+#define GEMM_STRETCH 192        /* units of k that are summed in one go, about as many as in PyTorch's libraries */
+#define GEMM_GROUP 48           /* rows whose sums are put aside together: whole tiles, and whole squares to turn */
+#define GEMM_SMALL_Q 524288     /* bytes of Q that are packed at once, as long as they stay in a second cache */
+#define GEMM_SMALL_P 262144     /* bytes of P's copy that each thread makes for itself */
+#define GEMM_WORTH_SPLIT 400000 /* multiplications below which waking threads costs more than they save */
+#define GEMM_KEPT 67108864      /* bytes of scratch memory kept between calls */
 
-struct operand {
+struct gemm_operand {
     const char *at;
     int64_t row, k, type; /* in bytes: from row to row of P or column to column of Q, and along k */
 };
 
 struct product {
     const struct product_loops *loops;
-    struct operand source, p, q;      /* P as given and as read, which differ where it is copied; Q as given */
-    struct finish finish;             /* what all parts of C have in common */
+    struct gemm_operand source, p, q;      /* P as given and as read, which differ where it is copied; Q as given */
+    struct gemm_finish finish;             /* what all parts of C have in common */
     int64_t rows, columns, k, units;  /* of R, and along k in values and in what is multiplied at once */
     int64_t panel, panels;            /* columns of a panel, and how many there are */
-    int64_t copied, shared;           /* whether P is copied, and Q packed by the team together */
-    char *copy, *packed, *own;        /* P's copy, Q's shared panels, and what each thread has for itself */
-    int64_t own_size, aside;       /* of the latter, where sums lie before they are finished, */
-    int64_t partial, copy_aside;   /* before they go on, and P's rows in use */
+    int64_t copied, whole;            /* whether P is copied, and all of Q packed before it is used */
+    int64_t together;                 /* whether the team makes P's copy or packs Q together, each a part */
+    char *ready, *own;                /* that copy or those panels, and what each thread has for itself: */
+    int64_t own_size, aside, partial; /* its size, where sums lie before they are finished or go on, */
+    int64_t rows_copy, own_ready;     /* P's rows in use, and `ready` where it is not made together */
 };
 
-static char *scratch;
-static int64_t scratch_size;
+static char *gemm_scratch;
+static int64_t gemm_scratch_size;
 
 /* Scratch memory from a cache line's start, what it held being lost; NULL where there is none. */
-static char *scratch_of(int64_t size)
+static char *gemm_scratch_of(int64_t size)
 {
-    if (size > scratch_size) {
-        free(scratch);
-        scratch = malloc((size_t)size + 64);
-        scratch_size = scratch ? size : 0;
+    if (size > gemm_scratch_size) {
+        free(gemm_scratch);
+        gemm_scratch = malloc((size_t)size + 64);
+        gemm_scratch_size = gemm_scratch ? size : 0;
     }
-    return scratch ? scratch + (64 - (uintptr_t)scratch % 64) % 64 : NULL;
+    return gemm_scratch ? gemm_scratch + (64 - (uintptr_t)gemm_scratch % 64) % 64 : NULL;
 }
 
 static int64_t up_to(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
@@ -80,7 +83,7 @@ static void pack_panel(const struct product *w, int64_t panel, int64_t first, in
 static void copy_rows(const struct product *w, int64_t row, int64_t rows, char *to)
 {
     const struct product_loops *l = w->loops;
-    const struct operand *p = &w->source;
+    const struct gemm_operand *p = &w->source;
     const char *at = p->at + row * p->row;
     if (p->k == size_of(p->type))
         l->along(to, w->p.row, at, p->row, rows, w->k, p->type);
@@ -90,51 +93,56 @@ static void copy_rows(const struct product *w, int64_t row, int64_t rows, char *
         l->pick(to, w->p.k, at, p->k, p->row, w->k, rows, p->type);
 }
 
-/* A thread's part of all of P's copy, in whole vectors. */
-static void copy_share(const struct product *w, int64_t rank, int64_t size)
+/* A part of all of P's copy, in whole vectors. */
+static void copy_share(const struct product *w, int64_t rank, int64_t size, char *to)
 {
     int64_t vectors = blocks_of(w->rows, w->loops->width), row = share(vectors, rank, size) * w->loops->width;
     int64_t end = least(w->rows, share(vectors, rank + 1, size) * w->loops->width);
     if (row < end)
-        copy_rows(w, row, end - row, w->copy + row * w->p.row);
+        copy_rows(w, row, end - row, to + row * w->p.row);
 }
 
-static void pack_share(const struct product *w, int64_t rank, int64_t size)
+/* A part of all of Q's panels. */
+static void pack_share(const struct product *w, int64_t rank, int64_t size, char *to)
 {
     int64_t step = 4 * w->loops->width, steps = blocks_of(w->units, step), items = w->panels * steps;
     for (int64_t item = share(items, rank, size); item < share(items, rank + 1, size); item++) {
         int64_t panel = item / steps, first = item % steps * step, row = w->panel * w->loops->unit;
-        char *to = w->packed + (panel * w->units + first) * row;
-        pack_panel(w, panel, first, least(step, w->units - first), to);
+        pack_panel(w, panel, first, least(step, w->units - first), to + (panel * w->units + first) * row);
     }
 }
 
 /* Whether tiles may write this panel of C themselves. */
 static int is_direct(const struct product *w, int64_t columns)
 {
-    const struct finish *f = &w->finish;
-    return !f->turned && f->c_type == w->loops->acc_type && columns % w->loops->width == 0 && !(f->bias && f->accumulate);
+    const struct gemm_finish *f = &w->finish;
+    return !f->turned && f->c_type == w->loops->acc_type && columns % w->loops->width == 0 &&
+           !(f->bias && f->accumulate);
 }
 
 /* Where a thread is: which units of which panel, and what it will need next. */
-struct part {
+struct gemm_part {
     const struct product *w;
     char *own;
     const char *p, *q; /* P's first row, and Q's panel */
     int64_t panel, first, units;
     char *partial;     /* sums over the units before `first` */
-    void (*packing)(const struct tile *);
-    const char *raw;
+    const char *raw;   /* the panel as given, for a first tile that packs it in passing: */
+    void (*packing)(const struct gemm_tile *); /* or NULL, where it is packed already */
     const char *ahead; /* what to bring nearer meanwhile: P's rows or Q's panel, as given; or NULL */
 };
 
 /* What the tile-th tile brings nearer, one line a unit: some rows of P, or one of the lines that make a unit of Q. */
-static void look_ahead(const struct part *part, int64_t tile, struct tile *t)
+static void look_ahead(const struct gemm_part *part, int64_t tile, struct gemm_tile *t)
 {
     const struct product *w = part->w;
     int64_t per = w->loops->per, lines = w->panel * size_of(w->q.type) / 64;
     t->ahead = t->q;
-    if (part->ahead && w->shared) {
+    if (w->p.row == w->loops->unit) { /* each of k's rows is a line of its own, which the next tiles go on with */
+        t->ahead = t->p + 64;
+        t->ahead_k = t->p_k;
+    }
+    if (part->ahead && w->whole) {
         t->ahead = part->ahead + tile * TILE_ROWS * w->source.row;
         t->ahead_k = TILE_ROWS * w->source.row / w->units;
     } else if (part->ahead && tile < per * lines) {
@@ -143,22 +151,41 @@ static void look_ahead(const struct part *part, int64_t tile, struct tile *t)
     }
 }
 
-/* `rows` rows of one panel, at most GROUP of them; `tile` counts the tiles before. */
-static void run_group(const struct part *part, int64_t row, int64_t rows, int64_t tile)
+/* A tile, in stretches of k: the longer a sum runs, the more its roundings add up. */
+static void run_tile(struct gemm_tile *t, const struct product_loops *l, void (*run)(const struct gemm_tile *))
+{
+    int64_t left = t->units, step = left ? blocks_of(left, blocks_of(left, GEMM_STRETCH)) : 0;
+    do {
+        t->units = least(step, left);
+        run(t);
+        t->p += t->units * t->p_k;
+        t->q += t->units * t->q_k;
+        t->packed += t->raw ? t->units * t->q_k : 0;
+        t->raw += t->raw ? t->units * l->per * t->raw_k : 0;
+        t->ahead += t->units * t->ahead_k;
+        t->from = t->to;
+        t->from_row = t->to_row;
+        left -= t->units;
+    } while (left > 0);
+}
+
+/* `rows` rows of one panel, at most GEMM_GROUP of them; `tile` counts the tiles before. */
+static void run_group(const struct gemm_part *part, int64_t row, int64_t rows, int64_t tile)
 {
     const struct product *w = part->w;
     const struct product_loops *l = w->loops;
     int64_t column = part->panel * w->panel, columns = least(w->panel, w->columns - column);
     int64_t ends = part->first + part->units == w->units, direct = ends && part->first == 0 && is_direct(w, columns);
-    struct finish f = w->finish;
+    struct gemm_finish f = w->finish;
     f.rows = rows;
     f.columns = columns;
     f.c += f.turned ? column * f.c_row + row * size_of(f.c_type) : row * f.c_row + column * size_of(f.c_type);
-    f.bias += f.bias ? (f.turned ? row : column) * l->acc : 0;
+    if (f.bias)
+        f.bias += (f.turned ? row : column) * l->acc;
     f.sums = part->own + w->aside;
     for (int64_t i = 0; i < rows; i += TILE_ROWS, tile++) {
         char *partial = part->partial + tile * TILE_ROWS * w->panel * l->acc;
-        struct tile t = {.p_row = w->p.row, .p_k = w->p.k, .q_k = w->panel * l->unit, .q = part->q};
+        struct gemm_tile t = {.p_row = w->p.row, .p_k = w->p.k, .q_k = w->panel * l->unit, .q = part->q};
         t.units = part->units;
         t.p = part->p + i * w->p.row + part->first * w->p.k;
         t.to_row = t.from_row = w->panel * l->acc;
@@ -171,35 +198,35 @@ static void run_group(const struct part *part, int64_t row, int64_t rows, int64_
             t.from_row = f.accumulate ? f.c_row : 0;
         }
         look_ahead(part, tile, &t);
-        if (tile == 0 && part->packing) {
+        int packs = tile == 0 && part->packing;
+        if (packs) {
             t.raw = part->raw;
             t.raw_k = w->q.k;
             t.packed = part->own;
-            part->packing(&t);
-            continue;
         }
-        l->tile[blocks_of(columns, l->width) - 1][least(TILE_ROWS, rows - i) - 1](&t);
+        void (*const *sizes)(const struct gemm_tile *) = l->tile[blocks_of(columns, l->width) - 1];
+        run_tile(&t, l, packs ? part->packing : sizes[least(TILE_ROWS, rows - i) - 1]);
     }
     if (ends && !direct)
         l->finish(&f);
 }
 
-/* A thread's part where Q is packed once: some rows, all panels. P's rows are copied as they are needed. */
-static void run_shared(const struct product *w, int64_t rank, int64_t size, char *own)
+/* A thread's part where all of Q is packed: some rows, all panels. P's rows are copied as they are needed. */
+static void run_all_panels(const struct product *w, int64_t rank, int64_t size, char *own, const char *ready)
 {
     int64_t end = share(w->rows, rank + 1, size), panel_size = w->units * w->panel * w->loops->unit;
-    struct part part = {.w = w, .own = own, .units = w->units};
-    for (int64_t row = share(w->rows, rank, size); row < end; row += GROUP) {
+    struct gemm_part part = {.w = w, .own = own, .units = w->units, .partial = own};
+    for (int64_t row = share(w->rows, rank, size); row < end; row += GEMM_GROUP) {
         part.p = w->p.at + row * w->p.row;
-        part.q = w->packed;
+        part.q = ready;
         if (w->copied) {
-            copy_rows(w, row, least(GROUP, end - row), own + w->copy_aside);
-            part.p = own + w->copy_aside;
+            copy_rows(w, row, least(GEMM_GROUP, end - row), own + w->rows_copy);
+            part.p = own + w->rows_copy;
         }
-        int64_t more = w->copied && w->source.k == size_of(w->source.type) && row + 2 * GROUP <= end;
-        part.ahead = more ? w->source.at + (row + GROUP) * w->source.row : NULL;
+        int64_t more = w->copied && w->source.k == size_of(w->source.type) && row + 2 * GEMM_GROUP <= end;
+        part.ahead = more ? w->source.at + (row + GEMM_GROUP) * w->source.row : NULL;
         for (part.panel = 0; part.panel < w->panels; part.panel++, part.q += panel_size) {
-            run_group(&part, row, least(GROUP, end - row), 0);
+            run_group(&part, row, least(GEMM_GROUP, end - row), 0);
             part.ahead = NULL;
         }
     }
@@ -214,64 +241,68 @@ static const char *units_ahead(const struct product *w, int64_t panel, int64_t f
 }
 
 /* A thread's part where it packs what it needs itself: some panels, all rows, and of the first and last some. */
-static void run_panels(const struct product *w, int64_t rank, int64_t size, char *own)
+static void run_panels(const struct product *w, int64_t rank, int64_t size, char *own, const char *ready)
 {
     int64_t vectors = blocks_of(w->columns, w->loops->width), most = w->panel / w->loops->width;
     int64_t begin = share(vectors * w->rows, rank, size), end = share(vectors * w->rows, rank + 1, size);
-    struct part part = {.w = w, .own = own, .q = own, .partial = own + w->partial};
+    struct gemm_part part = {.w = w, .own = own, .q = own, .partial = own + w->partial};
+    void (*packing)(const struct gemm_tile *) = w->q.type == w->loops->raw_type ? w->loops->packing_tile
+                                           : w->q.type == F32              ? w->loops->rounding_tile
+                                                                           : NULL;
     for (part.panel = begin / (most * w->rows); part.panel < w->panels; part.panel++) {
         int64_t before = part.panel * most * w->rows, here = least(most, vectors - part.panel * most);
         int64_t row = begin > before ? (begin - before) / here : 0;
         int64_t last = end - before < here * w->rows ? (end - before) / here : w->rows;
         if (last <= 0)
             return;
-        for (part.first = 0; row < last && (part.first == 0 || part.first < w->units); part.first += LONGEST) {
-            int64_t next = part.first + LONGEST;
-            part.units = least(LONGEST, w->units - part.first);
+        for (part.first = 0; row < last && (part.first == 0 || part.first < w->units); part.first += GEMM_LONGEST) {
+            int64_t next = part.first + GEMM_LONGEST;
+            part.units = least(GEMM_LONGEST, w->units - part.first);
             part.raw = units_ahead(w, part.panel, part.first, part.units);
-            part.packing = w->q.type == w->loops->raw_type ? w->loops->packing_tile : w->q.type == F32 ? w->loops->rounding_tile : NULL;
-            if (!part.raw || last - row < TILE_ROWS)
-                part.packing = NULL;
+            part.packing = part.raw && last - row >= TILE_ROWS ? packing : NULL;
             if (!part.packing)
                 pack_panel(w, part.panel, part.first, part.units, own);
             part.ahead = next < w->units ? units_ahead(w, part.panel, next, least(part.units, w->units - next))
                                          : units_ahead(w, part.panel + 1, 0, part.units);
-            for (int64_t i = row; i < last; i += GROUP) {
-                part.p = w->p.at + i * w->p.row;
-                run_group(&part, i, least(GROUP, last - i), (i - row) / TILE_ROWS);
+            for (int64_t i = row; i < last; i += GEMM_GROUP) {
+                part.p = (w->copied ? ready : w->p.at) + i * w->p.row;
+                run_group(&part, i, least(GEMM_GROUP, last - i), (i - row) / TILE_ROWS);
             }
         }
     }
 }
 
+/* What is made ready together must wait for the slowest and then crosses from one core's cache to another's, which
+ * costs more than making a little of it twice. */
 static void run_product(const struct product *w, int64_t rank, int64_t size)
 {
-    char *own = w->own + rank * w->own_size;
-    if (w->copied && !w->shared)
-        copy_share(w, rank, size);
-    if (w->shared)
-        pack_share(w, rank, size);
-    if ((w->copied || w->shared) && size > 1)
+    char *own = w->own + rank * w->own_size, *ready = w->together ? w->ready : own + w->own_ready;
+    int64_t part = w->together ? rank : 0, parts = w->together ? size : 1;
+    if (w->whole)
+        pack_share(w, part, parts, ready);
+    else if (w->copied)
+        copy_share(w, part, parts, ready);
+    if (parts > 1)
         team_wait();
-    if (w->shared)
-        run_shared(w, rank, size, own);
+    if (w->whole)
+        run_all_panels(w, rank, size, own, ready);
     else
-        run_panels(w, rank, size, own);
+        run_panels(w, rank, size, own, ready);
 }
 
-static void product_part(void *shared) { run_product(shared, team_rank(), team_size()); }
+static void run_product_part(void *shared) { run_product(shared, team_rank(), team_size()); }
 
-/* The roles, and what is packed or copied; sizes of scratch memory go to `sizes`: bias, copy, packed, own. */
-static void plan_product(struct product *w, const struct gemm *g, int64_t sizes[4])
+/* The roles: what is read in place and what is packed. */
+static void plan_roles(struct product *w, const struct gemm *g)
 {
-    w->loops = product_loops(g->compute);
     const struct product_loops *l = w->loops;
     int64_t rounded = g->compute == 2 && l->raw_type != BF16 ? ROUNDED : 0; /* pairs are rounded anyway */
-    struct operand a = {g->a, g->a_row, g->a_col, g->a_type}, b = {g->b, g->b_col, g->b_row, g->b_type};
-    int64_t turned = g->b_col != 1 && g->n > g->m;
+    struct gemm_operand a = {g->a, g->a_row, g->a_col, g->a_type}, b = {g->b, g->b_col, g->b_row, g->b_type};
+    /* A few columns would leave most of a vector idle. */
+    int64_t turned = (g->b_col != 1 && g->n > g->m) || (2 * g->n <= l->width && g->m >= l->width);
     w->source = turned ? b : a;
     w->q = turned ? a : b;
-    struct operand *each[] = {&w->source, &w->q};
+    struct gemm_operand *each[] = {&w->source, &w->q};
     for (int i = 0; i < 2; i++) {
         each[i]->row *= size_of(each[i]->type);
         each[i]->k *= size_of(each[i]->type);
@@ -283,64 +314,68 @@ static void plan_product(struct product *w, const struct gemm *g, int64_t sizes[
     w->units = blocks_of(g->k, l->per);
     w->panel = l->width * l->vectors;
     w->panels = blocks_of(w->columns, w->panel);
-    w->finish = (struct finish){.c = g->c, .c_row = g->c_row * size_of(g->c_type), .c_type = g->c_type, .turned = turned,
-                                .accumulate = g->accumulate};
+    w->finish = (struct gemm_finish){.c = g->c, .c_row = g->c_row * size_of(g->c_type), .c_type = g->c_type};
+    w->finish.turned = turned;
+    w->finish.accumulate = g->accumulate;
     w->p = w->source;
-    w->copied = l->per == 2 ? w->p.type != BF16 || w->p.k != 2 || w->k % 2 : w->p.type != l->acc_type;
     w->p.k *= l->per;
-    int64_t row = w->panel * l->unit, packed = w->panels * w->units * row;
-    w->shared = w->units <= LONGEST && packed <= SHARED_Q && 2 * w->rows >= w->columns;
-    int64_t copied_rows = !w->copied ? 0 : w->shared ? GROUP : w->rows, copy = 0;
+    w->copied = w->p.type != l->raw_type || (l->per > 1 && (w->source.k != 2 || w->k % 2));
+}
+
+/* What is made ready, by whom, and where; returns the bytes of what is made together. */
+static int64_t plan_memory(struct product *w, int64_t threads)
+{
+    const struct product_loops *l = w->loops;
+    int64_t row = w->panel * l->unit, packed = w->panels * w->units * row, copy = 0;
+    w->whole = w->units <= GEMM_LONGEST && packed <= GEMM_SMALL_Q && 2 * w->rows >= w->columns;
+    int64_t rows = w->whole ? GEMM_GROUP : w->rows;
     if (w->copied && w->source.k == size_of(w->source.type)) {
         w->p.k = l->unit;
-        w->p.row = (up_to(w->units, l->width) + l->width) * l->unit; /* an odd number of lines spreads over the caches */
-        copy = copied_rows * w->p.row;
+        w->p.row = (up_to(w->units, l->width) + l->width) * l->unit; /* no power of two, which one set would hold */
+        copy = up_to(rows * w->p.row, 64);
     } else if (w->copied) {
         w->p.row = l->unit;
-        w->p.k = (up_to(copied_rows, l->width) + l->width) * l->unit;
+        w->p.k = (up_to(rows, l->width) + l->width) * l->unit;
         copy = w->units * w->p.k;
     }
-    sizes[0] = g->bias ? up_to(g->n * l->acc, 64) : 0;
-    sizes[1] = w->shared ? 0 : up_to(copy, 64);
-    sizes[2] = w->shared ? packed : 0;
-    w->aside = w->shared ? 0 : least(LONGEST, w->units) * row;
-    w->partial = w->copy_aside = w->aside + GROUP * w->panel * l->acc;
-    int64_t after = w->shared ? copy : w->units > LONGEST ? w->rows * w->panel * l->acc : 0;
-    w->own_size = up_to(w->partial + after, 4096) + 64;
+    int64_t ready = w->whole ? packed : copy;
+    int64_t much = w->whole ? w->rows < 64 * threads : w->columns < 128 * threads || copy > GEMM_SMALL_P;
+    w->together = threads > 1 && ready && much;
+    w->aside = w->whole ? 0 : least(GEMM_LONGEST, w->units) * row;
+    w->partial = w->aside + GEMM_GROUP * w->panel * l->acc;
+    w->rows_copy = w->partial + (w->units > GEMM_LONGEST ? w->rows * w->panel * l->acc : 0);
+    w->own_ready = w->rows_copy + (w->whole ? copy : 0);
+    w->own_size = up_to(w->own_ready + (w->together ? 0 : ready), 4096) + 64;
+    return w->together ? ready : 0;
 }
 
 static int gemm_run(const struct gemm *g, int64_t threads)
 {
     if (g->m == 0 || g->n == 0)
         return 1;
-    if (threads < 1 || !team_start || g->m * g->n * g->k < WORTH_SPLIT)
+    if (threads < 1 || !team_start || g->m * g->n * g->k < GEMM_WORTH_SPLIT)
         threads = 1;
-    struct product w = {0};
-    int64_t sizes[4] = {0};
-    plan_product(&w, g, sizes);
-    sizes[3] = threads * w.own_size;
-    char *at = scratch_of(sizes[0] + sizes[1] + sizes[2] + sizes[3]);
+    struct product w = {.loops = product_loops(g->compute)};
+    plan_roles(&w, g);
+    int64_t ready = plan_memory(&w, threads), bias = g->bias ? up_to(g->n * w.loops->acc, 64) : 0;
+    char *at = gemm_scratch_of(bias + ready + threads * w.own_size);
     if (!at)
         return 0;
-    if (g->bias)
-        for (int64_t i = 0; i < g->n; i++) {
-            double value = value_of(g->bias + i * size_of(g->bias_type), g->bias_type);
-            put_value(at + i * w.loops->acc, w.loops->acc_type, value);
-        }
+    for (int64_t i = 0; g->bias && i < g->n; i++) {
+        double value = value_of(g->bias + i * size_of(g->bias_type), g->bias_type);
+        put_value(at + i * w.loops->acc, w.loops->acc_type, value);
+    }
     w.finish.bias = g->bias ? at : NULL;
-    w.copy = at + sizes[0];
-    if (w.copied && !w.shared)
-        w.p.at = w.copy;
-    w.packed = w.copy + sizes[1];
-    w.own = w.packed + sizes[2];
+    w.ready = at + bias;
+    w.own = w.ready + ready;
     if (threads == 1)
         run_product(&w, 0, 1);
     else
-        team_start(product_part, &w, (unsigned)threads, 0);
-    if (scratch_size > KEPT) {
-        free(scratch);
-        scratch = NULL;
-        scratch_size = 0;
+        team_start(run_product_part, &w, (unsigned)threads, 0);
+    if (gemm_scratch_size > GEMM_KEPT) {
+        free(gemm_scratch);
+        gemm_scratch = NULL;
+        gemm_scratch_size = 0;
     }
     return 1;
 }
@@ -369,6 +404,11 @@ static PyObject *cpu_gemm(PyObject *self, PyObject *const *args, Py_ssize_t coun
     int64_t threads = whole(&from);
     if (!read_all(&from))
         return NULL;
+    const int64_t codes[] = {g.a_type, g.b_type, g.c_type, g.bias_type, g.compute};
+    for (int i = 0; i < 5; i++)
+        if (codes[i] < 0 || codes[i] > 2)
+            return PyErr_Format(PyExc_ValueError, "gemm: a type or what to compute in is %lld, not 0, 1 or 2",
+                                (long long)codes[i]);
     if (!gemm_run(&g, threads))
         return PyErr_NoMemory();
     Py_RETURN_NONE;

@@ -1,7 +1,7 @@
 /* The loops of a matrix product for one kind of operand at one vector width.
  *
- * Included with these set: FN(name), ACC (summed), VEC (a vector of ACC), UNIT (what is multiplied: one value of
- * the operands, or for pairs two bf16 that follow each other along k), PER (values in a unit), MASK (integers like VEC),
+ * Included with these set: FN(name), ACC (summed), VEC (a vector of ACC), MASK (integers like VEC), UNIT (what is
+ * multiplied: one value of the operands, or two bf16 that follow each other along k), PER (values in a unit),
  * SPLAT(p) and MADD(a, b, c), ALONG(p, type) and ACROSS(p, q, type) (a vector of units read along k, or of rows k and
  * k + 1), READ and ROUND (of C), ACC_TYPE and EACH(L, h), which spells L(j, h) for each lane.
  *
@@ -13,12 +13,13 @@
 #define VECTORS (BYTES == 64 ? 4 : 2) /* of a panel: with TILE_ROWS, what the registers hold */
 #define PANEL (WIDTH * VECTORS)
 #define HIGHER(j, h) ((j) & (h) ? WIDTH + (j) - (h) : (j))
-#define LOWER(j, h) (((j) & (h) ? WIDTH + (j) : (j) + (h)) % (2 * WIDTH)) /* stages that a short vector lacks must compile */
-#define STAGE(h)                                                  \
-    for (int64_t i = 0; i < WIDTH && (h) < WIDTH; i++)            \
-        if (!(i & (h))) {                                         \
-            VEC low = x[i], high = x[(i + (h)) % WIDTH];          \
-            x[i] = SHUFFLE(low, high, MASK, EACH(HIGHER, h));           \
+#define LOWER(j, h) (((j) & (h) ? WIDTH + (j) : (j) + (h)) % (2 * WIDTH))
+/* A stage that a short vector lacks must compile, too. */
+#define STAGE(h)                                                             \
+    for (int64_t i = 0; i < WIDTH && (h) < WIDTH; i++)                       \
+        if (!(i & (h))) {                                                    \
+            VEC low = x[i], high = x[(i + (h)) % WIDTH];                     \
+            x[i] = SHUFFLE(low, high, MASK, EACH(HIGHER, h));                \
             x[(i + (h)) % WIDTH] = SHUFFLE(low, high, MASK, EACH(LOWER, h)); \
         }
 
@@ -62,8 +63,9 @@ INLINE VEC FN(some_across)(const char *p, const char *second, int64_t n, int64_t
     return ACROSS(padded[0], second ? padded[1] : NULL, type);
 }
 
-/* Rows of k values to rows of units. Rows of the target are padded to whole vectors. */
-static void FN(along)(char *to, int64_t to_row, const char *from, int64_t from_row, int64_t rows, int64_t k, int64_t type)
+/* Rows of k values to rows of units, padded to whole vectors. */
+static void FN(along)(char *to, int64_t to_row, const char *from, int64_t from_row, int64_t rows, int64_t k,
+                      int64_t type)
 {
     for (int64_t row = 0; row < rows; row++)
         for (int64_t i = 0; i < k; i += WIDTH * PER)
@@ -112,8 +114,8 @@ static void FN(pick)(char *to, int64_t to_row, const char *from, int64_t from_k,
         }
 }
 
-/* Of a constant size, so that the sums stay in registers. With `raw` Q's rows are read as given, and packed in passing. */
-INLINE void FN(tile)(int64_t rows, int64_t vectors, int64_t raw, int64_t raw_type, const struct tile *t)
+/* Of a constant size, so that the sums stay in registers. With `raw`, Q is read as given and packed in passing. */
+INLINE void FN(tile)(int64_t rows, int64_t vectors, int64_t raw, int64_t raw_type, const struct gemm_tile *t)
 {
     VEC sums[TILE_ROWS][VECTORS];
     const char *p = t->p, *q = t->q, *ahead = t->ahead;
@@ -163,8 +165,9 @@ INLINE void FN(tile)(int64_t rows, int64_t vectors, int64_t raw, int64_t raw_typ
 }
 
 #define TILE(rows, vectors) \
-    static void FN(tile_##rows##_##vectors)(const struct tile *t) { FN(tile)(rows, vectors, 0, 0, t); }
-#define TILES(vectors) TILE(1, vectors) TILE(2, vectors) TILE(3, vectors) TILE(4, vectors) TILE(5, vectors) TILE(6, vectors)
+    static void FN(tile_##rows##_##vectors)(const struct gemm_tile *t) { FN(tile)(rows, vectors, 0, 0, t); }
+#define TILES(vectors) \
+    TILE(1, vectors) TILE(2, vectors) TILE(3, vectors) TILE(4, vectors) TILE(5, vectors) TILE(6, vectors)
 #define NAMES(vectors)                                                                                      \
     {                                                                                                       \
         FN(tile_1_##vectors), FN(tile_2_##vectors), FN(tile_3_##vectors), FN(tile_4_##vectors), FN(tile_5_##vectors), \
@@ -177,11 +180,11 @@ TILES(3)
 TILES(4)
 #endif
 
-static void FN(packing_tile)(const struct tile *t) { FN(tile)(TILE_ROWS, VECTORS, 1, RAW_TYPE, t); }
-static void FN(rounding_tile)(const struct tile *t) { FN(tile)(TILE_ROWS, VECTORS, 1, F32, t); }
+static void FN(packing_tile)(const struct gemm_tile *t) { FN(tile)(TILE_ROWS, VECTORS, 1, RAW_TYPE, t); }
+static void FN(rounding_tile)(const struct gemm_tile *t) { FN(tile)(TILE_ROWS, VECTORS, 1, F32, t); }
 
 /* n sums of one row of C, with bias and what was in C, rounded to C's type. */
-INLINE void FN(finish_row)(const ACC *sums, const ACC *bias, char *c, int64_t n, const struct finish *f)
+INLINE void FN(finish_row)(const ACC *sums, const ACC *bias, char *c, int64_t n, const struct gemm_finish *f)
 {
     int64_t j = 0, size = size_of(f->c_type);
     for (; j + WIDTH <= n && (f->c_type == ACC_TYPE || f->c_type == 2); j += WIDTH) {
@@ -205,7 +208,7 @@ INLINE void FN(finish_row)(const ACC *sums, const ACC *bias, char *c, int64_t n,
 }
 
 /* Sums that were put aside, rows of a panel, to C: its rows, or where the roles were swapped its columns. */
-static void FN(finish)(const struct finish *f)
+static void FN(finish)(const struct gemm_finish *f)
 {
     const ACC *sums = (const ACC *)f->sums, *bias = (const ACC *)f->bias;
     int64_t size = size_of(f->c_type);

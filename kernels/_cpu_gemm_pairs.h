@@ -1,9 +1,10 @@
-/* Products of bf16 for processors that multiply and add them in pairs. Included by _cpu.c with LV of the avx512 level. */
+/* Products of bf16 for processors that multiply and add them in pairs. Included by _cpu.c after the avx512 level. */
 
 INLINE LV(vf) LV(pairs_along)(const char *p, int64_t type)
 {
+    LV(vf) pairs;
     if (type == BF16)
-        return LV(load_f32)((const float *)p);
+        return memcpy(&pairs, p, sizeof pairs), pairs;
     __m512 low = (__m512)LV(floats)(p, type), high = (__m512)LV(floats)(p + 16 * size_of(type), type);
     return (LV(vf))_mm512_cvtne2ps_pbh(high, low);
 }

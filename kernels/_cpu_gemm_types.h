@@ -2,21 +2,20 @@
 
 #define TILE_ROWS 6
 
-enum { F64 = 0, F32 = 1, BF16 = 2, ROUNDED = 4 }; /* the codes of cpu.py, and: rounded to bf16 when read */
+enum { F64 = 0, F32 = 1, BF16 = 2, ROUNDED = 4 }; /* the codes of cpu.py; ROUNDED: to bf16, when read */
 
-struct tile { /* up to TILE_ROWS rows of sums: `to` = `from` + P Q; strides in bytes */
+struct gemm_tile { /* up to TILE_ROWS rows of sums: `to` = `from` + P Q; strides in bytes */
     const char *p, *q;
     const char *from; /* NULL for 0 */
     char *to;
     int64_t units, p_row, p_k, q_k, from_row, to_row;
     const char *ahead; /* to be prefetched, one line a unit */
-    int64_t ahead_k;
-    const char *raw;
-    int64_t raw_k;
+    const char *raw;   /* Q as given, which a tile that packs reads, and where it packs it */
     char *packed;
+    int64_t ahead_k, raw_k;
 };
 
-struct finish { /* sums put aside, rows of a panel, to C */
+struct gemm_finish { /* sums put aside, rows of a panel, to C */
     const char *sums, *bias;
     char *c;
     int64_t rows, columns, c_row, c_type, turned, accumulate;
@@ -28,11 +27,11 @@ struct product_loops {
     void (*across)(char *, int64_t, const char *, int64_t, int64_t, int64_t, int64_t);
     void (*turn)(char *, int64_t, const char *, int64_t, int64_t, int64_t, int64_t);
     void (*pick)(char *, int64_t, const char *, int64_t, int64_t, int64_t, int64_t, int64_t);
-    void (*finish)(const struct finish *);
-    int64_t raw_type;
-    void (*packing_tile)(const struct tile *);
-    void (*rounding_tile)(const struct tile *);
-    void (*tile[4][TILE_ROWS])(const struct tile *); /* by vectors and rows, less one */
+    void (*finish)(const struct gemm_finish *);
+    int64_t raw_type; /* what is read without a conversion */
+    void (*packing_tile)(const struct gemm_tile *);
+    void (*rounding_tile)(const struct gemm_tile *); /* packs floats as pairs; NULL elsewhere */
+    void (*tile[4][TILE_ROWS])(const struct gemm_tile *); /* by vectors and rows, less one */
 };
 
 #define EACH_2(L, h) L(0, h), L(1, h)
