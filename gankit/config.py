@@ -37,7 +37,7 @@ class TrainOptions:
         "auto", "implementation of the fused ops", choices=("auto", "triton", "cpu", "ref"), group="Training"
     )
     engine: str = option(
-        "auto", "how updates are run; auto: compiled or captured where the run is long enough to gain by it",
+        "auto", "how updates are run; auto: as plans or captured where the run is long enough to gain by it",
         choices=("auto", "eager", "planned", "compiled", "graph"), group="Training",
     )  # fmt: skip
     threads: int | None = option(None, "CPU threads; unset: PyTorch's choice", low=1, high=1024, group="Training")

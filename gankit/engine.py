@@ -6,13 +6,17 @@ import os
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from torch import nn
 
 from gankit.errors import UsageError
 from gankit.kernels import cpu
 from gankit.model import Batch, Carry, Model, Noise
-from gankit.update import Arithmetic, Update, Vector, compute, move
+from gankit.update import Arithmetic, Part, Update, Vector, compute, move
+
+if TYPE_CHECKING:
+    from gankit.plan.run import Plan
 
 Inputs = Callable[[Update], tuple[Batch, Noise]]
 
@@ -31,6 +35,10 @@ class Engine(ABC):
 
         ``later``: the updates that follow in the same step.
         """
+
+    def plans(self, part: Part) -> Sequence[Plan]:
+        """The plans that updates of ``part`` run, where this engine makes some."""
+        return []
 
 
 class Eager(Engine):

@@ -12,7 +12,7 @@ from gankit.model import Carry
 from gankit.plan.run import Plan
 from gankit.plan.values import Unplannable
 from gankit.tracing import Piece
-from gankit.update import Update, Vector
+from gankit.update import Part, Update, Vector
 
 
 class Planned(Compiled):
@@ -39,3 +39,8 @@ class Planned(Compiled):
             warnings.warn(f"phase '{name}' runs op by op, since a plan cannot hold {reason}", stacklevel=2)
             code: Code = piece.graph
             return code
+
+    def plans(self, part: Part) -> Sequence[Plan]:
+        segments = [segment for groups in self.groups.values() for group in groups for segment in group]
+        found = [segment.code for segment in segments if segment.piece.part is part]
+        return [code for code in found if isinstance(code, Plan)][-1:]

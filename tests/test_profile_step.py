@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from gankit import UsageError
 from gankit.cli.main import main
 from gankit.config import configure
+from gankit.kernels import cpu
 from gankit.profile_step import Products, floor, phase_times, profile_step
 from gankit.trainer import Trainer
 
@@ -32,6 +33,13 @@ def test_the_profile_names_every_phase_and_its_shares_are_shares(tiny):
     assert found.floor > 0
     assert found.images_per_s == pytest.approx(5 * 8 / found.seconds)
     assert found.ratios == {}
+
+
+@pytest.mark.skipif(bool(cpu.REASON), reason=f"plans run in the C extension: {cpu.REASON}")
+def test_the_products_of_plans_are_timed_though_pytorch_does_not_see_them(tiny):
+    found = profile_step(config(tiny, "wgan-gp", engine="planned"), steps=3, rounds=1)
+    assert found.engine == "planned"
+    assert 0 < found.share < 1
 
 
 def test_the_floor_holds_every_product_of_a_step_and_nothing_else(tiny):

@@ -59,6 +59,7 @@ class Plan:
         self.first, self.parts = segments(first, self.memory, unseen), segments(items, self.memory, unseen)
         self.still, self.moves = dict(still) if before else {}, moves
         self.seen: list[tuple[int, int]] = []
+        self.products = segments([item for item in items if isinstance(item, Gemm)], self.memory, unseen)
         self.fresh = fresh
         self.outputs = [self.tensor(value, ()) if value.buffer.slot is None else value for value in low.outputs]
         self.items = items
@@ -85,6 +86,10 @@ class Plan:
                 run_plan(part.data_ptr(), len(part), self.slots_at)
             else:
                 self.call(part, given)
+
+    def run_products(self) -> None:
+        """Run the plan's matrix products alone, on what its memory holds, so that a profile can time them."""
+        self.run(self.products, [])
 
     def give(self, number: int, tensor: Tensor) -> None:
         """Let ``tensor`` be input ``number``, in memory as the plan was made for."""
