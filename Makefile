@@ -75,10 +75,10 @@ bench-data: env  ## append rows to benchmarks/prepare.csv and benchmarks/residen
 
 bench-steps: env  ## append rows to benchmarks/steps.csv and draw docs/steps.png (an hour on 2 cores)
 	$(BIN)/python benchmarks/steps.py wgan-gp-mlp --epochs 1 --append benchmarks/steps.csv \
-		--loop textbook --loop "textbook 2 workers" --loop careful --loop eager --loop "eager bf16"
+		--loop textbook --loop "textbook 2 workers" --loop careful --loop planned --loop "planned bf16" --loop eager
 	$(BIN)/python benchmarks/steps.py wgan-gp-mlp --epochs 10 --append benchmarks/steps.csv \
-		--loop textbook --loop careful --loop eager --loop compiled --loop "compiled bf16"
-	$(BIN)/python benchmarks/steps.py dcgan-28 wgan-gp-28 --steps 20 --append benchmarks/steps.csv \
+		--loop textbook --loop careful --loop planned --loop "planned bf16"
+	$(BIN)/python benchmarks/steps.py dcgan-28 dcgan-32 dcgan-64 wgan-gp-28 wgan-gp-32 wgan-gp-64 --steps 16 --append benchmarks/steps.csv \
 		--loop textbook --loop careful --loop eager --loop "careful bf16" --loop "eager bf16"
 	$(BIN)/python benchmarks/steps.py cyclegan-128 --steps 4 --append benchmarks/steps.csv \
 		--loop textbook --loop careful --loop eager --loop "eager bf16"

@@ -28,9 +28,11 @@ LOOPS = {
     "careful": ["careful.py"],
     "careful bf16": ["careful.py", "--precision", "bf16"],
     "eager": ["ours.py", "--engine", "eager"],
+    "planned": ["ours.py", "--engine", "planned"],
     "compiled": ["ours.py", "--engine", "compiled"],
     "graph": ["ours.py", "--engine", "graph"],
     "eager bf16": ["ours.py", "--engine", "eager", "--precision", "bf16"],
+    "planned bf16": ["ours.py", "--engine", "planned", "--precision", "bf16"],
     "compiled bf16": ["ours.py", "--engine", "compiled", "--precision", "bf16"],
     "graph bf16": ["ours.py", "--engine", "graph", "--precision", "bf16"],
 }

@@ -225,7 +225,7 @@ def floor(trainer: Trainer, repeats: int = 5) -> float:
 
 
 def planned_products(trainer: Trainer, repeats: int = 5) -> float:
-    """Seconds of one step's matrix products alone where plans run them, which PyTorch's profiler does not see; else 0."""
+    """Seconds of a step's matrix products alone where plans run them, which PyTorch's profiler does not see; else 0."""
     total = 0.0
     for update in trainer.due(trainer.done):
         for plan in trainer.engine.plans(update.part):

@@ -16,7 +16,7 @@ enum { VIEW_SHAPE, VIEW_PLACE, VIEW_OFFSET, VIEW_DOWN, VIEW_ALONG, VIEW_TYPE, VI
 enum { PART_SHAPE, PART_SLOT, PART_OFFSET, PART_STRIDE, PART_TYPE, PART_WORDS };
 enum { IN_SCRATCH = -1, IN_PART = -2 };
 
-#define MOST_VIEWS 256
+#define MOST_VIEWS 512
 #define MOST_PARTS 64
 #define MOST_TEAM 256
 
@@ -173,6 +173,9 @@ static PyObject *cpu_run_plan(PyObject *self, PyObject *const *args, Py_ssize_t 
     int64_t threads = whole(&from);
     if (!read_all(&from))
         return NULL;
+    for (const int64_t *s = code; s < code + words; s += s[1])
+        if (s[0] == STEP_TILES && (s[TILES_VIEWS] > MOST_VIEWS || s[TILES_PARTS] > MOST_PARTS))
+            return PyErr_Format(PyExc_ValueError, "a group has more than %d registers or %d sums", MOST_VIEWS, MOST_PARTS);
     for (const int64_t *s = code; s < code + words; s += s[1])
         if (!(s[0] == STEP_GEMM ? step_gemm(s, slots, threads) : step_tiles(s, slots, threads)))
             return PyErr_NoMemory();

@@ -157,6 +157,23 @@ def test_an_input_changed_in_place_is_changed_when_all_have_read_it():
     assert same.data_ptr() == count.data_ptr()  # a later update goes on with the input itself
 
 
+def test_an_input_is_not_changed_before_a_later_step_has_read_it():
+    def step(x: Tensor, y: Tensor) -> list[Tensor]:
+        first = x * 2  # opens a group that what follows could join
+        late = (y @ y).sum() * x
+        turned = x.view(4, 4).t() * 2
+        x.add_(1)
+        return [first, late, turned]
+
+    x, y = numbers(16), numbers(4, 4, seed=1)
+    made = plan(step, x, y)
+    mine = x.clone()
+    found = made(mine, y)
+    for ours, theirs in zip(found, step(x.clone(), y), strict=True):
+        torch.testing.assert_close(ours, theirs)
+    assert torch.equal(mine, x + 1)
+
+
 NORMS = {"none": nn.Identity, "batch": lambda: nn.BatchNorm1d(24), "layer": lambda: nn.GroupNorm(1, 24)}
 
 

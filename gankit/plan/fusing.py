@@ -65,14 +65,17 @@ def grouped(steps: Sequence[Step]) -> list[Item]:
     """``steps`` as groups, products and calls, in an order that respects what each needs."""
     items: list[Item] = []
     written: dict[Buffer, list[int]] = {}
+    seen: dict[Buffer, int] = {}
     for step in prepared(steps):
         if isinstance(step, Gemm | Call):
             index = len(items)
             items.append(step)
         else:
-            index = placed(step, items, written)
+            index = placed(step, items, written, seen)
         for value in writes(step):
             written.setdefault(value.buffer.root, []).append(index)
+        for value in reads(step):
+            seen[value.buffer.root] = max(index, seen.get(value.buffer.root, 0))
     return items
 
 
@@ -100,9 +103,11 @@ def ordered_as(value: Value) -> tuple[int, ...]:
     return tuple(strides)
 
 
-def placed(step: Point | Reduce, items: list[Item], written: dict[Buffer, list[int]]) -> int:
-    """Put ``step`` into a group of ``items``, or into a new one at their end; its number."""
-    first = 0
+def placed(step: Point | Reduce, items: list[Item], written: dict[Buffer, list[int]], seen: dict[Buffer, int]) -> int:
+    """Put ``step`` into a group of ``items``, or into a new one at their end; its number. ``written``: the items that
+    write a buffer; ``seen``: the last that reads it, before which an input that changes must not be written.
+    """
+    first = seen.get(step.out.buffer.root, 0)
     for value in writes(step):
         first = max([first, *(i + 1 for i in written.get(value.buffer.root, []))])
     for value in reads(step):
@@ -140,6 +145,12 @@ def joins(step: Point | Reduce, group: Group, index: int, written: dict[Buffer, 
             return False
         if value.buffer not in group.made and index in written.get(value.buffer.root, []):
             return False
+    root = step.out.buffer.root
+    for other in group.members:  # in the same tile, only what is walked through alike is read before it is written
+        values = other.step.ins if isinstance(other.step, Point) else [other.step.source]
+        for value, access in zip(values, other.ins, strict=True):
+            if value.buffer.root is root and (access != member.out or other.shape != member.shape):
+                return False
     if isinstance(step, Reduce) and not reduces(member, group):
         return False
     group.made[step.out.buffer] = (member.out, not member.partial)
