@@ -31,16 +31,14 @@ class Memory:
 
     def slot(self, buffer: Buffer) -> int:
         """The slot of ``buffer``'s memory."""
-        slot = buffer.root.slot
-        if slot is None:
+        if buffer.slot is None:
             return 0
-        return 1 + slot if slot >= 0 else self.inputs - slot
+        return 1 + buffer.slot if buffer.slot >= 0 else self.inputs - buffer.slot
 
     def offset(self, value: Value, element: int) -> int:
         """The byte of its slot at which ``element`` of ``value``'s buffer lies."""
-        root = value.buffer.root
-        begin = 0 if root.slot is not None else root.place
-        return begin + (value.buffer.start + element) * SIZES[value.dtype]
+        begin = value.buffer.place if value.buffer.slot is None else 0
+        return begin + element * SIZES[value.dtype]
 
 
 def laid_out(items: Sequence[Item], outputs: Sequence[Value], inputs: int) -> Memory:
@@ -49,13 +47,13 @@ def laid_out(items: Sequence[Item], outputs: Sequence[Value], inputs: int) -> Me
     last: dict[Buffer, int] = {}
     for i, item in enumerate(items):
         for value in touched(item):
-            root = value.buffer.root
-            if root.slot is None:
-                first.setdefault(root, i)
-                last[root] = i
+            if value.buffer.slot is None:
+                first.setdefault(value.buffer, i)
+                last[value.buffer] = i
     for value in outputs:
-        last[value.buffer.root] = len(items)
-        first.setdefault(value.buffer.root, len(items))
+        if value.buffer.slot is None:
+            last[value.buffer] = len(items)
+            first.setdefault(value.buffer, len(items))
     memory = Memory(inputs)
     taken: list[tuple[int, int, int]] = []  # begin, end, until
     for buffer in sorted(first, key=lambda b: (first[b], -b.count)):
@@ -86,16 +84,13 @@ def hidden(items: Sequence[Item], outputs: Sequence[Value]) -> set[Buffer]:
         for value in touched(item):
             homes.setdefault(value.buffer, set()).add(i)
     final = {value.buffer for value in outputs}
-    joined = {buffer.part_of[0] for buffer in homes if buffer.part_of is not None}
     return {
         buffer
         for buffer, where in homes.items()
         if len(where) == 1
         and isinstance(items[next(iter(where))], Group)
         and buffer.slot is None
-        and buffer.part_of is None
         and buffer not in final
-        and buffer not in joined
         and all(written_whole(buffer, items[next(iter(where))]))  # type: ignore[arg-type]
     }
 

@@ -73,9 +73,9 @@ def grouped(steps: Sequence[Step]) -> list[Item]:
         else:
             index = placed(step, items, written, seen)
         for value in writes(step):
-            written.setdefault(value.buffer.root, []).append(index)
+            written.setdefault(value.buffer, []).append(index)
         for value in reads(step):
-            seen[value.buffer.root] = max(index, seen.get(value.buffer.root, 0))
+            seen[value.buffer] = max(index, seen.get(value.buffer, 0))
     return items
 
 
@@ -107,11 +107,11 @@ def placed(step: Point | Reduce, items: list[Item], written: dict[Buffer, list[i
     """Put ``step`` into a group of ``items``, or into a new one at their end; its number. ``written``: the items that
     write a buffer; ``seen``: the last that reads it, before which an input that changes must not be written.
     """
-    first = seen.get(step.out.buffer.root, 0)
+    first = seen.get(step.out.buffer, 0)
     for value in writes(step):
-        first = max([first, *(i + 1 for i in written.get(value.buffer.root, []))])
+        first = max([first, *(i + 1 for i in written.get(value.buffer, []))])
     for value in reads(step):
-        for i in written.get(value.buffer.root, []):
+        for i in written.get(value.buffer, []):
             item = items[i]
             held = isinstance(item, Group) and value.buffer in item.made
             first = max(first, i if held else i + 1)
@@ -143,13 +143,12 @@ def joins(step: Point | Reduce, group: Group, index: int, written: dict[Buffer, 
     for value, access in zip(values, member.ins, strict=True):
         if value.buffer in group.made and group.made[value.buffer] != (access, True):
             return False
-        if value.buffer not in group.made and index in written.get(value.buffer.root, []):
+        if value.buffer not in group.made and index in written.get(value.buffer, []):
             return False
-    root = step.out.buffer.root
     for other in group.members:  # in the same tile, only what is walked through alike is read before it is written
         values = other.step.ins if isinstance(other.step, Point) else [other.step.source]
         for value, access in zip(values, other.ins, strict=True):
-            if value.buffer.root is root and (access != member.out or other.shape != member.shape):
+            if value.buffer is step.out.buffer and (access != member.out or other.shape != member.shape):
                 return False
     if isinstance(step, Reduce) and not reduces(member, group):
         return False

@@ -69,7 +69,7 @@ class Lowering:
     def constant(self, tensor: Tensor) -> Value:
         """``tensor``, which is the same at every run."""
         tensor = tensor.detach().contiguous()
-        buffer = Buffer(tensor.numel(), tensor.dtype, slot=-1 - len(self.constants), constant=True)
+        buffer = Buffer(tensor.numel(), tensor.dtype, slot=-1 - len(self.constants))
         if tensor.dtype not in SIZES:
             raise Unplannable(f"tensors of {tensor.dtype}")
         self.constants.append(tensor)

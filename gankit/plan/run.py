@@ -19,7 +19,7 @@ from gankit.plan.code import Memory, Writer, gemm_words, hidden, laid_out
 from gankit.plan.fusing import Group, Item, grouped
 from gankit.plan.lowering import Lowering
 from gankit.plan.passes import improve
-from gankit.plan.values import Call, Gemm, Step, Value, reads, writes
+from gankit.plan.values import SIZES, Call, Gemm, Step, Value, reads, writes
 
 
 class Plan:
@@ -69,6 +69,7 @@ class Plan:
             if tensor is not self.given[i]:
                 self.give(i, tensor)
         given = cast("list[Tensor]", self.given)
+        self.slots[1 : 1 + len(given)] = [tensor.data_ptr() for tensor in given]
         seen = [(self.moves.get(name, 0), given[i]._version) for i, name in self.still.items()]
         if self.first and seen != self.seen:
             self.run(self.first, given)
@@ -103,7 +104,6 @@ class Plan:
         self.given[number] = tensor
         if number in self.still:
             self.seen = []
-        self.slots[1 + number] = tensor.data_ptr()
 
     def call(self, call: Call, inputs: Sequence[Tensor]) -> None:
         """Run PyTorch's own op on the plan's memory."""
@@ -118,20 +118,13 @@ class Plan:
 
     def tensor(self, value: Value, inputs: Sequence[Tensor]) -> Tensor:
         """``value`` as a tensor in the memory where it lies."""
-        root = value.buffer.root
-        start = value.buffer.start + value.offset
-        if root.slot is None:
-            whole = self.block[root.place :].view(torch.uint8)
-            size = root.count * whole.new_empty(0, dtype=root.dtype).element_size()
-            return whole[:size].view(root.dtype).as_strided(value.shape, value.strides, storage_at(whole, root, start))
-        whole = inputs[root.slot] if root.slot >= 0 else self.constants[-1 - root.slot]
-        return whole.as_strided(value.shape, value.strides, whole.storage_offset() + start)
-
-
-def storage_at(whole: Tensor, root: Any, start: int) -> int:
-    """The element of the storage at which ``start`` of the buffer ``root`` lies."""
-    size = whole.new_empty(0, dtype=root.dtype).element_size()
-    return whole.storage_offset() // size + start
+        buffer = value.buffer
+        if buffer.slot is None:
+            end = buffer.place + buffer.count * SIZES[buffer.dtype]
+            whole = self.block[buffer.place : end].view(buffer.dtype)
+        else:
+            whole = inputs[buffer.slot] if buffer.slot >= 0 else self.constants[-1 - buffer.slot]
+        return whole.as_strided(value.shape, value.strides, whole.storage_offset() + value.offset)
 
 
 def made_before(low: Lowering, still: Collection[int]) -> tuple[list[Step], list[Step]]:

@@ -20,27 +20,20 @@ class Unplannable(Exception):
 
 @dataclass(eq=False)
 class Buffer:
-    """Memory of ``count`` elements. ``slot``: the input whose memory it is; None for the plan's own. ``part_of``: the
-    buffer that it is a part of, and at which element it begins there.
+    """Memory of ``count`` elements. ``slot``: the number of the input whose memory it is, or -1 less that of a constant;
+    None for the plan's own.
     """
 
     count: int
     dtype: torch.dtype
     slot: int | None = None
-    constant: bool = False
-    part_of: tuple[Buffer, int] | None = None
     place: int = -1
     """The byte of the plan's memory at which it begins."""
 
     @property
-    def root(self) -> Buffer:
-        """The buffer whose memory this is."""
-        return self if self.part_of is None else self.part_of[0].root
-
-    @property
-    def start(self) -> int:
-        """The element of ``root`` at which it begins."""
-        return 0 if self.part_of is None else self.part_of[0].start + self.part_of[1]
+    def constant(self) -> bool:
+        """Whether it is the same at every run."""
+        return self.slot is not None and self.slot < 0
 
 
 @dataclass(frozen=True)
