@@ -20,7 +20,7 @@ class Unplannable(Exception):
 
 @dataclass(eq=False)
 class Buffer:
-    """Memory of ``count`` elements. ``slot``: the number of the input whose memory it is, or -1 less that of a constant;
+    """Memory of ``count`` elements. ``slot``: the number of the input whose memory it is, -1 less that of a constant, or
     None for the plan's own.
     """
 
