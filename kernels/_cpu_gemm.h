@@ -116,7 +116,8 @@ static void pack_share(const struct product *w, int64_t rank, int64_t size, char
 static int is_direct(const struct product *w, int64_t columns)
 {
     const struct gemm_finish *f = &w->finish;
-    return !f->turned && f->c_type == w->loops->acc_type && columns % w->loops->width == 0 &&
+    int rounds = f->c_type == BF16 && w->loops->per > 1 && w->units <= GEMM_STRETCH && !f->accumulate;
+    return !f->turned && (f->c_type == w->loops->acc_type || rounds) && columns % w->loops->width == 0 &&
            !(f->bias && f->accumulate);
 }
 
@@ -194,6 +195,7 @@ static void run_group(const struct gemm_part *part, int64_t row, int64_t rows, i
         if (direct) {
             t.to = f.c + i * f.c_row;
             t.to_row = f.c_row;
+            t.to_bf16 = f.c_type == BF16;
             t.from = f.accumulate ? t.to : f.bias;
             t.from_row = f.accumulate ? f.c_row : 0;
         }

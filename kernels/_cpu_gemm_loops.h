@@ -157,6 +157,14 @@ INLINE void FN(tile)(int64_t rows, int64_t vectors, int64_t raw, int64_t raw_typ
 #pragma GCC unroll 8
             for (int64_t v = 0; v < vectors; v++)
                 sums[r][v] += FN(take)(from + r * from_row + v * (int64_t)sizeof(VEC));
+    if (PER > 1 && t->to_bf16) {
+#pragma GCC unroll 8
+        for (int64_t r = 0; r < rows; r++)
+#pragma GCC unroll 8
+            for (int64_t v = 0; v < vectors; v++)
+                ROUND((uint16_t *)(to + r * to_row + v * WIDTH * 2), sums[r][v]);
+        return;
+    }
 #pragma GCC unroll 8
     for (int64_t r = 0; r < rows; r++)
 #pragma GCC unroll 8

@@ -13,6 +13,7 @@ struct gemm_tile { /* up to TILE_ROWS rows of sums: `to` = `from` + P Q; strides
     const char *raw;   /* Q as given, which a tile that packs reads, and where it packs it */
     char *packed;
     int64_t ahead_k, raw_k;
+    int64_t to_bf16; /* `to` is bf16, which tiles of pairs can round to */
 };
 
 struct gemm_finish { /* sums put aside, rows of a panel, to C */
