@@ -19,6 +19,7 @@
 #define INLINE static inline __attribute__((always_inline, unused))
 #define SUM_BLOCK 4096   /* elements summed in one type before double precision takes over */
 #define MAP_BLOCK 16384  /* elements of an elementwise op given out at once */
+#define CHUNK 64         /* tiles of a Winograd transform given out at once: a few kilobytes for each place in a tile */
 
 struct loops {
     size_t size;
@@ -30,6 +31,27 @@ struct loops {
     void (*normalise)(const uint8_t *, void *, int64_t, int);
     void (*arrange)(const uint8_t *restrict, int64_t, int64_t, int64_t, uint8_t *restrict, int64_t);
 };
+
+#define TILE 4          /* m of F(m x m, 3x3): pixels of an output tile, each way */
+#define SPAN (TILE + 2) /* pixels of an input tile */
+#define POINTS (SPAN * SPAN)
+
+enum transform { INPUT, INPUT_TRANSPOSED, OUTPUT, OUTPUT_TRANSPOSED, FILTER, FILTER_TRANSPOSED };
+enum way { TAKE, PUT, ADD };
+
+/* Tiles of [images][channels][height][width], `across` of them side by side, or as many filters of 3x3. */
+struct winograd {
+    struct job job;
+    void (*work)(const struct winograd *, float *plain, float *points, int64_t first, int64_t tiles);
+    float *plain, *points;
+    int64_t images, channels, height, width, padding;
+    int64_t across, tiles, chunks, apart; /* apart: from one point's matrix to the next */
+    int whole_planes;
+};
+
+typedef void (*winograd_work)(const struct winograd *, float *, float *, int64_t, int64_t);
+
+static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
 #define LV(name) name##_baseline
 #define BYTES 16
@@ -87,10 +109,12 @@ static int runs(int level)
 }
 
 static const struct loops *const *const levels[] = {loops_baseline, loops_avx2, loops_avx512};
+static const winograd_work *const winograd_levels[] = {winograd_baseline, winograd_avx2, winograd_avx512};
 static const char *const names[] = {"baseline", "avx2", "avx512"};
 #else
 static int runs(int level) { return level == 0; }
 static const struct loops *const *const levels[] = {loops_baseline};
+static const winograd_work *const winograd_levels[] = {winograd_baseline};
 static const char *const names[] = {"baseline"};
 #endif
 
@@ -105,6 +129,7 @@ static const struct loops *loops_of(int64_t type) { return levels[current][type]
 #include "_cpu_gather.h"
 #include "_cpu_pairs.h"
 #include "_cpu_quick.h"
+#include "_cpu_winograd.h"
 
 static PyObject *cpu_levels(PyObject *self, PyObject *unused)
 {
@@ -149,6 +174,8 @@ static PyMethodDef methods[] = {
     {FAST(l1_terms), "l1_terms(out, double, threads, *(a, b, n, type, factor))"},
     {FAST(l1_terms_grad), "l1_terms_grad(slopes, double, threads, *(a, b, to_a, to_b, n, type, factor))"},
     {FAST(gather), "gather(images, index, flip, offset, out, n, C, H, W, b, h, w, channels_last, type, threads)"},
+    {FAST(winograd),
+     "winograd(transform, plain, points, n, C, H, W, padding, tiles down, tiles across, threads)"},
     {"levels", cpu_levels, METH_NOARGS, "The SIMD levels that this processor runs, narrowest first."},
     {"use", cpu_use, METH_O, "Use this SIMD level from now on."},
     {"level", cpu_level, METH_NOARGS, "The SIMD level in use."},

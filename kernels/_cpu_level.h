@@ -242,5 +242,7 @@ static void LV(arrange)(const uint8_t *restrict x, int64_t area, int64_t lanes, 
 /* In the order of the type codes in cpu.py. */
 static const struct loops *const LV(loops)[] = {&LV(loops_f64), &LV(loops_f32), &LV(loops_bf16), &LV(loops_f16)};
 
+#include "_cpu_winograd_tiles.h"
+
 #undef LV
 #undef BYTES

@@ -3,7 +3,6 @@
 #define STREAM_FROM (int64_t)(24 << 20) /* bytes written above which they are better kept out of the caches */
 
 static int64_t blocks_of(int64_t elements, int64_t block) { return (elements + block - 1) / block; }
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
 /* How many of n elements to write before the rest can be streamed to whole cache lines; all where it does not pay. */
 static int64_t head_of(int64_t n, int64_t bytes, const void *out, size_t size)
