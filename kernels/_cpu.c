@@ -35,6 +35,15 @@ struct loops {
 #define TILE 4          /* m of F(m x m, 3x3): pixels of an output tile, each way */
 #define SPAN (TILE + 2) /* pixels of an input tile */
 #define POINTS (SPAN * SPAN)
+#define ROOM (CHUNK + 16) /* of a place in the stage: fours of tiles and whole vectors may run over its end */
+
+typedef float quad __attribute__((vector_size(16)));
+#if defined(__clang__)
+#define SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+typedef int32_t quad_of_int __attribute__((vector_size(16)));
+#define SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (quad_of_int){__VA_ARGS__})
+#endif
 
 enum transform { INPUT, INPUT_TRANSPOSED, OUTPUT, OUTPUT_TRANSPOSED, FILTER, FILTER_TRANSPOSED };
 enum way { TAKE, PUT, ADD };

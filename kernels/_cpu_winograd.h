@@ -12,8 +12,8 @@ static void run_winograd(const struct job *job, int64_t begin, int64_t end)
     for (int64_t item = begin; item < end; item++) {
         int64_t plane = w->whole_planes ? item : item / w->chunks, chunk = w->whole_planes ? 0 : item % w->chunks;
         int64_t last = w->whole_planes ? w->chunks : chunk + 1;
-        int64_t image = plane / w->channels, channel = plane % w->channels;
-        float *pixels = w->plain + plane * area, *points = w->points + (channel * w->images + image) * w->tiles;
+        int64_t image = plane % w->images, channel = plane / w->images; /* as the points lie */
+        float *pixels = w->plain + (image * w->channels + channel) * area, *points = w->points + plane * w->tiles;
         if (w->whole_planes)
             memset(pixels, 0, (size_t)area * sizeof(float));
         for (; chunk < last; chunk++) {
