@@ -50,6 +50,29 @@ def streamed() -> None:
     assert gather(images, index, index > 3).equal(gather(images, index, index > 3, impl="ref"))
 
 
+def multiplied() -> None:
+    """Winograd's transforms of planes that whole vectors and tiles do not fill, in memory of the exact size."""
+    import torch
+
+    from gankit import winograd
+
+    for n, into, out, height, width, padding in (
+        (2, 5, 7, 3, 3, 0), (1, 1, 1, 1, 1, 1), (1, 3, 2, 4, 301, 1), (2, 3, 2, 37, 45, 1), (1, 2, 2, 34, 34, 0),
+        (0, 5, 7, 9, 9, 0), (1, 65, 9, 18, 66, 0),
+    ):  # fmt: skip
+        winograd._scratch.held.clear()
+        x, weight = torch.randn(n, into, height, width), torch.randn(out, into, 3, 3)
+        x.requires_grad_()
+        weight.requires_grad_()
+        y = torch.nn.functional.conv2d(x, weight, padding=padding)
+        grad = torch.randn_like(y)
+        with torch.no_grad():
+            torch.testing.assert_close(winograd.convolved(x, weight, padding), y, rtol=1e-3, atol=1e-3)
+            found = winograd.by_input(grad, weight, x.shape[2:], padding), winograd.by_weight(grad, x, padding)
+        for one, two in zip(found, torch.autograd.grad(y, (x, weight), grad), strict=True):
+            torch.testing.assert_close(one, two, rtol=1e-3, atol=1e-3)
+
+
 def run(library: str) -> None:
     """Every case with the instrumented extension in the place of the built one."""
     loader = ExtensionFileLoader("gankit.kernels._cpu", library)
@@ -74,6 +97,7 @@ def run(library: str) -> None:
                         assert cases.failures(case, impl) == [], (level, threads, op, str(case))
                     count += 1
             streamed()
+            multiplied()
     assert "asan" in Path("/proc/self/maps").read_text(encoding="utf-8")
     print(f"{count} cases at {', '.join(module.levels())} with 1 and 3 threads: clean under ASan and UBSan")
 

@@ -269,10 +269,8 @@ def _few_out(out: int, kernel: int, geometry: Geometry) -> bool:
     return geometry.stride == 1 and out <= FEW and geometry.padding < kernel
 
 
-def _minimal(
-    a: Tensor, b: Tensor, filters: Sequence[int], n: int, size: Sequence[int], geometry: Geometry
-) -> bool:
-    """Whether Winograd's algorithm multiplies ``a`` and ``b``; ``filters``: the weight's shape; ``size``: the output's."""
+def _minimal(a: Tensor, b: Tensor, filters: Sequence[int], n: int, size: Sequence[int], geometry: Geometry) -> bool:
+    """Whether Winograd's algorithm multiplies ``a`` and ``b``. filters: the weight's shape; size: the output's."""
     out, into, kernel, _ = filters
     plain = kernel == 3 and geometry.stride == 1 and geometry.padding <= 1 and not geometry.last
     return plain and winograd.fits(a, b, (out, into), (n, *size))

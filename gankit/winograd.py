@@ -21,23 +21,27 @@ from torch import Tensor
 from gankit.kernels.cpu import POINTS, TILE, Transform, winograd
 from gankit.kernels.dispatch import choose
 
-CHANNELS = 32
-"""In and out; with fewer the transforms cost more than the products that they save."""
-TILES = 16
-"""Of all images; with fewer the transforms of the filters cost more than the products that they save."""
+CHANNELS = 64
+"""In and out. With fewer the transforms cost about as much as the products that they save."""
+TILES = 64
+"""Of all images. With fewer the filters' transforms cost more than the products that they save."""
+TILES_EACH = 16
+"""Of one image, 13 x 13 pixels or more: PyTorch is as fast with smaller ones."""
 LARGEST = 1 << 24
 """Numbers in the transformed input or output, 64 MiB. What is larger is left to PyTorch."""
 
 
 def fits(a: Tensor, b: Tensor, channels: Sequence[int], size: Sequence[int]) -> bool:
-    """Whether the product of ``a`` and ``b`` is to run here, by shapes and types alone: a convolution of 3x3 windows
-    with stride 1 and padding 0 or 1, of ``channels`` in and out, to ``size`` = n, height and width.
+    """Whether the product of ``a`` and ``b`` is to run here, by shapes and types alone: one of a convolution of 3x3
+    windows with stride 1 and padding 0 or 1, of ``channels`` in and out, to ``size`` = n, height and width.
     """
     if a.dtype != torch.float32 or b.dtype != torch.float32 or min(channels) < CHANNELS:
         return False
     n, height, width = size
-    tiles = n * _tiles(height) * _tiles(width)
-    return tiles >= TILES and POINTS * max(channels) * tiles <= LARGEST and choose("auto", a, b) == "cpu"
+    each = _tiles(height) * _tiles(width)
+    if each < TILES_EACH or n * each < TILES or POINTS * max(channels) * n * each > LARGEST:
+        return False
+    return choose("auto", a, b) == "cpu"
 
 
 def convolved(x: Tensor, weight: Tensor, padding: int) -> Tensor:
@@ -68,8 +72,8 @@ def by_weight(grad: Tensor, x: Tensor, padding: int) -> Tensor:
 
 
 class _Scratch(threading.local):
-    """Memory that each product uses again, by thread: freed after each it would lie scattered between what a step keeps,
-    and the peak of CycleGAN at 128 pixels would grow by a tenth.
+    """Memory that each product uses again, one for each thread. Freed after each, it would be taken up by what a step
+    keeps, and the peak of CycleGAN at 128 pixels would be a tenth higher.
     """
 
     def __init__(self) -> None:

@@ -19,7 +19,6 @@
 #define INLINE static inline __attribute__((always_inline, unused))
 #define SUM_BLOCK 4096   /* elements summed in one type before double precision takes over */
 #define MAP_BLOCK 16384  /* elements of an elementwise op given out at once */
-#define CHUNK 64         /* tiles of a Winograd transform given out at once: a few kilobytes for each place in a tile */
 
 struct loops {
     size_t size;
@@ -32,33 +31,7 @@ struct loops {
     void (*arrange)(const uint8_t *restrict, int64_t, int64_t, int64_t, uint8_t *restrict, int64_t);
 };
 
-#define TILE 4          /* m of F(m x m, 3x3): pixels of an output tile, each way */
-#define SPAN (TILE + 2) /* pixels of an input tile */
-#define POINTS (SPAN * SPAN)
-#define ROOM (CHUNK + 16) /* of a place in the stage: fours of tiles and whole vectors may run over its end */
-
-typedef float quad __attribute__((vector_size(16)));
-#if defined(__clang__)
-#define SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
-#else
-typedef int32_t quad_of_int __attribute__((vector_size(16)));
-#define SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (quad_of_int){__VA_ARGS__})
-#endif
-
-enum transform { INPUT, INPUT_TRANSPOSED, OUTPUT, OUTPUT_TRANSPOSED, FILTER, FILTER_TRANSPOSED };
-enum way { TAKE, PUT, ADD };
-
-/* Tiles of [images][channels][height][width], `across` of them side by side, or as many filters of 3x3. */
-struct winograd {
-    struct job job;
-    void (*work)(const struct winograd *, float *plain, float *points, int64_t first, int64_t tiles);
-    float *plain, *points;
-    int64_t images, channels, height, width, padding;
-    int64_t across, tiles, chunks, apart; /* apart: from one point's matrix to the next */
-    int whole_planes;
-};
-
-typedef void (*winograd_work)(const struct winograd *, float *, float *, int64_t, int64_t);
+#include "_cpu_winograd_work.h"
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 

@@ -243,6 +243,7 @@ static void LV(arrange)(const uint8_t *restrict x, int64_t area, int64_t lanes, 
 static const struct loops *const LV(loops)[] = {&LV(loops_f64), &LV(loops_f32), &LV(loops_bf16), &LV(loops_f16)};
 
 #include "_cpu_winograd_tiles.h"
+#include "_cpu_winograd_loops.h"
 
 #undef LV
 #undef BYTES

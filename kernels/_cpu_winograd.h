@@ -1,8 +1,8 @@
 /* Winograd's transforms: planes of pixels or filters to matrices, one for each point, and back.
  *
- * The products in between are the caller's. The matrices lie one after the other: pixels [points][channels][images *
- * tiles], filters [points][pairs of channels]. An item is a chunk of tiles, or a whole plane where tiles overlap and are
- * added up, so the sums' order does not depend on who works.
+ * The products in between are the caller's. The matrices lie one after the other: pixels as [points][channels][images
+ * tiles], filters as [points][pairs of channels]. An item is a chunk of tiles, or a whole plane where overlapping tiles
+ * are added up, so that the order of the sums does not depend on who works.
  */
 
 static void run_winograd(const struct job *job, int64_t begin, int64_t end)

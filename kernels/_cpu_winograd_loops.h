@@ -1,31 +1,31 @@
-/* Winograd's transforms of planes of pixels and of filters, for one size of tile at one vector width.
+/* Winograd's transforms of planes of pixels and of filters, at one vector width.
  *
- * Included by _cpu_winograd_tiles.h with TILE, the m of F(m x m, 3x3), and LV(name) set. Pixels of up to CHUNK tiles are
- * laid out with one row of `stage` for each place in the tile, so that lanes are tiles, whatever the plane's size; then
- * two one-dimensional transforms go over whole vectors. What lies past the last tile is computed and not kept.
+ * Included by _cpu_level.h. Up to CHUNK tiles are laid out with a row of `stage` for each place in a tile, so that
+ * lanes are tiles, whatever the plane's size; two one-dimensional transforms then go over whole vectors. What stands
+ * past the last tile is computed, too, and not kept.
  */
 
 #define WIDTH ((int64_t)(sizeof(LV(lanes)) / sizeof(float)))
 
 /* in: [from x from][ROOM]; out: [to x to][ROOM]: the transform `one` of the columns, then of the rows. */
-#define BOTH_WAYS(one, from, to)                                                         \
-    static void LV(both_##one)(const float *in, float *out, int64_t tiles)               \
-    {                                                                                    \
-        for (int64_t at = 0; at < tiles; at += WIDTH) {                                  \
-            LV(lanes) half[to][from], column[from], done[to];                            \
-            for (int j = 0; j < from; j++) {                                             \
-                for (int i = 0; i < from; i++)                                           \
-                    column[i] = LV(load_f32)(in + (i * from + j) * ROOM + at);          \
-                LV(one)(column, done);                                                   \
-                for (int i = 0; i < to; i++)                                             \
-                    half[i][j] = done[i];                                                \
-            }                                                                            \
-            for (int i = 0; i < to; i++) {                                               \
-                LV(one)(half[i], done);                                                  \
-                for (int j = 0; j < to; j++)                                             \
-                    LV(store_f32)(out + (i * to + j) * ROOM + at, done[j]);             \
-            }                                                                            \
-        }                                                                                \
+#define BOTH_WAYS(one, from, to)                                               \
+    static void LV(both_##one)(const float *in, float *out, int64_t tiles)     \
+    {                                                                          \
+        for (int64_t at = 0; at < tiles; at += WIDTH) {                        \
+            LV(lanes) half[to][from], column[from], done[to];                  \
+            for (int j = 0; j < from; j++) {                                   \
+                for (int i = 0; i < from; i++)                                 \
+                    column[i] = LV(load_f32)(in + (i * from + j) * ROOM + at); \
+                LV(one)(column, done);                                         \
+                for (int i = 0; i < to; i++)                                   \
+                    half[i][j] = done[i];                                      \
+            }                                                                  \
+            for (int i = 0; i < to; i++) {                                     \
+                LV(one)(half[i], done);                                        \
+                for (int j = 0; j < to; j++)                                   \
+                    LV(store_f32)(out + (i * to + j) * ROOM + at, done[j]);    \
+            }                                                                  \
+        }                                                                      \
     }
 
 BOTH_WAYS(bt, SPAN, SPAN)
@@ -47,7 +47,7 @@ INLINE void LV(turn)(quad *q)
     q[3] = SHUFFLE(high, high_2, 2, 3, 6, 7);
 }
 
-/* Pixels of a line of `run` tiles, TILE apart, to the rows of `stage`: `side` of each. Fours of tiles are read whole. */
+/* `side` pixels of each of `run` tiles, TILE apart on a line, to rows of `stage`; fours of tiles are read whole. */
 INLINE void LV(take_line)(const float *line, int64_t run, int side, float *stage)
 {
     for (int64_t t = 0; t < run; t += 4) {
@@ -129,34 +129,35 @@ INLINE void LV(pixels)(const struct winograd *w, enum way way, float *plane, int
     }
 }
 
-/* Rows of `stage` to and from the matrices, one for each point. The processor follows fewer streams than there are
- * points, so it is told ahead where the next one is: `soon` to be written, or the next chunk to be read. */
+/* The rows of `stage` to and from the matrices, one for each point. There are more of those than a processor follows by
+ * itself, so it is told beforehand which lines will be read or written next. */
+INLINE void LV(from_points)(const struct winograd *w, const float *points, float *stage, int64_t tiles)
+{
+    for (int k = 0; k < POINTS; k++) {
+        const float *row = points + k * w->apart;
+        memcpy(stage + k * ROOM, row, (size_t)tiles * sizeof(float));
+        for (int64_t t = tiles; t < 2 * tiles; t += 16)
+            __builtin_prefetch(row + t);
+    }
+}
+
+INLINE void LV(expect)(const struct winograd *w, const float *points, int64_t tiles)
+{
+    for (int k = 0; k < POINTS; k++)
+        for (int64_t t = 0; t < tiles; t += 16)
+            __builtin_prefetch(points + k * w->apart + t, 1);
+}
+
 INLINE void LV(to_points)(const struct winograd *w, float *points, const float *stage, int64_t tiles)
 {
     for (int k = 0; k < POINTS; k++)
         memcpy(points + k * w->apart, stage + k * ROOM, (size_t)tiles * sizeof(float));
 }
 
-INLINE void LV(soon)(const struct winograd *w, const float *points, int64_t tiles, int write)
-{
-    for (int k = 0; k < POINTS; k++)
-        for (int64_t t = 0; t < tiles; t += 16)
-            if (write)
-                __builtin_prefetch(points + k * w->apart + t, 1);
-            else
-                __builtin_prefetch(points + k * w->apart + t, 0);
-}
-
-INLINE void LV(from_points)(const struct winograd *w, const float *points, float *stage, int64_t tiles)
-{
-    for (int k = 0; k < POINTS; k++)
-        memcpy(stage + k * ROOM, points + k * w->apart, (size_t)tiles * sizeof(float));
-}
-
 static void LV(input)(const struct winograd *w, float *plane, float *points, int64_t first, int64_t tiles)
 {
     _Alignas(64) float before[POINTS * ROOM], after[POINTS * ROOM];
-    LV(soon)(w, points, tiles, 1);
+    LV(expect)(w, points, tiles);
     LV(pixels)(w, TAKE, plane, w->padding, SPAN, first, tiles, before);
     LV(both_bt)(before, after, tiles);
     LV(to_points)(w, points, after, tiles);
@@ -166,7 +167,6 @@ static void LV(input_transposed)(const struct winograd *w, float *plane, float *
 {
     _Alignas(64) float before[POINTS * ROOM], after[POINTS * ROOM];
     LV(from_points)(w, points, before, tiles);
-    LV(soon)(w, points + tiles, tiles, 0);
     LV(both_b)(before, after, tiles);
     LV(pixels)(w, ADD, plane, w->padding, SPAN, first, tiles, after);
 }
@@ -175,7 +175,6 @@ static void LV(output)(const struct winograd *w, float *plane, float *points, in
 {
     _Alignas(64) float before[POINTS * ROOM], after[TILE * TILE * ROOM];
     LV(from_points)(w, points, before, tiles);
-    LV(soon)(w, points + tiles, tiles, 0);
     LV(both_at)(before, after, tiles);
     LV(pixels)(w, PUT, plane, 0, TILE, first, tiles, after);
 }
@@ -183,7 +182,7 @@ static void LV(output)(const struct winograd *w, float *plane, float *points, in
 static void LV(output_transposed)(const struct winograd *w, float *plane, float *points, int64_t first, int64_t tiles)
 {
     _Alignas(64) float before[TILE * TILE * ROOM], after[POINTS * ROOM];
-    LV(soon)(w, points, tiles, 1);
+    LV(expect)(w, points, tiles);
     LV(pixels)(w, TAKE, plane, 0, TILE, first, tiles, before);
     LV(both_a)(before, after, tiles);
     LV(to_points)(w, points, after, tiles);
@@ -192,7 +191,7 @@ static void LV(output_transposed)(const struct winograd *w, float *plane, float 
 static void LV(filter)(const struct winograd *w, float *filters, float *points, int64_t first, int64_t tiles)
 {
     _Alignas(64) float before[9 * ROOM], after[POINTS * ROOM];
-    LV(soon)(w, points, tiles, 1);
+    LV(expect)(w, points, tiles);
     for (int64_t t = 0; t < tiles; t++)
         for (int k = 0; k < 9; k++)
             before[k * ROOM + t] = filters[9 * (first + t) + k];
@@ -204,7 +203,6 @@ static void LV(filter_transposed)(const struct winograd *w, float *filters, floa
 {
     _Alignas(64) float before[POINTS * ROOM], after[9 * ROOM];
     LV(from_points)(w, points, before, tiles);
-    LV(soon)(w, points + tiles, tiles, 0);
     LV(both_gt)(before, after, tiles);
     for (int64_t t = 0; t < tiles; t++)
         for (int k = 0; k < 9; k++)

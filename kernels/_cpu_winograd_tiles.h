@@ -1,19 +1,21 @@
-/* The one-dimensional transforms of Winograd's minimal filtering at one vector width, for filters of 3 taps.
+/* The one-dimensional transforms of Winograd's minimal filtering F(4,3), at one vector width.
  *
- * Included by _cpu_level.h. Lavin & Gray 2016, "Fast Algorithms for Convolutional Neural Networks", section 2: m outputs
- * of n = m + 2 inputs are AT ((G g) * (BT d)), one product for each of n points. Here are the three matrices and, for
- * the gradients, their transposes: bt and b, [n] to [n]; at, [n] to [m], and a, [m] to [n]; g, [3] to [n], and gt.
+ * Included by _cpu_level.h. Lavin & Gray 2016, "Fast Algorithms for Convolutional Neural Networks", section 4: four
+ * outputs of a filter g of three taps over six inputs d are AT ((G g) * (BT d)), with a product for each of the points
+ * 0, P, -P, Q, -Q and infinity. Here are the three matrices and, for the gradients, their transposes: bt and b, [6] to
+ * [6]; at, [6] to [4], and a, [4] to [6]; g, [3] to [6], and gt, [6] to [3].
+ *
+ * The paper has 1 and 2 for P and Q. With points whose sizes lie around 1 float32's rounding errors are half as large
+ * (docs/engine.md), and these need few bits: bt and at are exact.
  */
 
 typedef LV(vf) LV(lanes);
 
-/* m = 4: the points 0, P, -P, Q, -Q and infinity. The paper has 1 and 2 for P and Q; with these, whose sizes lie nearer
- * to 1, float32's rounding errors are half as large (docs/engine.md). */
 #define P 0.75f
 #define Q 1.5f
 #define PP (P * P)
 #define QQ (Q * Q)
-#define AT_P (1 / (2 * PP * (PP - QQ))) /* one over the other points' distances from P, multiplied */
+#define AT_P (1 / (2 * PP * (PP - QQ))) /* 1 / the product of the other points' distances from P */
 #define AT_Q (1 / (2 * QQ * (QQ - PP)))
 
 INLINE void LV(bt)(const LV(lanes) *d, LV(lanes) *to)
@@ -88,5 +90,3 @@ INLINE void LV(gt)(const LV(lanes) *u, LV(lanes) *to)
 #undef QQ
 #undef AT_P
 #undef AT_Q
-
-#include "_cpu_winograd_loops.h"

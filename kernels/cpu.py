@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 TYPES = {torch.float64: 0, torch.float32: 1, torch.bfloat16: 2, torch.float16: 3}
-TILE, POINTS = 4, 36  # of _cpu_winograd.h: an output tile's side, and the products that a tile takes
+TILE, POINTS = 4, 36  # of _cpu_winograd_work.h: an output tile's side, and the products that a tile takes
 MOST_CHANNELS = 4096  # of a channels_last gather: the bytes that _cpu_gather.h reorders at a time
 
 
@@ -169,7 +169,7 @@ def gather_cpu(
 
 
 class Transform(enum.IntEnum):
-    """Winograd's transforms, numbered as in _cpu.c."""
+    """Winograd's transforms, numbered as in _cpu_winograd_work.h."""
 
     INPUT = 0
     INPUT_TRANSPOSED = 1
@@ -186,7 +186,8 @@ def winograd(transform: Transform, plain: Tensor, points: Tensor, padding: int, 
     tiles of the output, down and across; for filters (1, 1).
     """
     assert _cpu is not None
-    assert plain.is_contiguous() and points.is_contiguous()
+    assert plain.is_contiguous()
+    assert points.is_contiguous()
     shape, (down, across) = plain.shape, grid
     if transform in (Transform.FILTER, Transform.FILTER_TRANSPOSED):  # filters side by side, as tiles are
         shape, across = torch.Size((1, 1, 3, 3)), shape[0] * shape[1]
