@@ -15,6 +15,7 @@ import gankit
 from gankit import Trainer, UsageError, compiled, engine, optimizers, winograd
 from gankit.config import configure
 from gankit.graphed import Graphed
+from gankit.kernels import selected
 from gankit.model import Phase
 from gankit.registry import registry
 from gankit.trainer import updates
@@ -98,6 +99,7 @@ def test_every_variants_trace_computes_what_the_variant_computes(variant, arch, 
     assert_agree(one, other, TOLERANCE[precision])
 
 
+@pytest.mark.skipif(selected(torch.device("cpu")) != "cpu", reason="needs the C extension, and GANKIT_IMPL to allow it")
 def test_winograds_algorithm_keeps_as_near_to_float64_as_pytorchs_convolutions(tiny, interpreted, monkeypatch):
     """A trace has PyTorch's convolutions. ReLU's kinks and the signs of L1 magnify any rounding, so the two are held to
     float64 and not to each other.

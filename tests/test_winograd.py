@@ -75,6 +75,13 @@ def test_a_filter_that_moves_an_image_moves_it_to_the_pixel():
             )
 
 
+@pytest.fixture(autouse=True)
+def _by_c():
+    """Also where GANKIT_IMPL prefers another implementation."""
+    with steered("cpu"):
+        yield
+
+
 @pytest.fixture
 def levels():
     """The SIMD levels; the one in use comes back."""
