@@ -17,13 +17,19 @@ Run = tuple[str, int]
 
 
 def whole_times() -> dict[Run, dict[str, list[float]]]:
-    """Seconds by the whole clock of every run: by workload and steps, then by loop, precision and workers."""
+    """Seconds by the whole clock: by workload and steps, then by loop, precision and workers. Of each workload and
+    number of steps the last day's runs: earlier ones are of earlier code.
+    """
     found: dict[Run, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     with (ROOT / "benchmarks" / "steps.csv").open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            loop = row["loop"] + (" bf16" if row["precision"] == "bf16" else "")
-            loop += f" {row['workers']} workers" if row["workers"] != "0" else ""
-            found[row["workload"], int(row["steps"])][loop].append(float(row["whole_s"]))
+        rows = list(csv.DictReader(file))
+    last = {(row["workload"], row["steps"]): row["date"] for row in sorted(rows, key=lambda row: row["date"])}
+    for row in rows:
+        if row["date"] < last[row["workload"], row["steps"]]:
+            continue
+        loop = row["loop"] + (" bf16" if row["precision"] == "bf16" else "")
+        loop += f" {row['workers']} workers" if row["workers"] != "0" else ""
+        found[row["workload"], int(row["steps"])][loop].append(float(row["whole_s"]))
     return found
 
 

@@ -67,6 +67,57 @@ def multiplied() -> None:
     gemm(torch.randn(20, 30)[::2, ::3], torch.randn(20, 30)[::2, ::3].t(), torch.empty(10, 10))
 
 
+def convolved() -> None:
+    """Winograd's transforms of planes that whole vectors and tiles do not fill, in memory of the exact size."""
+    import torch
+
+    from gankit import winograd
+
+    for n, into, out, height, width, padding in (
+        (2, 5, 7, 3, 3, 0), (1, 1, 1, 1, 1, 1), (1, 3, 2, 4, 301, 1), (2, 3, 2, 37, 45, 1), (1, 2, 2, 34, 34, 0),
+        (0, 5, 7, 9, 9, 0), (1, 65, 9, 18, 66, 0),
+    ):  # fmt: skip
+        winograd._scratch.held.clear()
+        x, weight = torch.randn(n, into, height, width), torch.randn(out, into, 3, 3)
+        x.requires_grad_()
+        weight.requires_grad_()
+        y = torch.nn.functional.conv2d(x, weight, padding=padding)
+        grad = torch.randn_like(y)
+        with torch.no_grad():
+            torch.testing.assert_close(winograd.convolved(x, weight, padding), y, rtol=1e-3, atol=1e-3)
+            found = winograd.by_input(grad, weight, x.shape[2:], padding), winograd.by_weight(grad, x, padding)
+        for one, two in zip(found, torch.autograd.grad(y, (x, weight), grad), strict=True):
+            torch.testing.assert_close(one, two, rtol=1e-3, atol=1e-3)
+
+
+def planned() -> None:
+    """Plans of elementwise steps and sums over spaces that whole tiles and vectors do not fill."""
+    import torch
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    from gankit.plan.run import Plan
+
+    def steps(x: torch.Tensor, w: torch.Tensor) -> list[torch.Tensor]:
+        h = torch.nn.functional.leaky_relu(x @ w, 0.2)
+        rows, columns = h - h.mean(1, keepdim=True), h / h.abs().sum(0)
+        turned = (h.t() * 2).tanh().bfloat16()
+        return [
+            rows.exp().sum(0),
+            columns.square().sum(),
+            turned,
+            torch.cat([h, h[1:] + 1]),
+            h.amax(1),
+            (h > 0) & (h < 1),
+        ]
+
+    for dtype in (torch.float32, torch.float64):
+        for rows, columns in ((2, 1), (3, 7), (65, 33), (5, 5000), (300, 17)):
+            x, w = torch.randn(rows, 9, dtype=dtype), torch.randn(9, columns, dtype=dtype)
+            found = Plan(make_fx(steps, tracing_mode="fake")(x, w))(x, w)
+            for one, two in zip(found, steps(x, w), strict=True):
+                torch.testing.assert_close(one, two, rtol=2e-2 if one.dtype == torch.bfloat16 else 1e-3, atol=1e-3)
+
+
 def run(library: str) -> None:
     """Every case with the instrumented extension in the place of the built one."""
     loader = ExtensionFileLoader("gankit.kernels._cpu", library)
@@ -92,6 +143,8 @@ def run(library: str) -> None:
                     count += 1
             streamed()
             multiplied()
+            convolved()
+            planned()
     assert "asan" in Path("/proc/self/maps").read_text(encoding="utf-8")
     print(f"{count} cases at {', '.join(module.levels())} with 1 and 3 threads: clean under ASan and UBSan")
 

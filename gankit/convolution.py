@@ -7,6 +7,7 @@ as often as a gradient penalty asks. A transposed convolution is the second of t
 - Strided convolutions run with channels last. An image of one channel fits both orders, and oneDNN goes by its strides.
 - Where few channels come out (the slope at the image, the generator's last layer), a thin matrix product and a sum over
   windows are faster than oneDNN, which works as if there were sixteen.
+- Where windows of 3x3 and many channels keep their size, Winograd's algorithm saves three of four multiplications.
 - PyTorch's own double backward of a convolution pads, transposes and convolves with a kernel of the image's size.
 
 What is chosen depends on shapes and types alone, so a run repeats bit for bit. On other devices, in a trace for a
@@ -24,6 +25,8 @@ from torch import Tensor, nn
 from torch._C import _are_functorch_transforms_active as transforming
 from torch.compiler import is_compiling
 from torch.nn import functional as F
+
+from gankit import winograd
 
 Given = ParamSpec("Given")
 
@@ -229,6 +232,9 @@ def _convolved(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometr
         made = _summed(products, size, kernel, 1, kernel - 1 - geometry.padding)
         return made if bias is None else made.add_(bias.view(-1, 1, 1))
     x, weight = _ordered(geometry, x, weight)
+    if _minimal(x, weight, weight.shape, len(x), [n + 2 * geometry.padding - 2 for n in x.shape[2:]], geometry):
+        made = winograd.convolved(x, weight, geometry.padding)
+        return made if bias is None else made.add_(bias.view(-1, 1, 1))
     return torch.convolution(x, weight, bias, [geometry.stride] * 2, [geometry.padding] * 2, [1, 1], False, [0, 0], 1)
 
 
@@ -239,6 +245,8 @@ def _by_input(grad: Tensor, weight: Tensor, size: Sequence[int], geometry: Geome
         products = torch.matmul(weight.contiguous().flatten(1).t(), grad.flatten(2))
         return _summed(products, size, kernel, geometry.stride, geometry.padding)
     grad, weight = _ordered(geometry, grad, weight)
+    if _minimal(grad, weight, weight.shape, len(grad), grad.shape[2:], geometry):
+        return winograd.by_input(grad, weight, size, geometry.padding)
     x = _empty(grad, (len(grad), into, *size), geometry)
     return _backward(grad, x, weight, geometry, [True, False, False])[0]
 
@@ -251,12 +259,21 @@ def _by_weight(grad: Tensor, x: Tensor, kernel: int, geometry: Geometry) -> Tens
         found = torch.matmul(windows, x.flatten(2).transpose(1, 2)).sum(0)
         return found.view(out, kernel, kernel, into).flip(1, 2).permute(0, 3, 1, 2)
     grad, x = _ordered(geometry, grad, x)
+    if _minimal(grad, x, (out, into, kernel, kernel), len(grad), grad.shape[2:], geometry):
+        return winograd.by_weight(grad, x, geometry.padding)
     weight = _empty(grad, (out, into, kernel, kernel), geometry)
     return _backward(grad, x, weight, geometry, [False, True, False])[1]
 
 
 def _few_out(out: int, kernel: int, geometry: Geometry) -> bool:
     return geometry.stride == 1 and out <= FEW and geometry.padding < kernel
+
+
+def _minimal(a: Tensor, b: Tensor, filters: Sequence[int], n: int, size: Sequence[int], geometry: Geometry) -> bool:
+    """Whether Winograd's algorithm multiplies ``a`` and ``b``. filters: the weight's shape; size: the output's."""
+    out, into, kernel, _ = filters
+    plain = kernel == 3 and geometry.stride == 1 and geometry.padding <= 1 and not geometry.last
+    return plain and winograd.fits(a, b, (out, into), (n, *size))
 
 
 def _summed(products: Tensor, size: Sequence[int], kernel: int, stride: int, padding: int) -> Tensor:

@@ -33,6 +33,7 @@ struct loops {
 };
 
 #include "_cpu_numbers.h"
+#include "_cpu_winograd_work.h"
 
 #define LV(name) name##_baseline
 #define BYTES 16
@@ -132,6 +133,7 @@ static const struct product_loops *const products[][3] = {
     {&product_loops_f64_avx512, &product_loops_f32_avx512, &product_loops_pairs_avx512},
 #endif
 };
+static const winograd_work *const winograd_levels[] = {winograd_baseline, winograd_avx2, winograd_avx512, winograd_avx512};
 static const char *const names[] = {"baseline", "avx2", "avx512", "avx512_bf16"};
 static const tile_runner *const tile_runners[] = {tiles_baseline, tiles_avx2, tiles_avx512, tiles_avx512};
 #else
@@ -140,6 +142,7 @@ static const struct loops *const *const levels[] = {loops_baseline};
 static const struct product_loops *const products[][3] = {
     {&product_loops_f64_baseline, &product_loops_f32_baseline, &product_loops_f32_baseline},
 };
+static const winograd_work *const winograd_levels[] = {winograd_baseline};
 static const char *const names[] = {"baseline"};
 static const tile_runner *const tile_runners[] = {tiles_baseline};
 #endif
@@ -158,6 +161,7 @@ static const struct product_loops *product_loops(int64_t compute) { return produ
 #include "_cpu_pairs.h"
 #include "_cpu_quick.h"
 #include "_cpu_plan.h"
+#include "_cpu_winograd.h"
 
 static PyObject *cpu_levels(PyObject *self, PyObject *unused)
 {
@@ -206,6 +210,8 @@ static PyMethodDef methods[] = {
      "gemm(a, a_row, a_col, a_type, b, b_row, b_col, b_type, c, c_row, c_type, bias, bias_type, m, n, k, compute, "
      "accumulate, threads)"},
     {FAST(run_plan), "run_plan(code, words, slots, threads)"},
+    {FAST(winograd),
+     "winograd(transform, plain, points, n, C, H, W, padding, tiles down, tiles across, threads)"},
     {"levels", cpu_levels, METH_NOARGS, "The SIMD levels that this processor runs, narrowest first."},
     {"use", cpu_use, METH_O, "Use this SIMD level from now on."},
     {"level", cpu_level, METH_NOARGS, "The SIMD level in use."},

@@ -66,6 +66,21 @@ def gemm(
     threads: int,
     /,
 ) -> None: ...
+def winograd(
+    transform: int,
+    plain: int,
+    points: int,
+    n: int,
+    channels: int,
+    height: int,
+    width: int,
+    padding: int,
+    down: int,
+    across: int,
+    threads: int,
+    /,
+) -> None: ...
+def run_plan(code: int, words: int, slots: int, threads: int, /) -> None: ...
 def levels() -> list[str]: ...
 def use(level: str, /) -> None: ...
 def level() -> str: ...

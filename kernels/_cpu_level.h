@@ -271,6 +271,8 @@ static const tile_runner LV(tiles)[] = {LV(run_tile_f64), LV(run_tile_f32)};
 static const struct loops *const LV(loops)[] = {&LV(loops_f64), &LV(loops_f32), &LV(loops_bf16), &LV(loops_f16)};
 
 #include "_cpu_gemm_level.h"
+#include "_cpu_winograd_tiles.h"
+#include "_cpu_winograd_loops.h"
 
 #undef LV
 #undef BYTES

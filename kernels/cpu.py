@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import os
 from collections.abc import Sequence
 from types import ModuleType
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 TYPES = {torch.float64: 0, torch.float32: 1, torch.bfloat16: 2, torch.float16: 3}
+TILE, POINTS = 4, 36  # of _cpu_winograd_work.h: an output tile's side, and the products that a tile takes
 MOST_CHANNELS = 4096  # of a channels_last gather: the bytes that _cpu_gather.h reorders at a time
 
 
@@ -211,3 +213,30 @@ def run_plan(words: int, count: int, slots: int) -> None:
     """words: the address of int64 [count], the steps; slots: that of the addresses they name; see gankit/planned.py."""
     assert _cpu is not None
     _cpu.run_plan(words, count, slots, torch.get_num_threads())
+
+
+class Transform(enum.IntEnum):
+    """Winograd's transforms, numbered as in _cpu_winograd_work.h."""
+
+    INPUT = 0
+    INPUT_TRANSPOSED = 1
+    OUTPUT = 2
+    OUTPUT_TRANSPOSED = 3
+    FILTER = 4
+    FILTER_TRANSPOSED = 5
+
+
+def winograd(transform: Transform, plain: Tensor, points: Tensor, padding: int, grid: tuple[int, int]) -> None:
+    """plain: [n,c,h,w] pixels, or [out,in,3,3] filters; points: [36, c, n tiles] or [36, out, in]; float32, contiguous.
+
+    Fills one of them from the other: INPUT, OUTPUT_TRANSPOSED and FILTER fill ``points``, the rest ``plain``. ``grid``:
+    tiles of the output, down and across; for filters (1, 1).
+    """
+    assert _cpu is not None
+    assert plain.is_contiguous()
+    assert points.is_contiguous()
+    shape, (down, across) = plain.shape, grid
+    if transform in (Transform.FILTER, Transform.FILTER_TRANSPOSED):  # filters side by side, as tiles are
+        shape, across = torch.Size((1, 1, 3, 3)), shape[0] * shape[1]
+    threads = torch.get_num_threads()
+    _cpu.winograd(transform, plain.data_ptr(), points.data_ptr(), *shape, padding, down, across, threads)

@@ -12,10 +12,10 @@ from tiny import fitted, options_of
 from torch import nn
 
 import gankit
-from gankit import Trainer, UsageError, compiled, engine, optimizers, planned
+from gankit import Trainer, UsageError, compiled, engine, optimizers, planned, winograd
 from gankit.config import configure
 from gankit.graphed import Graphed
-from gankit.kernels import cpu
+from gankit.kernels import cpu, selected
 from gankit.model import Phase
 from gankit.plan.values import Unplannable
 from gankit.registry import registry
@@ -132,6 +132,26 @@ def test_an_update_that_no_plan_can_hold_runs_op_by_op_and_says_so(tiny, monkeyp
     with pytest.warns(UserWarning, match="runs op by op.*float16"):
         other = run(descending("gan", tiny, engine="planned", precision="fp64"), 2)
     assert_agree(one, other, TOLERANCE["fp64"])
+
+
+@pytest.mark.skipif(selected(torch.device("cpu")) != "cpu", reason="needs the C extension, and GANKIT_IMPL to allow it")
+def test_winograds_algorithm_keeps_as_near_to_float64_as_pytorchs_convolutions(tiny, interpreted, monkeypatch):
+    """A trace has PyTorch's convolutions. ReLU's kinks and the signs of L1 magnify any rounding, so the two are held to
+    float64 and not to each other.
+    """
+    made = []
+    whole = winograd.by_weight
+    monkeypatch.setattr(winograd, "by_weight", lambda *args: made.append(args) or whole(*args))
+    flags = {"arch": "resnet", "size": 64, "batch_size": 4, "blocks": 1, "patch_layers": 1}
+    exact = run(descending("cyclegan", tiny, engine="eager", precision="fp64", **flags), 5).tensors()
+    distances = []
+    for name in ("eager", "compiled"):
+        found = run(descending("cyclegan", tiny, engine=name, precision="fp32", **flags), 5).tensors()
+        names = [key for key in exact if key.startswith("model/generator")]
+        parts = [(found[key].double() - exact[key].double()).norm() for key in names]
+        distances.append(torch.stack(parts).norm())
+    assert len(made) == 2 * 2 * 2 * 5  # two layers, two generators, two passes a step
+    assert distances[0] <= 3 * distances[1]
 
 
 def test_spectral_norm_is_the_same_in_a_trace(tiny, interpreted):

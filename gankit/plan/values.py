@@ -20,8 +20,8 @@ class Unplannable(Exception):
 
 @dataclass(eq=False)
 class Buffer:
-    """Memory of ``count`` elements. ``slot``: the number of the input whose memory it is, -1 less that of a constant, or
-    None for the plan's own.
+    """Memory of ``count`` elements. ``slot``: the number of the input whose memory it is, from 0 on; -1, -2, ... for
+    constants; None where it is the plan's own.
     """
 
     count: int

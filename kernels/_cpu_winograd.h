@@ -1,0 +1,55 @@
+/* Winograd's transforms: planes of pixels or filters to matrices, one for each point, and back.
+ *
+ * The products in between are the caller's. The matrices lie one after the other: pixels as [points][channels][images
+ * tiles], filters as [points][pairs of channels]. An item is a chunk of tiles, or a whole plane where overlapping tiles
+ * are added up, so that the order of the sums does not depend on who works.
+ */
+
+static void run_winograd(const struct job *job, int64_t begin, int64_t end)
+{
+    const struct winograd *w = (const struct winograd *)job;
+    int64_t area = w->height * w->width;
+    for (int64_t item = begin; item < end; item++) {
+        int64_t plane = w->whole_planes ? item : item / w->chunks, chunk = w->whole_planes ? 0 : item % w->chunks;
+        int64_t last = w->whole_planes ? w->chunks : chunk + 1;
+        int64_t image = plane % w->images, channel = plane / w->images; /* as the points lie */
+        float *pixels = w->plain + (image * w->channels + channel) * area, *points = w->points + plane * w->tiles;
+        if (w->whole_planes)
+            memset(pixels, 0, (size_t)area * sizeof(float));
+        for (; chunk < last; chunk++) {
+            int64_t first = chunk * CHUNK;
+            w->work(w, pixels, points + first, first, least(CHUNK, w->tiles - first));
+        }
+    }
+}
+
+static PyObject *cpu_winograd(PyObject *self, PyObject *const *args, Py_ssize_t count)
+{
+    struct reader from = {args, count};
+    int64_t transform = whole(&from);
+    struct winograd w = {.plain = address(&from)};
+    w.points = address(&from);
+    w.images = whole(&from);
+    w.channels = whole(&from);
+    w.height = whole(&from);
+    w.width = whole(&from);
+    w.padding = whole(&from);
+    int64_t down = whole(&from);
+    w.across = whole(&from);
+    int64_t threads = whole(&from);
+    if (!read_all(&from))
+        return NULL;
+    if (transform < INPUT || transform > FILTER_TRANSPOSED)
+        return PyErr_Format(PyExc_ValueError, "winograd: no transform %lld", (long long)transform);
+    w.work = winograd_levels[current][transform];
+    w.tiles = down * w.across;
+    w.chunks = blocks_of(w.tiles, CHUNK);
+    w.apart = w.images * w.channels * w.tiles;
+    w.whole_planes = transform == INPUT_TRANSPOSED;
+    w.job.run = run_winograd;
+    w.job.items = w.images * w.channels * (w.whole_planes ? 1 : w.chunks);
+    Py_BEGIN_ALLOW_THREADS
+    run_job(&w.job, w.apart * POINTS * (int64_t)sizeof(float), threads);
+    Py_END_ALLOW_THREADS
+    Py_RETURN_NONE;
+}

@@ -1,0 +1,32 @@
+/* What a transform of Winograd's F(4x4,3x3) works on, for the loops of every vector width. */
+
+#define OUT_TILE 4               /* pixels of an output tile, each way */
+#define SPAN (OUT_TILE + 2)      /* of an input tile */
+#define POINTS (SPAN * SPAN) /* products that a tile takes */
+#define CHUNK 64             /* tiles that are given out at once: all their pixels stay in the first cache */
+#define ROOM (CHUNK + 16)    /* of a row of the stage: whole vectors run over its end */
+
+typedef float quad __attribute__((vector_size(16)));
+#if defined(__clang__)
+#define SHUFFLE_QUADS(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+typedef int32_t quad_of_int __attribute__((vector_size(16)));
+#define SHUFFLE_QUADS(a, b, ...) __builtin_shuffle(a, b, (quad_of_int){__VA_ARGS__})
+#endif
+
+enum transform { INPUT, INPUT_TRANSPOSED, OUTPUT, OUTPUT_TRANSPOSED, FILTER, FILTER_TRANSPOSED };
+enum way { TAKE, PUT, ADD };
+
+struct winograd;
+/* From plain to points or back: `tiles` tiles, the first of which is the plane's number `first` and stands at points. */
+typedef void (*winograd_work)(const struct winograd *, float *plain, float *points, int64_t first, int64_t tiles);
+
+/* Tiles of [images][channels][height][width], `across` of them side by side, or as many filters of 3x3. */
+struct winograd {
+    struct job job;
+    winograd_work work;
+    float *plain, *points;
+    int64_t images, channels, height, width, padding;
+    int64_t across, tiles, chunks, apart; /* apart: from one point's matrix to the next */
+    int whole_planes;
+};
