@@ -94,7 +94,7 @@ def choose(device: str, updates: int, model: nn.Module) -> str:
         return "graph" if updates >= CAPTURE_UPDATES else "eager"
     if any(isinstance(layer, nn.Conv2d | nn.ConvTranspose2d) for layer in model.modules()):
         return "eager"
-    if not cpu.REASON:
+    if cpu.multiplies_well():
         return "planned" if updates >= PLAN_UPDATES else "eager"
     return "compiled" if updates >= COMPILE_UPDATES and has_compiler() else "eager"
 

@@ -209,6 +209,11 @@ def gemm(
     return out
 
 
+def multiplies_well() -> bool:
+    """Whether `gemm` has the vectors that make it worth having; at the baseline level PyTorch's products are faster."""
+    return _cpu is not None and _cpu.level() != "baseline"
+
+
 def run_plan(words: int, count: int, slots: int) -> None:
     """words: the address of int64 [count], the steps; slots: that of the addresses they name; see gankit/planned.py."""
     assert _cpu is not None

@@ -214,6 +214,7 @@ def test_a_resumed_traced_run_equals_one_never_interrupted(variant, engine_name,
 @pytest.mark.parametrize(("arch", "expected"), [("dcgan", "eager"), pytest.param("mlp", "planned", marks=needs_c)])
 def test_the_engine_is_decided_before_the_run_and_written_down(arch, expected, tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(engine, "PLAN_UPDATES", 6)
+    monkeypatch.setattr(cpu, "multiplies_well", lambda: True)
     for steps, found in ((2, "eager"), (3, expected)):
         root = gankit.train("dcgan", out=tmp_path / str(steps), **{**tiny, "steps": steps, "arch": arch}).root
         assert json.loads((root / "config.json").read_text())["train"]["engine"] == found
@@ -221,12 +222,12 @@ def test_the_engine_is_decided_before_the_run_and_written_down(arch, expected, t
 
 def test_auto_weighs_the_length_of_the_run_the_device_and_the_networks(monkeypatch):
     model, convolving = nn.Linear(2, 2), nn.Sequential(nn.Conv2d(1, 1, 3))
-    monkeypatch.setattr(cpu, "REASON", "")
+    monkeypatch.setattr(cpu, "multiplies_well", lambda: True)
     few, many = engine.PLAN_UPDATES - 1, engine.PLAN_UPDATES
     assert [engine.choose("cpu", n, model) for n in (few, many)] == ["eager", "planned"]
     assert engine.choose("cpu", many, convolving) == "eager"
     assert [engine.choose("cuda", n, convolving) for n in (engine.CAPTURE_UPDATES - 1, many)] == ["eager", "graph"]
-    monkeypatch.setattr(cpu, "REASON", "no compiler when it was installed")
+    monkeypatch.setattr(cpu, "multiplies_well", lambda: False)
     monkeypatch.setattr(engine, "has_compiler", lambda: True)
     few, many = engine.COMPILE_UPDATES - 1, engine.COMPILE_UPDATES
     assert [engine.choose("cpu", n, model) for n in (few, many)] == ["eager", "compiled"]

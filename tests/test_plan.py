@@ -202,15 +202,28 @@ def test_a_networks_gradients_and_a_penaltys_are_pytorchs(norm, batch, level):
     check(update, numbers(batch, 7), *state, rtol=1e-9, atol=1e-11)
 
 
-def test_a_weights_gradient_from_several_paths_is_added_in_place():
-    def paths(x: Tensor, y: Tensor) -> list[Tensor]:
-        return [x.t() @ y + (x * 2).t() @ y + x.t() @ (y * 3)]
+def paths(x: Tensor, y: Tensor, z: Tensor) -> list[Tensor]:
+    """A weight's gradient, [4, 6], from three paths over batches of 5, 5 and 3."""
+    return [x.t() @ y + (x * 2).t() @ (y * 3) + (z * 2).t() @ (z @ x.t() @ y), (z * 2).sum()]
 
-    found = steps(paths, numbers(5, 4), numbers(5, 6))
-    products = [step for step in found if isinstance(step, Gemm)]
-    assert [step.accumulate for step in products] == [False, True, True]
-    assert len({id(step.out.buffer) for step in products}) == 1
-    check(paths, numbers(5, 4), numbers(5, 6))
+
+def test_a_weights_gradient_from_several_paths_is_one_product():
+    given = numbers(5, 4), numbers(5, 6, seed=1), numbers(3, 4, seed=2)
+
+    def made_here(x: Tensor, y: Tensor, z: Tensor) -> list[Tensor]:
+        return paths(x + 1, y + 1, z + 1)
+
+    found = [step for step in steps(made_here, *given) if isinstance(step, Gemm) and step.out.shape == (4, 6)]
+    assert [(step.a.shape, step.accumulate) for step in found] == [((4, 13), False)]
+    check(made_here, *given)
+
+
+def test_a_gradient_of_inputs_that_lie_apart_is_added_in_place():
+    given = numbers(5, 4), numbers(5, 6, seed=1), numbers(3, 4, seed=2)
+    found = [step for step in steps(paths, *given) if isinstance(step, Gemm) and step.out.shape == (4, 6)]
+    assert [step.accumulate for step in found] == [False, True, True]
+    assert len({id(step.out.buffer) for step in found}) == 1
+    check(paths, *given)
 
 
 def test_a_sum_whose_parts_are_needed_elsewhere_stays_a_sum():
@@ -247,6 +260,17 @@ def test_an_op_without_an_instruction_is_pytorchs_own():
 
     assert any(isinstance(step, Call) for step in steps(others, x))
     check(others, x)
+
+
+def test_bits_of_whole_numbers_are_no_truths():
+    x, y = torch.tensor([6, 3, 12]), torch.tensor([3, 5, 10])
+    check(lambda x, y: [x & y, x | y, ~x, x * y, x + y, (x > 4) & (y > 4)], x, y)
+
+
+def test_what_an_update_draws_by_itself_is_drawn_anew_at_every_run():
+    made = plan(lambda x: [torch.rand(3) + x, torch.rand_like(x) + x], numbers(3))
+    first, again = ([out.clone() for out in made(numbers(3))] for _ in range(2))
+    assert not any(torch.equal(a, b) for a, b in zip(first, again, strict=True))
 
 
 def test_what_no_plan_can_hold_is_named():

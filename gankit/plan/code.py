@@ -37,8 +37,8 @@ class Memory:
 
     def offset(self, value: Value, element: int) -> int:
         """The byte of its slot at which ``element`` of ``value``'s buffer lies."""
-        begin = value.buffer.place if value.buffer.slot is None else 0
-        return begin + element * SIZES[value.dtype]
+        begin = value.buffer.root.place if value.buffer.slot is None else 0
+        return begin + (value.buffer.start + element) * SIZES[value.dtype]
 
 
 def laid_out(items: Sequence[Item], outputs: Sequence[Value], inputs: int) -> Memory:
@@ -48,12 +48,12 @@ def laid_out(items: Sequence[Item], outputs: Sequence[Value], inputs: int) -> Me
     for i, item in enumerate(items):
         for value in touched(item):
             if value.buffer.slot is None:
-                first.setdefault(value.buffer, i)
-                last[value.buffer] = i
+                first.setdefault(value.buffer.root, i)
+                last[value.buffer.root] = i
     for value in outputs:
         if value.buffer.slot is None:
-            last[value.buffer] = len(items)
-            first.setdefault(value.buffer, len(items))
+            last[value.buffer.root] = len(items)
+            first.setdefault(value.buffer.root, len(items))
     memory = Memory(inputs)
     taken: list[tuple[int, int, int]] = []  # begin, end, until
     for buffer in sorted(first, key=lambda b: (first[b], -b.count)):

@@ -203,9 +203,11 @@ class Lowering:
         kwargs: Any = fx.map_arg(node.kwargs, self.env.__getitem__)
         leaves = pytree.tree_leaves((args, kwargs))
         target: Any = node.target
-        if not any(isinstance(leaf, Value) for leaf in leaves):
-            return target(*args, **kwargs)
         meta = node.meta["val"]
+        if not any(isinstance(leaf, Value) for leaf in leaves):
+            if torch.Tag.nondeterministic_seeded in target.tags:  # drawn anew at every run
+                return self.call(target, args, kwargs, meta)
+            return target(*args, **kwargs)
         name = target.overloadpacket.__name__
         first: Any = node.args[0] if node.args else None
         source: Any = args[0] if args else None

@@ -34,7 +34,7 @@ for _name, _instruction in {
     "neg": "NEG", "abs": "ABS", "sgn": "SIGN", "sign": "SIGN", "exp": "EXP", "tanh": "TANH", "sigmoid": "SIGMOID",
     "log": "LOG", "log1p": "LOG1P", "sqrt": "SQRT", "rsqrt": "RSQRT", "reciprocal": "RECIPROCAL",
     "mul": "MUL", "maximum": "MAX", "minimum": "MIN", "eq": "EQ", "ne": "NE", "lt": "LT", "le": "LE", "gt": "GT",
-    "ge": "GE", "clone": "COPY", "_to_copy": "COPY", "bitwise_and": "MUL", "bitwise_or": "MAX",
+    "ge": "GE", "clone": "COPY", "_to_copy": "COPY",
 }.items():  # fmt: skip
     instruction(_name, _instruction)
 
@@ -78,11 +78,20 @@ def _pow(low: Lowering, out: Value, x: Operand, exponent: Operand) -> Value:
     raise Unplannable(f"the power {exponent}")
 
 
-@rule("bitwise_not", "logical_not")
-def _not(low: Lowering, out: Value, x: Value) -> Value:
-    if x.dtype != torch.bool:
-        raise Unplannable("bits of whole numbers")
-    return low.point("EQ", x, 0, out=out)
+def logical(instruct: str, *operands: Operand) -> Rule:
+    """The rule of an op on bits where the type is bool: an instruction of its arguments and ``operands``."""
+
+    def make(low: Lowering, out: Value, *args: Operand) -> Value:
+        if out.dtype != torch.bool or any(isinstance(x, Value) and x.dtype != torch.bool for x in args):
+            raise Unplannable("bits of whole numbers")
+        return low.point(instruct, *args, *operands, out=out)
+
+    return make
+
+
+rule("bitwise_and")(logical("MUL"))
+rule("bitwise_or")(logical("MAX"))
+rule("bitwise_not")(logical("EQ", 0))
 
 
 @rule("clamp")

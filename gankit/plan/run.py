@@ -120,8 +120,8 @@ class Plan:
         """``value`` as a tensor in the memory where it lies."""
         buffer = value.buffer
         if buffer.slot is None:
-            end = buffer.place + buffer.count * SIZES[buffer.dtype]
-            whole = self.block[buffer.place : end].view(buffer.dtype)
+            begin = buffer.root.place + buffer.start * SIZES[buffer.dtype]
+            whole = self.block[begin : begin + buffer.count * SIZES[buffer.dtype]].view(buffer.dtype)
         else:
             whole = inputs[buffer.slot] if buffer.slot >= 0 else self.constants[-1 - buffer.slot]
         return whole.as_strided(value.shape, value.strides, whole.storage_offset() + value.offset)
@@ -135,6 +135,7 @@ def made_before(low: Lowering, still: Collection[int]) -> tuple[list[Step], list
     rest: list[Step] = []
     for step in low.steps:
         once = all(value.buffer.slot is None and written[value.buffer] == 1 for value in writes(step))
+        once = once and not isinstance(step, Call)  # which may draw random numbers
         if once and all(value.buffer.constant or value.buffer in known for value in reads(step)):
             known |= {value.buffer for value in writes(step)}
             found.append(step)

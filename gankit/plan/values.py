@@ -27,8 +27,20 @@ class Buffer:
     count: int
     dtype: torch.dtype
     slot: int | None = None
+    part_of: tuple[Buffer, int] | None = None
+    """The buffer in whose memory it lies, and at which element; nothing but its place depends on that."""
     place: int = -1
     """The byte of the plan's memory at which it begins."""
+
+    @property
+    def root(self) -> Buffer:
+        """The buffer that has memory of its own."""
+        return self if self.part_of is None else self.part_of[0]
+
+    @property
+    def start(self) -> int:
+        """The element of ``root`` at which it begins."""
+        return 0 if self.part_of is None else self.part_of[1]
 
     @property
     def constant(self) -> bool:
@@ -107,7 +119,10 @@ class Reduce:
 
 @dataclass(eq=False)
 class Gemm:
-    """``out`` [m,n] = a [m,k] b [k,n] (+ bias [n]), or added to what is in ``out``. ``narrow``: in bfloat16."""
+    """``out`` [m,n] = a [m,k] b [k,n] (+ bias [n]), or added to what is in ``out``. ``narrow``: in bfloat16.
+
+    ``pieces``: the values that ``a`` and ``b`` consist of, where they were joined along k.
+    """
 
     out: Value
     a: Value
@@ -115,6 +130,7 @@ class Gemm:
     bias: Value | None = None
     accumulate: bool = False
     narrow: bool = False
+    pieces: tuple[Value, ...] = ()
 
 
 @dataclass(eq=False)
@@ -142,12 +158,8 @@ def reads(step: Step) -> list[Value]:
         case Reduce():
             return [step.source]
         case Gemm():
-            return [
-                step.a,
-                step.b,
-                *([] if step.bias is None else [step.bias]),
-                *([step.out] if step.accumulate else []),
-            ]
+            more = [value for value in (step.bias, step.out if step.accumulate else None) if value is not None]
+            return [*(step.pieces or (step.a, step.b)), *more]
         case Call():
             return step.reads
 
