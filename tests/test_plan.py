@@ -226,6 +226,39 @@ def test_a_gradient_of_inputs_that_lie_apart_is_added_in_place():
     check(paths, *given)
 
 
+def on_a_line(real: Tensor, fake: Tensor, t: Tensor, w: Tensor, b: Tensor) -> list[Tensor]:
+    """A layer at both ends of a line and between them, and the gradient of its weight from all three."""
+    fake = (fake * 3).view(-1, 1, 7, 1)
+    between = fake + t.view(-1, 1, 1, 1) * (real - fake)
+    w = w.detach().requires_grad_()
+    ends, points = F.linear(torch.cat([real, fake]).flatten(1), w, b), F.linear(between.flatten(1), w, b)
+    loss = ends.tanh().sum() + points.square().sum()
+    return [ends, points, *torch.autograd.grad(loss, w)]
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_points_on_a_line_take_no_product_of_their_own(swapped):
+    images = numbers(5, 1, 7, 1), numbers(5, 1, 7, 1, seed=1)
+    given = *images, numbers(5, seed=2), numbers(4, 7, seed=3), numbers(4, seed=4)
+
+    def update(real: Tensor, fake: Tensor, *rest: Tensor) -> list[Tensor]:
+        return on_a_line(fake, real, *rest) if swapped else on_a_line(real, fake, *rest)
+
+    shapes = sorted(tuple(step.a.shape) for step in steps(update, *given) if isinstance(step, Gemm))
+    assert shapes == [(4, 10), (10, 7)]
+    check(update, *given)
+
+
+def test_points_that_are_on_no_line_of_the_batches_keep_their_products():
+    def update(real: Tensor, fake: Tensor, t: Tensor, w: Tensor, b: Tensor) -> list[Tensor]:
+        between = fake + t.view(-1, 1) * (real - fake * 2)
+        return [F.linear(torch.cat([real, fake]), w, b), F.linear(between, w, b)]
+
+    given = numbers(5, 7), numbers(5, 7, seed=1), numbers(5, seed=2), numbers(4, 7, seed=3), numbers(4, seed=4)
+    assert sum(isinstance(step, Gemm) for step in steps(update, *given)) == 2
+    check(update, *given)
+
+
 def test_a_sum_whose_parts_are_needed_elsewhere_stays_a_sum():
     def shared(x: Tensor, y: Tensor) -> list[Tensor]:
         product = x @ y

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch.utils import _pytree as pytree
 
+from gankit.plan.lines import follow_lines, turned
 from gankit.plan.lowering import Lowering
 from gankit.plan.values import Buffer, Call, Gemm, Point, Reduce, Step, Value, reads, writes
 
@@ -20,6 +21,8 @@ def improve(low: Lowering) -> None:
     widen(low)
     drop_copies(low)
     join_products(low)
+    follow_lines(low)
+    low.steps = without_dead(low.steps, low.outputs)
     join_along_k(low)
 
 
@@ -151,11 +154,6 @@ def join_along_k(low: Lowering) -> None:
         product = Gemm(last.out, turned(a), b, narrow=last.narrow, pieces=tuple(values))
         low.steps[low.steps.index(last)] = product
         low.steps = [step for step in low.steps if not any(step is g for g in chain[:-1])]
-
-
-def turned(value: Value) -> Value:
-    """``value`` with its two dimensions exchanged."""
-    return Value(value.buffer, value.offset, value.shape[::-1], value.strides[::-1])
 
 
 def joined(values: Sequence[Value]) -> Value:
