@@ -54,20 +54,31 @@ def laid_out(items: Sequence[Item], outputs: Sequence[Value], inputs: int) -> Me
         if value.buffer.slot is None:
             last[value.buffer.root] = len(items)
             first.setdefault(value.buffer.root, len(items))
-    memory = Memory(inputs)
-    taken: list[tuple[int, int, int]] = []  # begin, end, until
-    for buffer in sorted(first, key=lambda b: (first[b], -b.count)):
-        size = -(-max(buffer.count, 1) * SIZES[buffer.dtype] // LINE) * LINE
-        taken = [block for block in taken if block[2] >= first[buffer]]
+    buffers = sorted(first, key=lambda b: (first[b], -b.count))
+    spans = [(-(-max(b.count, 1) * SIZES[b.dtype] // LINE) * LINE, first[b], last[b]) for b in buffers]
+    places, size = first_fit(spans)
+    for buffer, place in zip(buffers, places, strict=True):
+        buffer.place = place
+    return Memory(inputs, size)
+
+
+def first_fit(spans: Sequence[tuple[int, int, int]]) -> tuple[list[int], int]:
+    """Where blocks of ``spans``, each a size and the first and last time it is needed, by rising first time, can begin
+    without one overlapping another in use; how much they take together.
+    """
+    taken: list[tuple[int, int, int]] = []  # begin, end, last
+    places, total = [], 0
+    for size, first, last in spans:
+        taken = [block for block in taken if block[2] >= first]
         begin = 0
         for other, end, _ in sorted(taken):
             if other - begin >= size:
                 break
             begin = max(begin, end)
-        buffer.place = begin
-        taken.append((begin, begin + size, last[buffer]))
-        memory.size = max(memory.size, begin + size)
-    return memory
+        taken.append((begin, begin + size, last))
+        places.append(begin)
+        total = max(total, begin + size)
+    return places, total
 
 
 def touched(item: Item) -> list[Value]:
@@ -267,18 +278,8 @@ class Writer:
         """Places of the scratch registers; how many elements they take."""
         high, wide = self.group.tile()
         sizes = {TILE: high * wide, ROWS: high, COLUMNS: wide, ONE: 1}
-        taken: list[tuple[int, int, int]] = []
-        total = 0
-        mine = [r for r in self.registers if r.words[1] == IN_SCRATCH]
-        for register in sorted(mine, key=lambda r: r.birth):
-            size = -(-sizes[register.shape] // 16) * 16
-            taken = [block for block in taken if block[2] >= register.birth]
-            begin = 0
-            for other, end, _ in sorted(taken):
-                if other - begin >= size:
-                    break
-                begin = max(begin, end)
-            register.words[2] = begin
-            taken.append((begin, begin + size, register.death))
-            total = max(total, begin + size)
+        mine = sorted((r for r in self.registers if r.words[1] == IN_SCRATCH), key=lambda r: r.birth)
+        places, total = first_fit([(-(-sizes[r.shape] // 16) * 16, r.birth, r.death) for r in mine])
+        for register, place in zip(mine, places, strict=True):
+            register.words[2] = place
         return total

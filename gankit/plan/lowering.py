@@ -27,7 +27,6 @@ from gankit.plan.values import (
     dense,
 )
 
-aten = torch.ops.aten
 Number = int | float | bool
 Operand = Value | Number
 
@@ -95,9 +94,7 @@ class Lowering:
 
     # Steps
 
-    def point(
-        self, name: str, *ins: Operand | Tensor, out: Value | None = None, dtype: torch.dtype | None = None
-    ) -> Value:
+    def point(self, name: str, *ins: Operand | Tensor, out: Value | None = None) -> Value:
         """The instruction ``name``, into ``out`` or a new value."""
         first = next(x for x in ins if isinstance(x, Value | Tensor))
         wide = any(isinstance(x, Value | Tensor) and x.dtype in (torch.float64, torch.int64) for x in ins)
@@ -105,7 +102,7 @@ class Lowering:
         values = [self.value(x, numbers) for x in ins]
         if out is None:
             shape = broadcast(*(v.shape for v in values))
-            out = self.new(shape, dtype or kept_in(first.dtype))
+            out = self.new(shape, kept_in(first.dtype))
         self.steps.append(Point(name, out, [v.expanded(out.shape) for v in values]))
         return out
 

@@ -43,8 +43,8 @@ class Plan:
         before, steps = made_before(low, still)
         first, items = grouped(before), grouped(steps)
         stays = [*low.outputs, *(value for step in before for value in writes(step))]
-        self.memory = laid_out([*first, *items], stays, len(low.inputs))
-        self.block = torch.empty(self.memory.size + 64, dtype=torch.uint8)
+        memory = laid_out([*first, *items], stays, len(low.inputs))
+        self.block = torch.empty(memory.size + 64, dtype=torch.uint8)
         self.constants = low.constants
         self.changed = {value.buffer.slot for step in low.steps for value in writes(step)}
         self.layouts = [(value.shape, value.strides, value.dtype) for value in low.input_values]
@@ -56,13 +56,12 @@ class Plan:
         self.slots_at = self.slots.ctypes.data
         self.given: list[Tensor | None] = [None] * len(self.layouts)
         unseen = hidden([*first, *items], low.outputs)
-        self.first, self.parts = segments(first, self.memory, unseen), segments(items, self.memory, unseen)
+        self.first, self.parts = segments(first, memory, unseen), segments(items, memory, unseen)
         self.still, self.moves = dict(still) if before else {}, moves
         self.seen: list[tuple[int, int]] = []
-        self.products = segments([item for item in items if isinstance(item, Gemm)], self.memory, unseen)
+        self.products = segments([item for item in items if isinstance(item, Gemm)], memory, unseen)
         self.fresh = fresh
         self.outputs = [self.tensor(value, ()) if value.buffer.slot is None else value for value in low.outputs]
-        self.items = items
 
     def __call__(self, *inputs: Tensor) -> Sequence[Tensor]:
         for i, tensor in enumerate(inputs):
