@@ -10,7 +10,9 @@ from __future__ import annotations
 import hashlib
 
 import numpy as np
+import numpy.typing as npt
 import torch
+from numpy.random.bit_generator import ISeedSequence
 from torch import Tensor
 
 Field = int | str
@@ -21,6 +23,19 @@ def key(*fields: Field) -> int:
     return int.from_bytes(hashlib.blake2b(repr(fields).encode(), digest_size=16).digest(), "little")
 
 
+class Words(ISeedSequence):
+    """A key's two words, as a bit generator asks for them: given as ``key=`` it would draw a seed from the system first,
+    to throw it away.
+    """
+
+    def __init__(self, key: int) -> None:
+        self.words = np.array([key % 2**64, key >> 64], np.uint64)
+
+    def generate_state(self, n_words: int, dtype: npt.DTypeLike = np.uint32) -> npt.NDArray[np.uint64]:
+        """The words; Philox asks for two of 64 bits."""
+        return self.words
+
+
 class Draws:
     """Random tensors for one purpose: ``Draws(seed, "noise", step, phase, repeat)``.
 
@@ -29,7 +44,7 @@ class Draws:
     """
 
     def __init__(self, *fields: Field) -> None:
-        self._rng = np.random.Generator(np.random.Philox(key=key(*fields)))
+        self._rng = np.random.Generator(np.random.Philox(Words(key(*fields))))
 
     def normal(self, *shape: int) -> Tensor:
         """Standard normal, float32, of ``shape``."""

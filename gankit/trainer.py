@@ -26,9 +26,12 @@ from gankit.model import Batch, Carry, Model, Noise, Phase, Spec
 from gankit.networks import uses_batch_statistics
 from gankit.optimizers import rate
 from gankit.registry import registry
-from gankit.update import Arithmetic, Part, Update, Vector
+from gankit.update import Arithmetic, Part, Place, Update, Vector
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.float32, "fp64": torch.float64}
+
+AHEAD = 16 * 2**20
+"""Bytes of inputs that are drawn at once."""
 
 CHUNK = 500
 """Images sampled at once: a million in one pass would fill the memory."""
@@ -66,6 +69,7 @@ class Trainer:
         self.done, self.drawn = 0, 0
         self.steps = total_steps(config.train, self.model.phases, len(self.images))
         self.rows: list[tuple[int, list[tuple[Part, Vector]]]] = []
+        self.ahead: dict[Place, tuple[Batch, Noise]] = {}
         arithmetic = Arithmetic(self.device.type, self.dtype, autocast=config.train.precision == "bf16")
         name = config.train.engine
         if name == "auto":
@@ -112,7 +116,25 @@ class Trainer:
         return 1 if self.options.same_batch else sum(part.phase.times(step) for part in self.parts if part.phase.data)
 
     def inputs(self, update: Update) -> tuple[Batch, Noise]:
-        """The batch and the noise of ``update``."""
+        """The batch and the noise of ``update``.
+
+        On a CPU those of the step's next updates are drawn with it: between updates, which go through megabytes, the
+        caches lose the code and the tables that drawing needs, and it takes three times as long.
+        """
+        if update.place not in self.ahead:
+            self.ahead, room = {}, AHEAD if self.device.type == "cpu" else 0
+            due = self.due(self.done)
+            places = [each.place for each in due]
+            after = due[places.index(update.place) + 1 :] if update.place in places else []
+            for each in (update, *after):
+                self.ahead[each.place] = drawn = self.draw(each)
+                room -= size(drawn)
+                if room <= 0:
+                    break
+        return self.ahead.pop(update.place)
+
+    def draw(self, update: Update) -> tuple[Batch, Noise]:
+        """The batch and the noise of ``update``, made now."""
         phase = update.part.phase
         return self.batch(update.draw, phase.data), self.noise(phase.name, update.step, update.repeat)
 
@@ -196,7 +218,14 @@ class Trainer:
             part.optimizer.restore(checkpoint.under(tensors, f"optimizers/{part.phase.name}/"))
         if self.average is not None:
             self.average.model.load_state_dict(checkpoint.under(tensors, "average/"), strict=False)
-        self.done, self.drawn, self.rows = done, drawn, []
+        self.done, self.drawn, self.rows, self.ahead = done, drawn, [], {}
+
+
+def size(inputs: tuple[Batch, Noise]) -> int:
+    """The bytes of a batch and its noise."""
+    batch, noise = inputs
+    tensors = [batch.images, batch.labels, batch.other, *noise.values()]
+    return sum(tensor.nbytes for tensor in tensors if tensor is not None)
 
 
 def placed(noise: Noise, device: torch.device, dtype: torch.dtype) -> Noise:

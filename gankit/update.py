@@ -17,6 +17,7 @@ from gankit.errors import UsageError
 from gankit.model import Batch, Carry, Model, Noise, Phase
 
 Vector = Tensor
+Place = tuple[str, int, int, int]
 
 
 @dataclass
@@ -54,6 +55,11 @@ class Update(NamedTuple):
     step: int
     repeat: int
     draw: int
+
+    @property
+    def place(self) -> Place:
+        """What its inputs are drawn by."""
+        return self.part.phase.name, self.step, self.repeat, self.draw
 
 
 class Computed(NamedTuple):
