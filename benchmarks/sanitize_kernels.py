@@ -56,7 +56,7 @@ def multiplied() -> None:
 
     import torch
 
-    from gankit.kernels.cpu import gemm
+    from gankit.kernels.cpu import gemm, gemm_batch
 
     types = (torch.float64, torch.float32, torch.bfloat16)
     for m, n, k in ((1, 1, 1), (5, 70, 3), (64, 129, 67), (67, 33, 1100), (128, 64, 2100), (3, 0, 2), (4, 5, 0)):
@@ -65,27 +65,32 @@ def multiplied() -> None:
             b = torch.randn(n, k, dtype=dtype).t() if turned & 2 else torch.randn(k, n, dtype=dtype)
             gemm(a, b, torch.zeros(m, n, dtype=dtype), torch.randn(n), turned > 1, bf16)
     gemm(torch.randn(20, 30)[::2, ::3], torch.randn(20, 30)[::2, ::3].t(), torch.empty(10, 10))
+    for count, m, n, k in ((1, 1, 1, 1), (25, 100, 70, 130), (3, 200, 64, 1100), (0, 5, 5, 5)):
+        gemm_batch(torch.randn(count, m, k), torch.randn(count, k, n), torch.zeros(count, m, n), accumulate=True)
 
 
 def convolved() -> None:
-    """Winograd's transforms of planes that whole vectors and tiles do not fill, in memory of the exact size."""
+    """Winograd's transforms of images that whole vectors and tiles do not fill, in memory of the exact size."""
     import torch
 
-    from gankit import winograd
+    from gankit import polyphase, scratch, winograd
 
-    for n, into, out, height, width, padding in (
-        (2, 5, 7, 3, 3, 0), (1, 1, 1, 1, 1, 1), (1, 3, 2, 4, 301, 1), (2, 3, 2, 37, 45, 1), (1, 2, 2, 34, 34, 0),
-        (0, 5, 7, 9, 9, 0), (1, 65, 9, 18, 66, 0),
+    for way, n, into, out, height, width, padding in (
+        (winograd, 2, 5, 7, 3, 3, 0), (winograd, 1, 1, 1, 1, 1, 1), (winograd, 1, 3, 2, 4, 301, 1),
+        (winograd, 2, 3, 2, 37, 45, 1), (winograd, 1, 2, 2, 34, 34, 0), (winograd, 0, 5, 7, 9, 9, 0),
+        (winograd, 1, 65, 9, 18, 66, 0), (polyphase, 2, 16, 16, 2, 2, 1), (polyphase, 3, 16, 48, 14, 6, 1),
+        (polyphase, 2, 32, 16, 23, 17, 0), (polyphase, 4, 64, 256, 8, 8, 1), (polyphase, 0, 16, 16, 8, 8, 1),
     ):  # fmt: skip
-        winograd._scratch.held.clear()
-        x, weight = torch.randn(n, into, height, width), torch.randn(out, into, 3, 3)
-        x.requires_grad_()
-        weight.requires_grad_()
-        y = torch.nn.functional.conv2d(x, weight, padding=padding)
-        grad = torch.randn_like(y)
+        scratch._scratch.held.clear()
+        side, stride = (3, 1) if way is winograd else (4, 2)
+        order = torch.contiguous_format if way is winograd else torch.channels_last
+        x, weight = torch.randn(n, into, height, width), torch.randn(out, into, side, side)
+        x, weight = (each.contiguous(memory_format=order).requires_grad_() for each in (x, weight))
+        y = torch.nn.functional.conv2d(x, weight, stride=stride, padding=padding)
+        grad = torch.randn_like(y).contiguous(memory_format=order)
         with torch.no_grad():
-            torch.testing.assert_close(winograd.convolved(x, weight, padding), y, rtol=1e-3, atol=1e-3)
-            found = winograd.by_input(grad, weight, x.shape[2:], padding), winograd.by_weight(grad, x, padding)
+            torch.testing.assert_close(way.convolved(x, weight, padding), y, rtol=1e-3, atol=1e-3)
+            found = way.by_input(grad, weight, x.shape[2:], padding), way.by_weight(grad, x, padding)
         for one, two in zip(found, torch.autograd.grad(y, (x, weight), grad), strict=True):
             torch.testing.assert_close(one, two, rtol=1e-3, atol=1e-3)
 

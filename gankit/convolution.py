@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, ParamSpec, cast
+from typing import Any, NamedTuple, ParamSpec, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +26,7 @@ from torch._C import _are_functorch_transforms_active as transforming
 from torch.compiler import is_compiling
 from torch.nn import functional as F
 
-from gankit import winograd
+from gankit import polyphase, winograd
 
 Given = ParamSpec("Given")
 
@@ -232,8 +232,9 @@ def _convolved(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometr
         made = _summed(products, size, kernel, 1, kernel - 1 - geometry.padding)
         return made if bias is None else made.add_(bias.view(-1, 1, 1))
     x, weight = _ordered(geometry, x, weight)
-    if _minimal(x, weight, weight.shape, len(x), [n + 2 * geometry.padding - 2 for n in x.shape[2:]], geometry):
-        made = winograd.convolved(x, weight, geometry.padding)
+    minimal = _minimal(x, weight, weight.shape, x.shape, geometry)
+    if minimal is not None:
+        made = minimal.convolved(x, weight, geometry.padding)
         return made if bias is None else made.add_(bias.view(-1, 1, 1))
     return torch.convolution(x, weight, bias, [geometry.stride] * 2, [geometry.padding] * 2, [1, 1], False, [0, 0], 1)
 
@@ -245,8 +246,9 @@ def _by_input(grad: Tensor, weight: Tensor, size: Sequence[int], geometry: Geome
         products = torch.matmul(weight.contiguous().flatten(1).t(), grad.flatten(2))
         return _summed(products, size, kernel, geometry.stride, geometry.padding)
     grad, weight = _ordered(geometry, grad, weight)
-    if _minimal(grad, weight, weight.shape, len(grad), grad.shape[2:], geometry):
-        return winograd.by_input(grad, weight, size, geometry.padding)
+    minimal = _minimal(grad, weight, weight.shape, (len(grad), into, *size), geometry)
+    if minimal is not None:
+        return minimal.by_input(grad, weight, size, geometry.padding)
     x = _empty(grad, (len(grad), into, *size), geometry)
     return _backward(grad, x, weight, geometry, [True, False, False])[0]
 
@@ -259,8 +261,9 @@ def _by_weight(grad: Tensor, x: Tensor, kernel: int, geometry: Geometry) -> Tens
         found = torch.matmul(windows, x.flatten(2).transpose(1, 2)).sum(0)
         return found.view(out, kernel, kernel, into).flip(1, 2).permute(0, 3, 1, 2)
     grad, x = _ordered(geometry, grad, x)
-    if _minimal(grad, x, (out, into, kernel, kernel), len(grad), grad.shape[2:], geometry):
-        return winograd.by_weight(grad, x, geometry.padding)
+    minimal = _minimal(grad, x, (out, into, kernel, kernel), x.shape, geometry)
+    if minimal is not None:
+        return minimal.by_weight(grad, x, geometry.padding)
     weight = _empty(grad, (out, into, kernel, kernel), geometry)
     return _backward(grad, x, weight, geometry, [False, True, False])[1]
 
@@ -269,11 +272,28 @@ def _few_out(out: int, kernel: int, geometry: Geometry) -> bool:
     return geometry.stride == 1 and out <= FEW and geometry.padding < kernel
 
 
-def _minimal(a: Tensor, b: Tensor, filters: Sequence[int], n: int, size: Sequence[int], geometry: Geometry) -> bool:
-    """Whether Winograd's algorithm multiplies ``a`` and ``b``. filters: the weight's shape; size: the output's."""
+class _Minimal(Protocol):
+    """The three products with fewer multiplications."""
+
+    def fits(self, a: Tensor, b: Tensor, channels: Sequence[int], size: Sequence[int]) -> bool: ...
+    def convolved(self, x: Tensor, weight: Tensor, padding: int) -> Tensor: ...
+    def by_input(self, grad: Tensor, weight: Tensor, size: Sequence[int], padding: int) -> Tensor: ...
+    def by_weight(self, grad: Tensor, x: Tensor, padding: int) -> Tensor: ...
+
+
+def _minimal(
+    a: Tensor, b: Tensor, filters: Sequence[int], pixels: Sequence[int], geometry: Geometry
+) -> _Minimal | None:
+    """What multiplies ``a`` and ``b`` where Winograd's algorithm does. filters, pixels: the shapes of the weight and of
+    the input.
+    """
     out, into, kernel, _ = filters
-    plain = kernel == 3 and geometry.stride == 1 and geometry.padding <= 1 and not geometry.last
-    return plain and winograd.fits(a, b, (out, into), (n, *size))
+    stride, padding, last = geometry
+    ways: dict[tuple[int, int, bool], _Minimal] = {(3, 1, False): winograd, (4, 2, True): polyphase}
+    way = ways.get((kernel, stride, last))
+    size = [(n + 2 * padding - kernel) // stride + 1 for n in pixels[2:]]
+    fits = way is not None and padding <= 1 and way.fits(a, b, (out, into), (pixels[0], *size))
+    return way if fits else None
 
 
 def _summed(products: Tensor, size: Sequence[int], kernel: int, stride: int, padding: int) -> Tensor:

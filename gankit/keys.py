@@ -8,9 +8,9 @@ generator keeps only 32 bits of a seed and would give seeds 7 and 7 + 2**32 the 
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from numpy.random.bit_generator import ISeedSequence
 from torch import Tensor
@@ -24,14 +24,14 @@ def key(*fields: Field) -> int:
 
 
 class Words(ISeedSequence):
-    """A key's two words, as a bit generator asks for them: given as ``key=`` it would draw a seed from the system first,
-    to throw it away.
+    """A key's two words, as a bit generator asks for them. Given as ``key=`` it would first draw a seed of its own from
+    the system, and throw it away.
     """
 
     def __init__(self, key: int) -> None:
         self.words = np.array([key % 2**64, key >> 64], np.uint64)
 
-    def generate_state(self, n_words: int, dtype: npt.DTypeLike = np.uint32) -> npt.NDArray[np.uint64]:
+    def generate_state(self, n_words: int, dtype: Any = np.uint32) -> Any:
         """The words; Philox asks for two of 64 bits."""
         return self.words
 
@@ -44,7 +44,8 @@ class Draws:
     """
 
     def __init__(self, *fields: Field) -> None:
-        self._rng = np.random.Generator(np.random.Philox(Words(key(*fields))))
+        words: Any = Words(key(*fields))
+        self._rng = np.random.Generator(np.random.Philox(words))
 
     def normal(self, *shape: int) -> Tensor:
         """Standard normal, float32, of ``shape``."""

@@ -34,6 +34,7 @@ struct loops {
 
 #include "_cpu_numbers.h"
 #include "_cpu_winograd_work.h"
+#include "_cpu_polyphase_work.h"
 
 #define LV(name) name##_baseline
 #define BYTES 16
@@ -134,6 +135,7 @@ static const struct product_loops *const products[][3] = {
 #endif
 };
 static const winograd_work *const winograd_levels[] = {winograd_baseline, winograd_avx2, winograd_avx512, winograd_avx512};
+static const polyphase_work *const polyphase_levels[] = {polyphase_baseline, polyphase_avx2, polyphase_avx512, polyphase_avx512};
 static const char *const names[] = {"baseline", "avx2", "avx512", "avx512_bf16"};
 static const tile_runner *const tile_runners[] = {tiles_baseline, tiles_avx2, tiles_avx512, tiles_avx512};
 #else
@@ -143,6 +145,7 @@ static const struct product_loops *const products[][3] = {
     {&product_loops_f64_baseline, &product_loops_f32_baseline, &product_loops_f32_baseline},
 };
 static const winograd_work *const winograd_levels[] = {winograd_baseline};
+static const polyphase_work *const polyphase_levels[] = {polyphase_baseline};
 static const char *const names[] = {"baseline"};
 static const tile_runner *const tile_runners[] = {tiles_baseline};
 #endif
@@ -158,10 +161,12 @@ static const struct product_loops *product_loops(int64_t compute) { return produ
 
 #include "_cpu_gather.h"
 #include "_cpu_gemm.h"
+#include "_cpu_gemm_batch.h"
 #include "_cpu_pairs.h"
 #include "_cpu_quick.h"
 #include "_cpu_plan.h"
 #include "_cpu_winograd.h"
+#include "_cpu_polyphase.h"
 
 static PyObject *cpu_levels(PyObject *self, PyObject *unused)
 {
@@ -209,9 +214,14 @@ static PyMethodDef methods[] = {
     {FAST(gemm),
      "gemm(a, a_row, a_col, a_type, b, b_row, b_col, b_type, c, c_row, c_type, bias, bias_type, m, n, k, compute, "
      "accumulate, threads)"},
+    {FAST(gemm_batch),
+     "gemm_batch(a, a_step, a_row, a_col, b, b_step, b_row, b_col, c, c_step, c_row, count, m, n, k, accumulate, "
+     "threads) of float32"},
     {FAST(run_plan), "run_plan(code, words, slots, threads)"},
     {FAST(winograd),
-     "winograd(transform, plain, points, n, C, H, W, padding, tiles down, tiles across, threads)"},
+     "winograd(transform, plain, points, n, C, H, W, padding, tiles down, tiles across, apart, threads)"},
+    {FAST(polyphase),
+     "polyphase(transform, plain, points, n, C, H, W, padding, tiles down, tiles across, apart, threads)"},
     {"levels", cpu_levels, METH_NOARGS, "The SIMD levels that this processor runs, narrowest first."},
     {"use", cpu_use, METH_O, "Use this SIMD level from now on."},
     {"level", cpu_level, METH_NOARGS, "The SIMD level in use."},

@@ -59,6 +59,16 @@ static char *gemm_scratch_of(int64_t size)
     return gemm_scratch ? gemm_scratch + (64 - (uintptr_t)gemm_scratch % 64) % 64 : NULL;
 }
 
+/* After a product: much is not kept. */
+static void gemm_scratch_done(void)
+{
+    if (gemm_scratch_size > GEMM_KEPT) {
+        free(gemm_scratch);
+        gemm_scratch = NULL;
+        gemm_scratch_size = 0;
+    }
+}
+
 static int64_t up_to(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
 
 /* A thread's share of n things. */
@@ -374,11 +384,7 @@ static int gemm_run(const struct gemm *g, int64_t threads)
         run_product(&w, 0, 1);
     else
         team_start(run_product_part, &w, (unsigned)threads, 0);
-    if (gemm_scratch_size > GEMM_KEPT) {
-        free(gemm_scratch);
-        gemm_scratch = NULL;
-        gemm_scratch_size = 0;
-    }
+    gemm_scratch_done();
     return 1;
 }
 

@@ -273,6 +273,7 @@ static const struct loops *const LV(loops)[] = {&LV(loops_f64), &LV(loops_f32), 
 #include "_cpu_gemm_level.h"
 #include "_cpu_winograd_tiles.h"
 #include "_cpu_winograd_loops.h"
+#include "_cpu_polyphase_loops.h"
 
 #undef LV
 #undef BYTES

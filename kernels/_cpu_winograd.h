@@ -1,6 +1,6 @@
 /* Winograd's transforms: planes of pixels or filters to matrices, one for each point, and back.
  *
- * The products in between are the caller's. The matrices lie one after the other: pixels as [points][channels][images
+ * The products in between are the caller's. The matrices lie `apart` numbers apart: pixels as [points][channels][images
  * tiles], filters as [points][pairs of channels]. An item is a chunk of tiles, or a whole plane where overlapping tiles
  * are added up, so that the order of the sums does not depend on who works.
  */
@@ -36,6 +36,7 @@ static PyObject *cpu_winograd(PyObject *self, PyObject *const *args, Py_ssize_t 
     w.padding = whole(&from);
     int64_t down = whole(&from);
     w.across = whole(&from);
+    w.apart = whole(&from);
     int64_t threads = whole(&from);
     if (!read_all(&from))
         return NULL;
@@ -44,7 +45,6 @@ static PyObject *cpu_winograd(PyObject *self, PyObject *const *args, Py_ssize_t 
     w.work = winograd_levels[current][transform];
     w.tiles = down * w.across;
     w.chunks = blocks_of(w.tiles, CHUNK);
-    w.apart = w.images * w.channels * w.tiles;
     w.whole_planes = transform == INPUT_TRANSPOSED;
     w.job.run = run_winograd;
     w.job.items = w.images * w.channels * (w.whole_planes ? 1 : w.chunks);

@@ -12,6 +12,7 @@ from torch import Tensor
 
 TYPES = {torch.float64: 0, torch.float32: 1, torch.bfloat16: 2, torch.float16: 3}
 TILE, POINTS = 4, 36  # of _cpu_winograd_work.h: an output tile's side, and the products that a tile takes
+PHASE_TILE, PHASE_POINTS, PHASE_LINE = 4, 25, 16  # of _cpu_polyphase_work.h: those, and channels are whole lines
 MOST_CHANNELS = 4096  # of a channels_last gather: the bytes that _cpu_gather.h reorders at a time
 
 
@@ -239,9 +240,42 @@ def winograd(transform: Transform, plain: Tensor, points: Tensor, padding: int, 
     """
     assert _cpu is not None
     assert plain.is_contiguous()
-    assert points.is_contiguous()
+    assert points[0].is_contiguous()
     shape, (down, across) = plain.shape, grid
     if transform in (Transform.FILTER, Transform.FILTER_TRANSPOSED):  # filters side by side, as tiles are
         shape, across = torch.Size((1, 1, 3, 3)), shape[0] * shape[1]
-    threads = torch.get_num_threads()
-    _cpu.winograd(transform, plain.data_ptr(), points.data_ptr(), *shape, padding, down, across, threads)
+    apart, threads = points.stride(0), torch.get_num_threads()
+    _cpu.winograd(transform, plain.data_ptr(), points.data_ptr(), *shape, padding, down, across, apart, threads)
+
+
+def gemm_batch(a: Tensor, b: Tensor, out: Tensor, accumulate: bool = False) -> Tensor:
+    """a: [p,m,k], b: [p,k,n], of any strides; out: [p,m,n], columns contiguous; all float32. Adds to `out` if
+    accumulate.
+    """
+    assert _cpu is not None
+    (count, m, k), n = a.shape, b.shape[2]
+    assert b.shape == (count, k, n)
+    assert out.shape == (count, m, n)
+    assert a.dtype == b.dtype == out.dtype == torch.float32
+    assert n == 1 or out.stride(2) == 1
+    _cpu.gemm_batch(
+        a.data_ptr(), *a.stride(), b.data_ptr(), *b.stride(), out.data_ptr(), *out.stride()[:2], count, m, n, k,
+        accumulate, torch.get_num_threads(),
+    )  # fmt: skip
+    return out
+
+
+def polyphase(transform: Transform, plain: Tensor, points: Tensor, padding: int, grid: tuple[int, int]) -> None:
+    """plain: [n,c,h,w] pixels, or [out,in,4,4] filters, channels last; points: [25, tiles or out, c or 4 in], rows
+    contiguous; float32.
+
+    Fills one of them from the other, as `winograd` does. ``grid``: tiles of the output, down and across.
+    """
+    assert _cpu is not None
+    if not plain.numel():
+        return
+    assert plain.is_contiguous(memory_format=torch.channels_last)
+    assert points.stride(2) == 1
+    assert points.stride(1) == points.shape[2]
+    apart, threads = points.stride(0), torch.get_num_threads()
+    _cpu.polyphase(transform, plain.data_ptr(), points.data_ptr(), *plain.shape, padding, *grid, apart, threads)

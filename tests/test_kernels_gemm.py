@@ -183,3 +183,26 @@ def test_a_type_code_that_is_unknown_is_refused_before_memory_is_touched() -> No
     assert cpu._cpu is not None
     with pytest.raises(ValueError, match="is 3, not 0, 1 or 2"):
         cpu._cpu.gemm(0, 1, 1, 3, 0, 1, 1, 1, 0, 1, 1, 0, 0, 1, 1, 1, 1, 0, 1)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_products_of_a_batch_are_those_made_one_by_one_with_any_number_of_threads(level: str) -> None:
+    use(level)
+    for count, m, n, k in ((1, 65, 33, 7), (25, 100, 70, 130), (3, 400, 64, 1100), (7, 1, 48, 65), (2, 97, 16, 0)):
+        for layouts in itertools.product(("rows", "columns"), repeat=2):
+            for accumulate in (False, True):
+                a, b = torch.randn(count, m, k), torch.randn(count, k, n)
+                a = a.transpose(1, 2).contiguous().transpose(1, 2) if layouts[0] == "columns" else a
+                b = b.transpose(1, 2).contiguous().transpose(1, 2) if layouts[1] == "columns" else b
+                old = torch.randn(count, m, n) if accumulate else torch.full((count, m, n), float("nan"))
+                expected = old.clone()
+                for i in range(count):
+                    cpu.gemm(a[i], b[i], expected[i], accumulate=accumulate)
+                for threads in (1, 2, 3):
+                    torch.set_num_threads(threads)
+                    wide = torch.full((count, m + 1, n + 3), float("nan"))
+                    found = wide[:, :m, :n]
+                    cpu.gemm_batch(a, b, found.copy_(old), accumulate)
+                    assert found.equal(expected)
+                    assert wide[:, m:].isnan().all()
+                    assert wide[:, :, n:].isnan().all()

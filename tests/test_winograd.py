@@ -1,53 +1,92 @@
-"""Winograd's algorithm computes a convolution; if not, CycleGAN would train other networks than the paper's, unseen."""
+"""Winograd's algorithm computes a convolution; if not, CycleGAN, DCGAN and WGAN-GP would train other networks than the
+papers', unseen.
+"""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import pytest
 import torch
 from torch import nn
 
-from gankit import convolution, winograd
-from gankit.convolution import Conv2d
+from gankit import convolution, polyphase, scratch, winograd
+from gankit.convolution import Conv2d, ConvTranspose2d
 from gankit.kernels import cpu, steered
-from gankit.kernels.cpu import POINTS, Transform
+from gankit.kernels.cpu import PHASE_POINTS, POINTS, Transform
 from gankit.keys import Draws
 
-pytestmark = pytest.mark.skipif(cpu._cpu is None, reason=f"needs the C extension: {cpu.REASON}")
+pytestmark = pytest.mark.skipif(not cpu.multiplies_well(), reason="needs the C extension, and AVX2 for its products")
 
-# images, channels in, channels out, height, width, padding
+
+class Case(NamedTuple):
+    """A convolution of 3x3 windows with stride 1, by winograd.py, or of 4x4 with stride 2, by polyphase.py."""
+
+    way: object
+    n: int
+    into: int
+    out: int
+    height: int
+    width: int
+    padding: int
+
+    @property
+    def kernel(self):
+        return 3 if self.way is winograd else 4
+
+    @property
+    def stride(self):
+        return 1 if self.way is winograd else 2
+
+    @property
+    def size(self):
+        return tuple((side - self.kernel + 2 * self.padding) // self.stride + 1 for side in (self.height, self.width))
+
+
 CASES = {
-    "as in CycleGAN": (1, 256, 256, 34, 34, 0),
-    "three images, odd channels": (3, 67, 65, 18, 34, 0),
-    "odd height and width": (2, 64, 64, 21, 39, 1),
-    "less than a tile": (2, 5, 7, 3, 3, 0),
-    "one pixel": (1, 1, 1, 1, 1, 1),
-    "more tiles than are moved at once": (1, 3, 2, 4, 301, 1),
-    "tiles of two chunks in one row": (2, 3, 2, 37, 45, 1),
-    "no image": (0, 5, 7, 9, 9, 0),
+    "3x3: as in CycleGAN": Case(winograd, 1, 256, 256, 34, 34, 0),
+    "3x3: images in parts": Case(winograd, 5, 128, 64, 34, 34, 1),
+    "3x3: three images, odd channels": Case(winograd, 3, 67, 65, 18, 34, 0),
+    "3x3: odd height and width": Case(winograd, 2, 64, 64, 21, 39, 1),
+    "3x3: less than a tile": Case(winograd, 2, 5, 7, 3, 3, 0),
+    "3x3: one pixel": Case(winograd, 1, 1, 1, 1, 1, 1),
+    "3x3: more tiles than are moved at once": Case(winograd, 1, 3, 2, 4, 301, 1),
+    "3x3: tiles of two chunks in one row": Case(winograd, 2, 3, 2, 37, 45, 1),
+    "3x3: no image": Case(winograd, 0, 5, 7, 9, 9, 0),
+    "4x4: as in DCGAN": Case(polyphase, 16, 64, 128, 16, 16, 1),
+    "4x4: images in parts": Case(polyphase, 33, 64, 32, 32, 32, 1),
+    "4x4: filters in parts": Case(polyphase, 4, 128, 256, 8, 8, 1),
+    "4x4: no whole tile": Case(polyphase, 3, 16, 48, 14, 6, 1),
+    "4x4: odd sides, no padding": Case(polyphase, 2, 32, 16, 23, 17, 0),
+    "4x4: one pixel": Case(polyphase, 2, 16, 16, 2, 2, 1),
+    "4x4: no image": Case(polyphase, 0, 16, 32, 8, 8, 1),
 }
-CLOSE = 8
-"""Times PyTorch's own error in float32 that these may have; the largest seen is 5."""
+CLOSE = {winograd: 8, polyphase: 6}
+"""Times PyTorch's own error in float32 that these may have; the largest seen are 5 and 4."""
 
 
 def drawn(case, dtype=torch.float32):
-    n, into, out, height, width, padding = CASES[case]
-    x = Draws(0, "x").normal(n, into, height, width)
-    weight = Draws(0, "weight").normal(out, into, 3, 3)
-    grad = Draws(0, "grad").normal(n, out, height - 2 + 2 * padding, width - 2 + 2 * padding)
-    return [tensor.to(dtype) for tensor in (x, weight, grad)] + [padding]
+    it = CASES[case]
+    x = Draws(0, "x").normal(it.n, it.into, it.height, it.width)
+    weight = Draws(0, "weight").normal(it.out, it.into, it.kernel, it.kernel)
+    grad = Draws(0, "grad").normal(it.n, it.out, *it.size)
+    order = torch.contiguous_format if it.way is winograd else torch.channels_last
+    return [tensor.to(dtype).contiguous(memory_format=order) for tensor in (x, weight, grad)]
 
 
-def products(x, weight, grad, padding):
+def products(case):
+    (x, weight, grad), it = drawn(case), CASES[case]
     return [
-        winograd.convolved(x, weight, padding),
-        winograd.by_input(grad, weight, x.shape[2:], padding),
-        winograd.by_weight(grad, x, padding),
+        it.way.convolved(x, weight, it.padding),
+        it.way.by_input(grad, weight, x.shape[2:], it.padding),
+        it.way.by_weight(grad, x, it.padding),
     ]
 
 
-def pytorchs(x, weight, grad, padding):
+def pytorchs(case, dtype=torch.float32):
+    (x, weight, grad), it = drawn(case, dtype), CASES[case]
     x, weight = x.requires_grad_(), weight.requires_grad_()
-    y = nn.functional.conv2d(x, weight, padding=padding)
+    y = nn.functional.conv2d(x, weight, stride=it.stride, padding=it.padding)
     return [y.detach(), *torch.autograd.grad(y, (x, weight), grad)]
 
 
@@ -57,10 +96,11 @@ def error(found, exact):
 
 @pytest.mark.parametrize("case", CASES)
 def test_all_three_products_are_within_a_small_multiple_of_pytorchs_rounding(case):
-    exact = pytorchs(*drawn(case, torch.float64))
-    for mine, theirs, right in zip(products(*drawn(case)), pytorchs(*drawn(case)), exact, strict=True):
+    exact = pytorchs(case, torch.float64)
+    for mine, theirs, right in zip(products(case), pytorchs(case), exact, strict=True):
         assert mine.shape == right.shape
-        assert error(mine, right) <= CLOSE * error(theirs, right) + 2e-7 * float(right.norm())
+        assert mine.stride() == theirs.stride() or mine.numel() <= 1
+        assert error(mine, right) <= CLOSE[CASES[case].way] * error(theirs, right) + 2e-7 * float(right.norm())
 
 
 def test_a_filter_that_moves_an_image_moves_it_to_the_pixel():
@@ -73,6 +113,18 @@ def test_a_filter_that_moves_an_image_moves_it_to_the_pixel():
             torch.testing.assert_close(
                 winograd.convolved(x, weight, 0), x[:, :, row : row + 9, column : column + 8], rtol=0, atol=1e-5
             )
+
+
+def test_a_strided_filter_of_a_single_1_takes_every_second_pixel():
+    x = Draws(0, "x").normal(1, 16, 12, 16).contiguous(memory_format=torch.channels_last)
+    padded = nn.functional.pad(x, (1, 1, 1, 1))
+    for row in range(4):
+        for column in range(4):
+            weight = torch.zeros(16, 16, 4, 4)
+            weight[range(16), range(16), row, column] = 1
+            found = polyphase.convolved(x, weight.contiguous(memory_format=torch.channels_last), 1)
+            expected = padded[:, :, row : row + 12 : 2, column : column + 16 : 2]
+            torch.testing.assert_close(found, expected[:, :, :6, :8], rtol=0, atol=1e-5)
 
 
 @pytest.fixture(autouse=True)
@@ -98,34 +150,41 @@ def threads():
     torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_every_vector_width_gives_the_same_bits(case, levels):
-    found = []
-    for level in levels:
-        cpu._cpu.use(level)
-        found.append(products(*drawn(case)))
-    for other in found[1:]:
-        assert all(torch.equal(one, two) for one, two in zip(found[0], other, strict=True))
-
-
 def transforms(case):
     """What each transform makes of numbers, in memory that held NaN."""
-    n, into, out, height, width, padding = CASES[case]
-    size = (height - 2 + 2 * padding, width - 2 + 2 * padding)
-    grid = tuple(-(-side // 4) for side in size)
-    nan = float("nan")
-    shapes = {"INPUT": (n, into, height, width), "OUTPUT": (n, out, *size), "FILTER": (out, into, 3, 3)}
+    it = CASES[case]
+    grid = tuple(-(-side // 4) for side in it.size)
+    tiles, nan = it.n * grid[0] * grid[1], float("nan")
+    shapes = {
+        "INPUT": (it.n, it.into, it.height, it.width),
+        "OUTPUT": (it.n, it.out, *it.size),
+        "FILTER": (it.out, it.into, it.kernel, it.kernel),
+    }
     for name, shape in shapes.items():
-        filters = name == "FILTER"
-        matrices = (POINTS, *shape[:2]) if filters else (POINTS, shape[1], n * grid[0] * grid[1])
+        filters, padding = name == "FILTER", it.padding if name == "INPUT" else 0
+        if it.way is winograd:
+            matrices, order, run = (POINTS, shape[1], tiles), torch.contiguous_format, cpu.winograd
+            matrices = (POINTS, *shape[:2]) if filters else matrices
+        else:
+            matrices = (PHASE_POINTS, it.out if filters else tiles, shape[1] * (1 if name == "OUTPUT" else 4))
+            order, run = torch.channels_last, cpu.polyphase
         plain, points = Draws(0, name).normal(*shape), Draws(1, name).normal(*matrices)
         for kind in (Transform[name], Transform[f"{name}_TRANSPOSED"]):
             forward = kind in (Transform.INPUT, Transform.OUTPUT_TRANSPOSED, Transform.FILTER)
-            here = plain if forward else torch.full(shape, nan)
+            here = (plain if forward else torch.full(shape, nan)).contiguous(memory_format=order)
             there = torch.full(matrices, nan) if forward else points
-            moved = (1, 1) if filters else grid
-            cpu.winograd(kind, here, there, padding if name == "INPUT" else 0, moved)
+            run(kind, here, there, padding, (1, 1) if filters else grid)
             yield there if forward else here
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_vector_width_gives_a_transforms_bits(case, levels):
+    found = []
+    for level in levels:
+        cpu._cpu.use(level)
+        found.append(list(transforms(case)))
+    for other in found[1:]:
+        assert all(torch.equal(one, two) for one, two in zip(found[0], other, strict=True))
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -140,15 +199,25 @@ def test_transforms_fill_what_they_are_given_whatever_the_number_of_threads(case
 
 
 @pytest.mark.parametrize("case", CASES)
+def test_the_number_of_threads_changes_no_bit_of_a_product(case, threads):
+    found = []
+    for count in (1, 2, 3):
+        threads(count)
+        found.append(products(case))
+    for other in found[1:]:
+        assert all(torch.equal(one, two) for one, two in zip(found[0], other, strict=True))
+
+
+@pytest.mark.parametrize("case", CASES)
 def test_memory_that_is_used_again_leaves_no_trace(case):
-    before = products(*drawn(case))
-    for held in winograd._scratch.held.values():
+    before = products(case)
+    for held in scratch._scratch.held.values():
         held.fill_(float("nan"))
-    assert all(torch.equal(one, two) for one, two in zip(before, products(*drawn(case)), strict=True))
+    assert all(torch.equal(one, two) for one, two in zip(before, products(case), strict=True))
 
 
 def test_memory_from_an_evaluation_in_inference_mode_serves_training_too(monkeypatch):
-    monkeypatch.setattr(winograd, "_scratch", winograd._Scratch())
+    monkeypatch.setattr(scratch, "_scratch", scratch.Scratch())
     layer, x = Conv2d(64, 64, 3, padding=1, last=False), Draws(0, "x").normal(1, 64, 32, 32)
     with torch.inference_mode():
         before = layer(x)
@@ -157,21 +226,31 @@ def test_memory_from_an_evaluation_in_inference_mode_serves_training_too(monkeyp
     assert torch.equal(before, after)
 
 
-def layers(dtype=torch.float32, bias=True, into=64, padding=1):
+PLAIN, STRIDED, UPWARDS = "3x3", "4x4 with stride 2", "transposed"
+KINDS = [PLAIN, STRIDED, UPWARDS]
+
+
+def layers(kind=PLAIN, bias=True, padding=1):
     """A layer of ours, PyTorch's of the same weights, and an input for which Winograd's algorithm is chosen."""
     options = {"padding": padding, "bias": bias}
-    mine, theirs = Conv2d(into, 65, 3, last=False, **options), nn.Conv2d(into, 65, 3, **options)
+    if kind == PLAIN:
+        mine, theirs = Conv2d(64, 65, 3, last=False, **options), nn.Conv2d(64, 65, 3, **options)
+    elif kind == STRIDED:
+        mine, theirs = Conv2d(32, 16, 4, 2, **options), nn.Conv2d(32, 16, 4, 2, **options)
+    else:
+        mine, theirs = ConvTranspose2d(32, 16, 4, 2, **options), nn.ConvTranspose2d(32, 16, 4, 2, **options)
     theirs.load_state_dict(mine.state_dict())
-    return mine.to(dtype), theirs.to(dtype), Draws(0, "x").normal(4, into, 17, 18).to(dtype)
+    return mine, theirs, Draws(0, "x").normal(4, mine.in_channels, *((8, 8) if kind == UPWARDS else (17, 18)))
 
 
 @pytest.fixture
 def chosen(monkeypatch):
     """The names of the products that ran by Winograd's algorithm."""
     names = []
-    for name in ("convolved", "by_input", "by_weight"):
-        whole = getattr(winograd, name)
-        monkeypatch.setattr(winograd, name, lambda *args, whole=whole, name=name: names.append(name) or whole(*args))
+    for module in (winograd, polyphase):
+        for name in ("convolved", "by_input", "by_weight"):
+            whole = getattr(module, name)
+            monkeypatch.setattr(module, name, lambda *args, whole=whole, name=name: names.append(name) or whole(*args))
     return names
 
 
@@ -185,10 +264,11 @@ def gradients(layer, x):
     return [y, *first, *torch.autograd.grad(penalty, parameters, allow_unused=True, materialize_grads=True)]
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("padding", [0, 1])
 @pytest.mark.parametrize("bias", [False, True], ids=["", "bias"])
-def test_a_layers_gradients_and_those_of_a_penalty_are_pytorchs(padding, bias, chosen):
-    mine, theirs, x = layers(bias=bias, padding=padding)
+def test_a_layers_gradients_and_those_of_a_penalty_are_pytorchs(kind, padding, bias, chosen):
+    mine, theirs, x = layers(kind, bias=bias, padding=padding)
     found = gradients(mine, x)
     assert set(chosen) == {"convolved", "by_input", "by_weight"}
     exact = gradients(theirs.double(), x.double())
@@ -196,12 +276,13 @@ def test_a_layers_gradients_and_those_of_a_penalty_are_pytorchs(padding, bias, c
         assert error(one, two) <= 1e-5 * two.norm() + 1e-12
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last], ids=["contiguous", "channels last"])
-def test_the_memory_order_of_image_and_weight_changes_no_bit(order, chosen):
-    mine, _, x = layers()
+def test_the_memory_order_of_image_and_weight_changes_no_bit(kind, order, chosen):
+    mine, _, x = layers(kind)
     before = gradients(mine, x)
     after = gradients(mine.to(memory_format=order), x.contiguous(memory_format=order))
-    assert "convolved" in chosen
+    assert set(chosen) == {"convolved", "by_input", "by_weight"}
     assert all(torch.equal(one, two) for one, two in zip(before, after, strict=True))
 
 
@@ -209,7 +290,7 @@ def left_alone():
     """Layers and inputs for which the present way is kept, by what is special about them."""
     x = Draws(0, "x").normal(4, 64, 17, 18)
     yield "float64", Conv2d(64, 64, 3, last=False).double(), x.double()
-    yield "bfloat16", Conv2d(64, 64, 3, last=False).bfloat16(), x.bfloat16()
+    yield "float16", Conv2d(64, 64, 3, last=False).half(), x.half()
     yield "few channels", Conv2d(63, 64, 3, last=False), x[:, :63]
     yield "few tiles", Conv2d(64, 64, 3, last=False), x[:1]
     yield "small images", Conv2d(64, 64, 3, last=False), x[:, :, :9, :9].repeat(9, 1, 1, 1)
@@ -218,6 +299,15 @@ def left_alone():
     yield "stride 2", Conv2d(64, 64, 3, 2, 1, last=False), x
     yield "padding 2", Conv2d(64, 64, 3, padding=2, last=False), x
     yield "channels last", Conv2d(64, 64, 3, padding=1), x
+    yield "4x4: float64", Conv2d(64, 64, 4, 2, 1).double(), x.double()
+    yield "4x4: bfloat16", Conv2d(64, 64, 4, 2, 1).bfloat16(), x.bfloat16()
+    yield "4x4: channels that are no whole lines", Conv2d(63, 64, 4, 2, 1), x[:, :63]
+    yield "4x4: few tiles", Conv2d(64, 64, 4, 2, 1), x[:3, :, :16, :16]
+    yield "4x4: most of a tile outside", Conv2d(64, 64, 4, 2, 1), x[:, :, :10, :10].repeat(9, 1, 1, 1)
+    yield "4x4: no image", Conv2d(64, 64, 4, 2, 1), x[:0]
+    yield "4x4: stride 1", Conv2d(64, 64, 4, 1, 1), x
+    yield "4x4: padding 2", Conv2d(64, 64, 4, 2, 2), x
+    yield "4x4: channels first", Conv2d(64, 64, 4, 2, 1, last=False), x
 
 
 @pytest.mark.parametrize(("layer", "x"), [pytest.param(*rest, id=name) for name, *rest in left_alone()])
@@ -225,6 +315,21 @@ def test_what_it_does_not_cover_is_left_to_pytorch(layer, x, chosen):
     x = x.clone().requires_grad_()
     layer(x).float().square().sum().backward()
     assert chosen == []
+
+
+def test_bfloat16_layers_run_in_float32_unless_the_processor_multiplies_tiles_of_it(chosen, monkeypatch):
+    mine, theirs, x = layers()
+    layer, x = mine.bfloat16(), x.bfloat16()
+    monkeypatch.setattr(winograd, "_has_tiles", lambda: True)
+    layer(x)
+    assert chosen == []
+    monkeypatch.setattr(winograd, "_has_tiles", lambda: False)
+    found = gradients(layer, x)
+    assert set(chosen) == {"convolved", "by_input", "by_weight"}
+    exact = gradients(theirs.bfloat16().double(), x.double())
+    for one, two in zip(found, exact, strict=True):
+        assert one.dtype == torch.bfloat16
+        assert error(one, two) <= 2e-2 * two.norm() + 1e-12
 
 
 def test_an_image_whose_tiles_would_fill_the_memory_is_left_to_pytorch(chosen, monkeypatch):
@@ -236,26 +341,38 @@ def test_an_image_whose_tiles_would_fill_the_memory_is_left_to_pytorch(chosen, m
     assert chosen == ["convolved"]
 
 
-def test_without_the_c_extension_a_layer_is_pytorchs(chosen):
-    mine, theirs, x = layers()
+def test_filters_or_tiles_that_would_fill_the_memory_are_left_to_pytorch(chosen, monkeypatch):
+    mine, _, x = layers(STRIDED)
+    monkeypatch.setattr(polyphase, "LARGEST", PHASE_POINTS * 4 * 32 * 16)
+    mine(x)
+    monkeypatch.setattr(polyphase, "LARGEST", PHASE_POINTS * 4 * 32 * 16 - 1)
+    mine(x)
+    assert chosen == ["convolved"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_without_the_c_extension_a_layer_is_pytorchs(kind, chosen):
+    mine, theirs, x = layers(kind)
     with steered("ref"):
-        assert torch.equal(mine(x), theirs(x))
+        torch.testing.assert_close(mine(x), theirs(x))
     assert chosen == []
 
 
-def test_a_trace_for_a_compiler_sees_pytorchs_own_ops(chosen):
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_trace_for_a_compiler_sees_pytorchs_own_ops(kind, chosen):
     from torch.fx.experimental.proxy_tensor import make_fx
 
-    mine, _, x = layers()
+    mine, _, x = layers(kind)
     make_fx(lambda x: torch.autograd.grad(mine(x).sum(), mine.weight))(x)
     assert chosen == []
 
 
-def test_gradients_that_a_pass_drops_are_not_made(chosen):
-    mine, _, x = layers()
+@pytest.mark.parametrize("kind", KINDS)
+def test_gradients_that_a_pass_drops_are_not_made(kind, chosen):
+    mine, _, x = layers(kind)
     x.requires_grad_()
     torch.autograd.grad(mine(x).sum(), x)
-    assert chosen == ["convolved", "by_input"]
+    assert chosen == (["by_input", "convolved"] if kind == UPWARDS else ["convolved", "by_input"])
 
 
 def test_a_transposed_convolution_of_stride_1_is_the_same_map(chosen):
