@@ -49,6 +49,9 @@ sanitize: env  ## the C kernels under the address and undefined-behaviour saniti
 bench-gemm: env  ## append rows of matrix products beside torch.mm to benchmarks/gemm.csv
 	$(BIN)/python benchmarks/gemm.py --append benchmarks/gemm.csv
 
+bench-convolutions: env  ## append rows of convolutions by Winograd's algorithm to benchmarks/convolutions.csv
+	$(BIN)/python benchmarks/convolutions.py --append benchmarks/convolutions.csv
+
 bench-kernels: env  ## append a row per measurement to benchmarks/kernels.csv
 	$(BIN)/gankit profile kernels --append benchmarks/kernels.csv
 
@@ -71,7 +74,7 @@ bench-data: env  ## append rows to benchmarks/prepare.csv and benchmarks/residen
 	$(BIN)/python benchmarks/prepare.py waiting build/pictures
 	$(BIN)/python benchmarks/resident.py build
 
-.PHONY: bench-gemm judge curves marks bench-data aot impls interpret sanitize bench-kernels plot
+.PHONY: bench-gemm bench-convolutions judge curves marks bench-data aot impls interpret sanitize bench-kernels plot
 
 bench-steps: env  ## append rows to benchmarks/steps.csv and draw docs/steps.png (an hour on 2 cores)
 	$(BIN)/python benchmarks/steps.py wgan-gp-mlp --epochs 1 --append benchmarks/steps.csv \

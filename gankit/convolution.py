@@ -7,7 +7,8 @@ as often as a gradient penalty asks. A transposed convolution is the second of t
 - Strided convolutions run with channels last. An image of one channel fits both orders, and oneDNN goes by its strides.
 - Where few channels come out (the slope at the image, the generator's last layer), a thin matrix product and a sum over
   windows are faster than oneDNN, which works as if there were sixteen.
-- Where windows of 3x3 and many channels keep their size, Winograd's algorithm saves three of four multiplications.
+- Where there are many channels, Winograd's algorithm saves three of four multiplications of 3x3 windows that keep their
+  size, and three of five of 4x4 windows with stride 2.
 - PyTorch's own double backward of a convolution pads, transposes and convolves with a kernel of the image's size.
 
 What is chosen depends on shapes and types alone, so a run repeats bit for bit. On other devices, in a trace for a

@@ -31,9 +31,16 @@ class Optimizer(ABC):
     def __init__(self, parameters: Sequence[Tensor], spec: OptimSpec) -> None:
         self.parameters, self.spec = list(parameters), spec
         first = self.parameters[0]
+        self.rate = spec.lr
         self.lr = torch.tensor(spec.lr, dtype=torch.float32 if first.is_cuda else torch.float64, device=first.device)
         self.state = {name: [torch.zeros_like(p) for p in self.parameters] for name in self.slots}
         self.steps = torch.zeros((), dtype=torch.float32, device=first.device)
+
+    def set_rate(self, rate: float) -> None:
+        """Move by the learning rate ``rate`` from now on."""
+        if rate != self.rate:
+            self.rate = rate
+            self.lr.fill_(rate)
 
     @abstractmethod
     @torch.no_grad()

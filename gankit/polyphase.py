@@ -23,14 +23,12 @@ from gankit.kernels.cpu import PHASE_LINE, PHASE_POINTS, PHASE_TILE, Transform, 
 from gankit.kernels.dispatch import choose
 from gankit.scratch import cut, matrices
 
-CHANNELS = 16
-"""In and out. With fewer the transforms cost about as much as the products that they save."""
 TILES = 16
 """Of all images. With fewer the filters' transforms cost more than the products that they save."""
 USEFUL = 0.7
 """Of the pixels in whole tiles of 4x4; the others are computed, and belong to no output."""
 LARGEST = 1 << 24
-"""Numbers in the transformed input or filters, whichever is less, 64 MiB. What is larger is left to PyTorch."""
+"""Numbers in the transformed images or filters, whichever is less, 64 MiB. What is larger is left to PyTorch."""
 CHUNK = 3 << 20
 """Bytes of transformed images that are worked on at a time."""
 SLICE = 6 << 20
@@ -44,9 +42,9 @@ def fits(a: Tensor, b: Tensor, channels: Sequence[int], size: Sequence[int]) -> 
     out, into = channels
     n, height, width = size
     tiles = n * _tiles(height) * _tiles(width)
-    if a.dtype != torch.float32 or b.dtype != torch.float32 or min(channels) < CHANNELS:
+    if a.dtype != torch.float32 or b.dtype != torch.float32 or into % PHASE_LINE or out % PHASE_LINE:
         return False
-    if into % PHASE_LINE or out % PHASE_LINE or tiles < TILES or min(tiles, out) * 4 * into * PHASE_POINTS > LARGEST:
+    if tiles < TILES or PHASE_POINTS * min(tiles, out) * max(4 * into, out) > LARGEST:
         return False
     useful = n * height * width >= USEFUL * PHASE_TILE**2 * tiles
     return useful and multiplies_well() and choose("auto", a, b) == "cpu"

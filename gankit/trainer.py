@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any
 
 import torch
@@ -68,7 +69,7 @@ class Trainer:
             )
         self.done, self.drawn = 0, 0
         self.steps = total_steps(config.train, self.model.phases, len(self.images))
-        self.rows: list[tuple[int, list[tuple[Part, Vector]]]] = []
+        self.rows: list[tuple[int, list[tuple[Part, list[Vector]]]]] = []
         self.ahead: dict[Place, tuple[Batch, Noise]] = {}
         arithmetic = Arithmetic(self.device.type, self.dtype, autocast=config.train.precision == "bf16")
         name = config.train.engine
@@ -79,27 +80,20 @@ class Trainer:
     def step(self) -> None:
         """One pass over all phases: draw data and noise, move each phase's networks, average, record."""
         carry = Carry()
-        totals: dict[str, Vector] = {}
+        recorded: dict[str, tuple[Part, list[Vector]]] = {}
         factor = rate(self.done, self.steps, self.options.decay_start)
         for part in self.parts:
-            part.optimizer.lr.fill_(part.phase.optimizer.lr * factor)
+            part.optimizer.set_rate(part.phase.optimizer.lr * factor)
         due = self.due(self.done)
         for i, update in enumerate(due):
             values, carried = self.engine.update(update, carry, due[i + 1 :])
             carry |= carried
-            name = update.part.phase.name
-            totals[name] = values if name not in totals else totals[name] + values
+            recorded.setdefault(update.part.phase.name, (update.part, []))[1].append(values)
         self.drawn += self.draws(self.done)
         if self.average is not None:
             self.average.update(self.done)
-        # A phase that rests in this step has no row.
-        row = [
-            (part, totals[part.phase.name] / part.phase.times(self.done))
-            for part in self.parts
-            if part.phase.name in totals
-        ]
         self.done += 1
-        self.rows.append((self.done, row))
+        self.rows.append((self.done, list(recorded.values())))
 
     def due(self, step: int) -> list[Update]:
         """The updates of ``step``, which is the next one, in their order."""
@@ -181,15 +175,19 @@ class Trainer:
         return sample(model, n, self.options.seed, self.device, self.dtype, batch, preview=True)
 
     def take_rows(self) -> list[dict[str, Any]]:
-        """What was recorded since the last call, one mapping a step, read back from the device in one go."""
+        """What was recorded since the last call, one mapping a step, read back from the device in one go. Of a phase
+        that came several times the mean; one that rested has none.
+        """
         rows, self.rows = self.rows, []
-        vectors = [vector for _, row in rows for _, vector in row]
-        values = iter(torch.cat(vectors).tolist() if vectors else [])
+        every = [vector for _, row in rows for _, vectors in row for vector in vectors]
+        values = iter(torch.cat(every).tolist() if every else [])
         found: list[dict[str, Any]] = []
         for step, row in rows:
             found.append({"step": step})
-            for part, _ in row:
-                found[-1] |= {name: next(values) for name in part.recorded}
+            for part, vectors in row:
+                taken = [list(islice(values, len(part.recorded))) for _ in vectors]
+                means = (sum(some) / len(taken) for some in zip(*taken, strict=True))
+                found[-1] |= zip(part.recorded, means, strict=True)
         return found
 
     @torch.no_grad()

@@ -161,7 +161,7 @@ static const struct product_loops *product_loops(int64_t compute) { return produ
 
 #include "_cpu_gather.h"
 #include "_cpu_gemm.h"
-#include "_cpu_gemm_batch.h"
+#include "_cpu_gemm_calls.h"
 #include "_cpu_pairs.h"
 #include "_cpu_quick.h"
 #include "_cpu_plan.h"

@@ -1,4 +1,4 @@
-/* Matrix products for small batches: gemm_run, and gemm(...) for Python.
+/* Matrix products for small batches: gemm_run.
  *
  * Inside, the product is R = P Q. P is read in place, a value at a time, where it has the type that is multiplied;
  * Q is packed into panels a few vectors wide. Either R is C, or, where B would have to be turned to be packed and A
@@ -386,38 +386,4 @@ static int gemm_run(const struct gemm *g, int64_t threads)
         team_start(run_product_part, &w, (unsigned)threads, 0);
     gemm_scratch_done();
     return 1;
-}
-
-static PyObject *cpu_gemm(PyObject *self, PyObject *const *args, Py_ssize_t count)
-{
-    struct reader from = {args, count};
-    struct gemm g = {.a = address(&from)};
-    g.a_row = whole(&from);
-    g.a_col = whole(&from);
-    g.a_type = whole(&from);
-    g.b = address(&from);
-    g.b_row = whole(&from);
-    g.b_col = whole(&from);
-    g.b_type = whole(&from);
-    g.c = address(&from);
-    g.c_row = whole(&from);
-    g.c_type = whole(&from);
-    g.bias = address(&from);
-    g.bias_type = whole(&from);
-    g.m = whole(&from);
-    g.n = whole(&from);
-    g.k = whole(&from);
-    g.compute = whole(&from);
-    g.accumulate = whole(&from);
-    int64_t threads = whole(&from);
-    if (!read_all(&from))
-        return NULL;
-    const int64_t codes[] = {g.a_type, g.b_type, g.c_type, g.bias_type, g.compute};
-    for (int i = 0; i < 5; i++)
-        if (codes[i] < 0 || codes[i] > 2)
-            return PyErr_Format(PyExc_ValueError, "gemm: a type or what to compute in is %lld, not 0, 1 or 2",
-                                (long long)codes[i]);
-    if (!gemm_run(&g, threads))
-        return PyErr_NoMemory();
-    Py_RETURN_NONE;
 }

@@ -15,7 +15,7 @@ from gankit.kernels import cpu
 from gankit.plan.lowering import Lowering
 from gankit.plan.passes import improve
 from gankit.plan.run import Plan
-from gankit.plan.values import Call, Gemm, Unplannable
+from gankit.plan.values import Call, Gemm, Point, Unplannable
 
 pytestmark = pytest.mark.skipif(bool(cpu.REASON), reason=f"plans run in the C extension: {cpu.REASON}")
 
@@ -247,6 +247,31 @@ def test_points_on_a_line_take_no_product_of_their_own(swapped):
     shapes = sorted(tuple(step.a.shape) for step in steps(update, *given) if isinstance(step, Gemm))
     assert shapes == [(4, 10), (10, 7)]
     check(update, *given)
+
+
+def test_points_on_a_line_take_no_product_of_their_own_in_bfloat16_and_cost_no_digits():
+    def update(real: Tensor, fake: Tensor, t: Tensor, w: Tensor, b: Tensor) -> list[Tensor]:
+        with torch.autocast("cpu", torch.bfloat16, enabled=real.dtype == torch.float32):
+            return on_a_line(real, fake, t, w, b)[2:]
+
+    given = [numbers(64, 1, 7, 1), numbers(64, 1, 7, 1, seed=1), numbers(64, seed=2), numbers(16, 7, seed=3)]
+    given = [tensor.float() for tensor in (*given, numbers(16, seed=4))]
+    shapes = sorted(tuple(step.a.shape) for step in steps(update, *given) if isinstance(step, Gemm))
+    assert shapes == [(16, 128), (128, 7)]
+    (found,), (theirs,) = plan(update, *given)(*given), update(*given)
+    (exact,) = update(*(tensor.double() for tensor in given))
+    assert (found - exact).norm() <= 1.5 * (theirs - exact).norm()
+
+
+def test_a_weight_that_autocast_rounds_for_each_pass_is_rounded_once():
+    def twice(x: Tensor, y: Tensor, w: Tensor) -> list[Tensor]:
+        with torch.autocast("cpu", torch.bfloat16, cache_enabled=False):
+            return [F.linear(x + 1, w).float(), F.linear(y + 1, w).float()]
+
+    given = [tensor.float() for tensor in (numbers(5, 7), numbers(3, 7, seed=1), numbers(4, 7, seed=2))]
+    shapes = [step.out.shape for step in steps(twice, *given) if isinstance(step, Point) and step.name == "COPY"]
+    assert shapes.count((4, 7)) == 1
+    check(twice, *given, rtol=2**-7, atol=1e-6)
 
 
 def test_points_that_are_on_no_line_of_the_batches_keep_their_products():

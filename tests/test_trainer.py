@@ -173,6 +173,38 @@ def test_same_batch_gives_every_update_of_a_step_the_same_images(tiny, monkeypat
     assert [draw for draw, data in seen if data] == [0, 0, 0, 1, 1, 1]
 
 
+def same(one, two):
+    """Whether two updates' batches and noise are the same."""
+    (batch, noise), (other, more) = one, two
+    return torch.equal(batch.images, other.images) and all(torch.equal(noise[name], more[name]) for name in more)
+
+
+@pytest.mark.parametrize("room", [0, 10**9], ids=["one by one", "a step at once"])
+def test_inputs_are_a_function_of_their_update_however_many_are_drawn_at_once(room, tiny, monkeypatch):
+    it = trainer("wgan-gp", tiny, n_critic=3)
+    it.step()
+    monkeypatch.setattr("gankit.trainer.AHEAD", room)
+    due = it.due(it.done)
+    expected = [it.draw(update) for update in due]
+    for update, one in zip(due, expected, strict=True):
+        assert same(it.inputs(update), one)
+        assert len(it.ahead) == (0 if room == 0 else len(due) - 1 - due.index(update))
+    for number in (2, 0, 3):  # in another order, and again
+        assert same(it.inputs(due[number]), expected[number])
+
+
+def test_inputs_drawn_for_a_step_that_was_not_taken_do_not_outlive_a_checkpoint(tiny):
+    it = trainer("wgan-gp", tiny)
+    it.step()
+    tensors, drawn = {name: tensor.clone() for name, tensor in it.tensors().items()}, it.drawn
+    for _ in range(2):
+        it.step()
+    it.inputs(it.due(it.done)[0])
+    assert it.ahead
+    it.restore(tensors, 1, drawn)
+    assert not it.ahead
+
+
 @pytest.mark.parametrize(("n_critic", "n_generator"), [(1, 3), (4, 1), (2, 2)])
 def test_update_ratios_hold_either_way(n_critic, n_generator, tiny, monkeypatch):
     it = trainer("dcgan", tiny, n_critic=n_critic, n_generator=n_generator)

@@ -2,12 +2,16 @@
 
 Between y and x at t, W (y + t (x - y)) + b is y' + t (x' - y') with x' = W x + b and y' = W y + b, and the gradient by
 W of the point's share d is that of t d at x and of (1 - t) d at y. Where both batches pass the layer anyway, the points
-take no product of their own, forwards or backwards: the same numbers but for rounding. bfloat16 would round too soon.
+take no product of their own, forwards or backwards: the same numbers but for rounding. In bfloat16 it is the ends that
+are rounded and not the points, and what lies between them is taken in float32.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import torch
 
 from gankit.plan.lowering import Lowering
 from gankit.plan.values import Buffer, Gemm, Point, Step, Value, contiguous, writes
@@ -42,7 +46,8 @@ def follow_lines(low: Lowering) -> None:
     for step in low.steps:
         for value in writes(step):
             made.setdefault(value.buffer, []).append(step)
-    for line in [line for step in list(low.steps) for line in lines_of(step, made)]:
+    found = [line for step in list(low.steps) for line in lines_of(step, made)]
+    for line in [*found, *(copy for whole in found for copy in rounded(whole, low.steps))]:
         for product in [step for step in low.steps if isinstance(step, Gemm)]:
             if product.a.buffer is line.points:
                 follow_forwards(low, line, product)
@@ -67,6 +72,19 @@ def lines_of(step: Step, made: dict[Buffer, list[Step]]) -> list[Line]:
                 if (at := ends(steps, x, y)) is not None and buffer.count == 2 * step.out.count
             ]
     return []
+
+
+def rounded(line: Line, steps: list[Step]) -> Iterator[Line]:
+    """``line`` as bfloat16 products take it, where both its points and its ends are copied whole."""
+    copies: dict[Buffer, list[Buffer]] = {line.points: [], line.both: []}
+    for step in steps:
+        if not isinstance(step, Point) or step.name != "COPY" or step.ins[0].buffer not in copies:
+            continue
+        if flat(step.out) and flat(step.ins[0]) and step.out.dtype == torch.bfloat16:
+            copies[step.ins[0].buffer].append(step.out.buffer)
+    for points in copies[line.points]:
+        for both in copies[line.both]:
+            yield replace(line, points=points, both=both)
 
 
 def only(value: Value, name: str, made: dict[Buffer, list[Step]]) -> Point | None:
@@ -106,11 +124,11 @@ def follow_forwards(low: Lowering, line: Line, product: Gemm) -> None:
     for other in low.steps[:at]:
         if not isinstance(other, Gemm) or other.a.buffer is not line.both or not (flat(other.a) and flat(product.a)):
             continue
-        alike = same(other.b, product.b) and (other.narrow, other.accumulate) == (False, False)
+        alike = same(other.b, product.b) and other.narrow == product.narrow and not other.accumulate
         bias = (other.bias is None) == (product.bias is None)
         if other.bias is not None and product.bias is not None:
             bias = same(other.bias, product.bias)
-        if not alike or not bias or product.narrow or product.accumulate or other.out.dtype != product.out.dtype:
+        if not alike or not bias or product.accumulate or {other.out.dtype, product.out.dtype} - {wide(product.out)}:
             continue
         x, y = line.rows(other.out, line.at_x), line.rows(other.out, line.at_y)
         apart, scaled = (low.new(x.shape, x.dtype) for _ in range(2))
@@ -128,12 +146,12 @@ def follow_backwards(low: Lowering, line: Line, product: Gemm) -> None:
     for other in chain:
         grad, share = turned(other.a), turned(product.a)
         fits = other.b.buffer is line.both and flat(other.b) and flat(product.b) and flat(grad) and flat(share)
-        if not fits or other.narrow or product.narrow or grad.dtype != share.dtype or other is product:
+        if not fits or other.narrow != product.narrow or grad.dtype != share.dtype or other is product:
             continue
         if other.bias is not None or not same(other.out, product.out):
             continue
         new = low.new(grad.shape, grad.dtype)
-        to_x, to_y = (low.new(share.shape, share.dtype) for _ in range(2))
+        to_x, to_y = (low.new(share.shape, wide(share)) for _ in range(2))
         steps: list[Step] = [
             Point("MUL", to_x, [line.along(share.shape[1]), share]),
             Point("SUB", to_y, [share, to_x]),
@@ -152,6 +170,11 @@ def follow_backwards(low: Lowering, line: Line, product: Gemm) -> None:
         for i, g in enumerate(rest):
             g.accumulate = i > 0 or not begun
         return
+
+
+def wide(value: Value) -> torch.dtype:
+    """The type in which what ``value`` holds is added up."""
+    return torch.float32 if value.dtype == torch.bfloat16 else value.dtype
 
 
 def turned(value: Value) -> Value:

@@ -20,6 +20,7 @@ def improve(low: Lowering) -> None:
     low.steps = without_dead(low.steps, low.outputs)
     widen(low)
     drop_copies(low)
+    share_copies(low)
     join_products(low)
     follow_lines(low)
     low.steps = without_dead(low.steps, low.outputs)
@@ -75,6 +76,29 @@ def drop_copies(low: Lowering) -> None:
         kept.append(step)
     low.steps = kept
     low.outputs = [renamed(value, replaced) for value in low.outputs]
+
+
+def share_copies(low: Lowering) -> None:
+    """What is copied twice in the same way, as autocast rounds a weight for each pass through its layer, is copied
+    once.
+    """
+    final = {value.buffer for value in low.outputs}
+    written = Counter(value.buffer for step in low.steps for value in writes(step))
+    first: dict[object, Buffer] = {}
+    replaced: dict[Buffer, Buffer] = {}
+    kept: list[Step] = []
+    for step in low.steps:
+        rename(step, replaced)
+        if isinstance(step, Point) and step.name == "COPY" and written[step.out.buffer] == 1 and step.out.covers:
+            (source,), out = step.ins, step.out
+            key = (source.buffer, source.offset, source.shape, source.strides, out.dtype, out.strides)
+            if written[source.buffer] == 0 and out.buffer.slot is None and out.buffer not in final:
+                if key in first:
+                    replaced[out.buffer] = first[key]
+                    continue
+                first[key] = out.buffer
+        kept.append(step)
+    low.steps = kept
 
 
 def join_products(low: Lowering) -> None:

@@ -1,8 +1,43 @@
-/* Several matrix products of one shape: gemm_batch(...) for Python.
+/* Matrix products for Python: gemm(...), and gemm_batch(...) of several of one shape.
  *
- * Each thread runs products of its own from end to end, so that none waits for another in between; only where the
- * shares do not come out even is a product cut, between rows of C. A cut shows in no bit: see _cpu_gemm_loops.h.
+ * Of a batch each thread runs products of its own from end to end, so that none waits for another in between; only
+ * where the shares do not come out even is a product cut, between rows of C. A cut shows in no bit: see
+ * _cpu_gemm_loops.h.
  */
+
+static PyObject *cpu_gemm(PyObject *self, PyObject *const *args, Py_ssize_t count)
+{
+    struct reader from = {args, count};
+    struct gemm g = {.a = address(&from)};
+    g.a_row = whole(&from);
+    g.a_col = whole(&from);
+    g.a_type = whole(&from);
+    g.b = address(&from);
+    g.b_row = whole(&from);
+    g.b_col = whole(&from);
+    g.b_type = whole(&from);
+    g.c = address(&from);
+    g.c_row = whole(&from);
+    g.c_type = whole(&from);
+    g.bias = address(&from);
+    g.bias_type = whole(&from);
+    g.m = whole(&from);
+    g.n = whole(&from);
+    g.k = whole(&from);
+    g.compute = whole(&from);
+    g.accumulate = whole(&from);
+    int64_t threads = whole(&from);
+    if (!read_all(&from))
+        return NULL;
+    const int64_t codes[] = {g.a_type, g.b_type, g.c_type, g.bias_type, g.compute};
+    for (int i = 0; i < 5; i++)
+        if (codes[i] < 0 || codes[i] > 2)
+            return PyErr_Format(PyExc_ValueError, "gemm: a type or what to compute in is %lld, not 0, 1 or 2",
+                                (long long)codes[i]);
+    if (!gemm_run(&g, threads))
+        return PyErr_NoMemory();
+    Py_RETURN_NONE;
+}
 
 struct gemm_batch {
     struct gemm first;
@@ -29,10 +64,10 @@ static struct product planned_product(const struct gemm *g)
     return w;
 }
 
-/* What one of `size` threads does: with `use`, or to find out how much scratch memory it needs. */
-static int64_t batch_part(const struct gemm_batch *batch, int64_t rank, int64_t size, char *use)
+/* What one of `size` threads does. */
+static void run_batch(const struct gemm_batch *batch, int64_t rank, int64_t size)
 {
-    int64_t m = batch->first.m, groups = blocks_of(m, GEMM_GROUP), need = 0;
+    int64_t m = batch->first.m, groups = blocks_of(m, GEMM_GROUP);
     int64_t at = share(batch->count * groups, rank, size), end = share(batch->count * groups, rank + 1, size);
     while (at < end) {
         int64_t number = at / groups, group = at % groups, last = least(groups, group + end - at);
@@ -41,20 +76,26 @@ static int64_t batch_part(const struct gemm_batch *batch, int64_t rank, int64_t 
         g.b += number * batch->b_step;
         g.c += number * batch->c_step;
         struct product w = planned_product(&g);
-        need = need > w.own_size ? need : w.own_size;
-        w.own = use;
-        if (use)
-            run_product(&w, 0, 1);
+        w.own = batch->scratch + rank * batch->need;
+        run_product(&w, 0, 1);
         at += last - group;
     }
-    return need;
 }
 
-static void run_batch_part(void *shared)
+static void run_batch_part(void *shared) { run_batch(shared, team_rank(), team_size()); }
+
+/* The scratch memory of the part of a product that needs most, wherever it is cut: a team may be smaller than asked. */
+static int64_t most_needed(const struct gemm *g)
 {
-    const struct gemm_batch *batch = shared;
-    int64_t rank = team_rank();
-    batch_part(batch, rank, team_size(), batch->scratch + rank * batch->need);
+    int64_t most = 0;
+    for (int64_t row = 0; row < g->m; row += GEMM_GROUP) {
+        struct gemm parts[] = {some_rows(g, row, g->m), some_rows(g, 0, least(g->m, row + GEMM_GROUP))};
+        for (int i = 0; i < 2; i++) {
+            int64_t need = planned_product(&parts[i]).own_size;
+            most = most > need ? most : need;
+        }
+    }
+    return most;
 }
 
 static int batch_run(struct gemm_batch *batch, int64_t threads)
@@ -64,15 +105,12 @@ static int batch_run(struct gemm_batch *batch, int64_t threads)
         return 1;
     if (threads < 1 || !team_start || batch->count * g->m * g->n * g->k < GEMM_WORTH_SPLIT)
         threads = 1;
-    for (int64_t rank = 0; rank < threads; rank++) {
-        int64_t need = batch_part(batch, rank, threads, NULL);
-        batch->need = batch->need > need ? batch->need : need;
-    }
+    batch->need = most_needed(g);
     batch->scratch = gemm_scratch_of(threads * batch->need);
     if (!batch->scratch)
         return 0;
     if (threads == 1)
-        batch_part(batch, 0, 1, batch->scratch);
+        run_batch(batch, 0, 1);
     else
         team_start(run_batch_part, batch, (unsigned)threads, 0);
     gemm_scratch_done();
