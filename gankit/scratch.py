@@ -19,14 +19,13 @@ class Scratch(threading.local):
     def __init__(self) -> None:
         self.held: dict[str, Tensor] = {}
 
-    def take(self, use: str, *shape: int) -> Tensor:
-        """float32 of ``shape``, contiguous, not cleared, to be used until the next of the same ``use``."""
-        size = torch.Size(shape).numel()
+    def take(self, use: str, size: int) -> Tensor:
+        """``size`` numbers of float32, not cleared, to be used until the next of the same ``use``."""
         if use not in self.held or self.held[use].numel() < size:
             self.held.pop(use, None)  # first, so that two are never held
             with torch.inference_mode(False):  # else it could not be written to outside of that mode
-                self.held[use] = torch.empty(size)
-        return self.held[use][:size].view(shape)
+                self.held[use] = torch.empty(size, dtype=torch.float32)
+        return self.held[use][:size]
 
 
 _scratch = Scratch()

@@ -31,7 +31,7 @@ TILES_EACH = 16
 CHUNK = 3 << 20
 """Bytes of transformed images that are worked on at a time, so that they stay in the caches."""
 LARGEST = 1 << 24
-"""Numbers in the transformed input or output, 64 MiB. What is larger is left to PyTorch."""
+"""Numbers in what is made of an image or of the filters, 64 MiB. What is larger is left to PyTorch."""
 
 
 def fits(a: Tensor, b: Tensor, channels: Sequence[int], size: Sequence[int]) -> bool:
@@ -44,7 +44,7 @@ def fits(a: Tensor, b: Tensor, channels: Sequence[int], size: Sequence[int]) -> 
         return False
     n, height, width = size
     each = _tiles(height) * _tiles(width)
-    if each < TILES_EACH or n * each < TILES or POINTS * max(channels) * n * each > LARGEST:
+    if each < TILES_EACH or n * each < TILES or POINTS * max(channels) * max(each, *channels) > LARGEST:
         return False
     return multiplies_well() and choose("auto", a, b) == "cpu"
 
@@ -52,7 +52,7 @@ def fits(a: Tensor, b: Tensor, channels: Sequence[int], size: Sequence[int]) -> 
 def convolved(x: Tensor, weight: Tensor, padding: int) -> Tensor:
     """x: [n,in,h,w]; weight: [out,in,3,3]; both contiguous. Returns [n,out,h',w'], h' = h - 2 + 2 padding."""
     n, into, height, width = x.shape
-    y = torch.empty(n, len(weight), height - 2 + 2 * padding, width - 2 + 2 * padding)
+    y = _empty(n, len(weight), height - 2 + 2 * padding, width - 2 + 2 * padding)
     grid = _grid(y.shape[2:])
     filters = _filters(weight)
     for images in _parts(n, into, grid):
@@ -65,7 +65,7 @@ def convolved(x: Tensor, weight: Tensor, padding: int) -> Tensor:
 def by_input(grad: Tensor, weight: Tensor, size: Sequence[int], padding: int) -> Tensor:
     """grad: [n,out,h',w']; weight: [out,in,3,3]; both contiguous. Returns the gradient by the input, [n,in,*size]."""
     into, grid = weight.shape[1], _grid(grad.shape[2:])
-    x = torch.empty(len(grad), into, *size)
+    x = _empty(len(grad), into, *size)
     filters = _filters(weight).transpose(1, 2)
     for images in _parts(len(x), into, grid):
         outer = _pixels(Transform.OUTPUT_TRANSPOSED, grad[images], 0, grid)
@@ -82,7 +82,7 @@ def by_weight(grad: Tensor, x: Tensor, padding: int) -> Tensor:
         outer = _pixels(Transform.OUTPUT_TRANSPOSED, grad[images], 0, grid)
         points = _pixels(Transform.INPUT, x[images], padding, grid)
         gemm_batch(outer, points.transpose(1, 2), made, accumulate=images.start > 0)
-    weight = torch.empty(out, into, 3, 3)
+    weight = _empty(out, into, 3, 3)
     winograd(Transform.FILTER_TRANSPOSED, weight, made, 0, (1, 1))
     return weight.to(grad.dtype)
 
@@ -105,6 +105,10 @@ def _filters(weight: Tensor) -> Tensor:
     points = matrices(Transform.FILTER.name, POINTS, *weight.shape[:2])
     winograd(Transform.FILTER, weight.float(), points, 0, (1, 1))
     return points
+
+
+def _empty(*shape: int) -> Tensor:
+    return torch.empty(shape, dtype=torch.float32)
 
 
 @functools.cache

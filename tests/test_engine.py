@@ -12,7 +12,7 @@ from tiny import fitted, options_of
 from torch import nn
 
 import gankit
-from gankit import Trainer, UsageError, compiled, engine, optimizers, planned, winograd
+from gankit import Trainer, UsageError, compiled, engine, optimizers, planned, polyphase, winograd
 from gankit.config import configure
 from gankit.graphed import Graphed
 from gankit.kernels import cpu, selected
@@ -135,22 +135,34 @@ def test_an_update_that_no_plan_can_hold_runs_op_by_op_and_says_so(tiny, monkeyp
 
 
 @pytest.mark.skipif(selected(torch.device("cpu")) != "cpu", reason="needs the C extension, and GANKIT_IMPL to allow it")
-def test_winograds_algorithm_keeps_as_near_to_float64_as_pytorchs_convolutions(tiny, interpreted, monkeypatch):
+@pytest.mark.skipif(not cpu.multiplies_well(), reason="needs AVX2")
+@pytest.mark.parametrize(
+    ("variant", "flags", "way", "products"),
+    [
+        # two layers, two generators, two passes a step
+        ("cyclegan", {"arch": "resnet", "size": 64, "batch_size": 4, "blocks": 1, "patch_layers": 1}, winograd, 8),
+        # two layers of the critic in two updates, each for the loss and twice for the penalty, and the generator's two
+        ("wgan-gp", {"arch": "dcgan", "size": 32, "batch_size": 16, "n_critic": 2}, polyphase, 14),
+    ],
+    ids=["3x3", "4x4"],
+)
+def test_winograds_algorithm_keeps_as_near_to_float64_as_pytorchs_convolutions(
+    variant, flags, way, products, tiny, interpreted, monkeypatch
+):
     """A trace has PyTorch's convolutions. ReLU's kinks and the signs of L1 magnify any rounding, so the two are held to
     float64 and not to each other.
     """
     made = []
-    whole = winograd.by_weight
-    monkeypatch.setattr(winograd, "by_weight", lambda *args: made.append(args) or whole(*args))
-    flags = {"arch": "resnet", "size": 64, "batch_size": 4, "blocks": 1, "patch_layers": 1}
-    exact = run(descending("cyclegan", tiny, engine="eager", precision="fp64", **flags), 5).tensors()
+    whole = way.by_weight
+    monkeypatch.setattr(way, "by_weight", lambda *args: made.append(args) or whole(*args))
+    exact = run(descending(variant, tiny, engine="eager", precision="fp64", **flags), 5).tensors()
     distances = []
     for name in ("eager", "compiled"):
-        found = run(descending("cyclegan", tiny, engine=name, precision="fp32", **flags), 5).tensors()
+        found = run(descending(variant, tiny, engine=name, precision="fp32", **flags), 5).tensors()
         names = [key for key in exact if key.startswith("model/generator")]
         parts = [(found[key].double() - exact[key].double()).norm() for key in names]
         distances.append(torch.stack(parts).norm())
-    assert len(made) == 2 * 2 * 2 * 5  # two layers, two generators, two passes a step
+    assert len(made) == products * 5
     assert distances[0] <= 3 * distances[1]
 
 

@@ -334,9 +334,9 @@ def test_bfloat16_layers_run_in_float32_unless_the_processor_multiplies_tiles_of
 
 def test_an_image_whose_tiles_would_fill_the_memory_is_left_to_pytorch(chosen, monkeypatch):
     mine, _, x = layers()
-    monkeypatch.setattr(winograd, "LARGEST", POINTS * 65 * 4 * 25)
+    monkeypatch.setattr(winograd, "LARGEST", POINTS * 65 * 65)
     mine(x)
-    monkeypatch.setattr(winograd, "LARGEST", POINTS * 65 * 4 * 25 - 1)
+    monkeypatch.setattr(winograd, "LARGEST", POINTS * 65 * 65 - 1)
     mine(x)
     assert chosen == ["convolved"]
 
