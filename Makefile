@@ -83,7 +83,7 @@ bench-steps: env  ## append rows to benchmarks/steps.csv and draw docs/steps.png
 		--loop textbook --loop careful --loop planned --loop "planned bf16"
 	$(BIN)/python benchmarks/steps.py dcgan-28 dcgan-32 dcgan-64 wgan-gp-28 wgan-gp-32 wgan-gp-64 --steps 16 --append benchmarks/steps.csv \
 		--loop textbook --loop careful --loop eager --loop "careful bf16" --loop "eager bf16"
-	$(BIN)/python benchmarks/steps.py cyclegan-128 --steps 4 --append benchmarks/steps.csv \
+	$(BIN)/python benchmarks/steps.py cyclegan-128 --steps 8 --append benchmarks/steps.csv \
 		--loop textbook --loop careful --loop eager --loop "eager bf16"
 	$(BIN)/python benchmarks/plot_steps.py
 

@@ -14,23 +14,24 @@ import matplotlib.pyplot as plt
 
 ROOT = Path(__file__).parent.parent
 Run = tuple[str, int]
+ROUNDS = 3
 
 
 def whole_times() -> dict[Run, dict[str, list[float]]]:
-    """Seconds by the whole clock: by workload and steps, then by loop, precision and workers. Of each workload and
-    number of steps the last day's runs: earlier ones are of earlier code.
+    """Seconds by the whole clock: by workload and steps, then by loop, precision and workers. Of each workload the last
+    day's runs, and of each loop the last rounds: earlier ones are of earlier code.
     """
     found: dict[Run, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     with (ROOT / "benchmarks" / "steps.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    last = {(row["workload"], row["steps"]): row["date"] for row in sorted(rows, key=lambda row: row["date"])}
+    last = {row["workload"]: row["date"] for row in sorted(rows, key=lambda row: row["date"])}
     for row in rows:
-        if row["date"] < last[row["workload"], row["steps"]]:
+        if row["date"] < last[row["workload"]]:
             continue
         loop = row["loop"] + (" bf16" if row["precision"] == "bf16" else "")
         loop += f" {row['workers']} workers" if row["workers"] != "0" else ""
         found[row["workload"], int(row["steps"])][loop].append(float(row["whole_s"]))
-    return found
+    return {run: {loop: times[-ROUNDS:] for loop, times in loops.items()} for run, loops in found.items()}
 
 
 def main() -> None:

@@ -30,6 +30,8 @@ from gankit.update import Update, Vector, compute
 ATEN = torch.ops.aten
 PRODUCTS = (ATEN.mm, ATEN.addmm, ATEN.bmm, ATEN.baddbmm, ATEN.convolution, ATEN.convolution_backward)
 PROFILED = ("aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm", "aten::convolution", "aten::convolution_backward")
+OWN = ("_Convolve", "_ByInput", "_ByWeight")
+"""The Functions of convolution.py. What they take themselves is Winograd's algorithm, which runs in C."""
 INDUCTOR = ("mkldnn::", "mkl::", "aten::mkldnn_convolution", "aten::mkldnn_linear")
 WARM_UPS = 3
 
@@ -248,6 +250,7 @@ def _profiled(trainer: Trainer, trace: Path | None, steps: int = 3) -> tuple[flo
     names = [e for e in events if e.key in PROFILED or e.key.startswith(INDUCTOR)]
     nested = {"aten::mkldnn_convolution"} if any(e.key == "aten::convolution" for e in events) else set()
     products = sum(getattr(e, kind) for e in names if e.key not in nested)
+    products += sum(e.self_cpu_time_total for e in events if e.key in OWN and not cuda)
     if not cuda:
         return products / sum(e.self_cpu_time_total for e in events), None, None
     kernels = [e.time_range for e in profiler.events() if e.device_type == DeviceType.CUDA]

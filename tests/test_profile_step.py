@@ -9,10 +9,10 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from gankit import UsageError
+from gankit import UsageError, polyphase
 from gankit.cli.main import main
 from gankit.config import configure
-from gankit.kernels import cpu
+from gankit.kernels import cpu, steered
 from gankit.profile_step import Products, floor, phase_times, profile_step
 from gankit.trainer import Trainer
 
@@ -40,6 +40,18 @@ def test_the_products_of_plans_are_timed_though_pytorch_does_not_see_them(tiny):
     found = profile_step(config(tiny, "wgan-gp", engine="planned"), steps=3, rounds=1)
     assert found.engine == "planned"
     assert 0 < found.share < 1
+
+
+@pytest.mark.skipif(not cpu.multiplies_well(), reason="needs the C extension, and AVX2")
+def test_convolutions_by_winograds_algorithm_are_seen_though_pytorch_does_not_see_them(tiny, monkeypatch):
+    flags = {"arch": "dcgan", "size": 32, "channels": 3, "ngf": 64, "ndf": 64, "batch_size": 32, "limit": 40}
+    made = []
+    whole = polyphase.by_weight
+    monkeypatch.setattr(polyphase, "by_weight", lambda *args: made.append(args) or whole(*args))
+    with steered("cpu"):
+        found = profile_step(config(tiny, "dcgan", **flags), steps=2, rounds=1)
+    assert made
+    assert found.share > 0.4  # 0.75 here; without them less than 0.2
 
 
 def test_the_floor_holds_every_product_of_a_step_and_nothing_else(tiny):
