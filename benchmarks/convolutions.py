@@ -7,7 +7,6 @@ milliseconds, ours and PyTorch's in turn, and the error against float64, relativ
 
 from __future__ import annotations
 
-import csv
 import datetime
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from statistics import median
 
 import click
 import torch
+from steps import append as add_row
 from torch import Tensor
 
 from gankit import polyphase, winograd
@@ -106,13 +106,8 @@ def main(n: int, threads: int, append: Path | None) -> None:
                     f"{values[1]} {product} {name}: {own:.2f} against {other:.2f} ms, {other / own:.2f}x; "
                     f"error {errors[0]:.1e} against {errors[1]:.1e}, {errors[0] / errors[1]:.1f}x"
                 )
-    if append:
-        new = not append.exists()
-        with append.open("a", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-            if new:
-                writer.writeheader()
-            writer.writerows(rows)
+    for row in rows if append else ():
+        add_row(append, row)
 
 
 if __name__ == "__main__":

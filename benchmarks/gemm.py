@@ -6,7 +6,6 @@ gradient G^T X. Rows are appended to benchmarks/gemm.csv: microseconds of one pr
 
 from __future__ import annotations
 
-import csv
 import datetime
 import time
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from statistics import quantiles
 
 import click
 import torch
+from steps import append as add_row
 from torch import Tensor
 
 from gankit.kernels import cpu
@@ -74,13 +74,8 @@ def main(n: int, threads: tuple[int, ...], append: Path | None) -> None:
                 for shape in SHAPES:
                     rows.append(measured(case, shape, name, n))
                     print(*(f"{key} {rows[-1][key]}" for key in COLUMNS if key not in ("date", "n", "torch", "simd")))
-    if append:
-        new = not append.exists()
-        with append.open("a", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-            if new:
-                writer.writeheader()
-            writer.writerows(rows)
+    for row in rows if append else ():
+        add_row(append, row)
 
 
 if __name__ == "__main__":

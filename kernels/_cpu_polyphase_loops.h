@@ -110,7 +110,7 @@ BOTH_WAYS(phase_gt, PHASE_SPAN, 2)
 #undef BOTH_WAYS
 
 /* The pixels of a window of side x side, whose corner is (y, x), and NULL for those outside the image. */
-INLINE void LV(window)(const struct polyphase *w, int64_t image, int64_t y, int64_t x, int side, float **to)
+INLINE void LV(window)(const struct winograd *w, int64_t image, int64_t y, int64_t x, int side, float **to)
 {
     float *plane = w->plain + image * w->height * w->width * w->channels;
     for (int i = 0; i < side; i++)
@@ -125,13 +125,13 @@ INLINE LV(channels) LV(pixel)(const float *at, int64_t channel)
     return at ? LV(load_f32)(at + channel) : (LV(channels)){0};
 }
 
-INLINE void LV(phase_store)(const struct polyphase *w, float *to, const LV(channels) *points)
+INLINE void LV(phase_store)(const struct winograd *w, float *to, const LV(channels) *points)
 {
     for (int k = 0; k < PHASE_POINTS; k++)
         LV(store_f32)(to + k * w->apart, points[k]);
 }
 
-INLINE void LV(phase_load)(const struct polyphase *w, const float *from, LV(channels) *points)
+INLINE void LV(phase_load)(const struct winograd *w, const float *from, LV(channels) *points)
 {
     for (int k = 0; k < PHASE_POINTS; k++)
         points[k] = LV(load_f32)(from + k * w->apart);
@@ -141,7 +141,7 @@ INLINE void LV(phase_load)(const struct polyphase *w, const float *from, LV(chan
 #define CORNER(phase) ((phase) / 2 * PHASE_WINDOW + (phase) % 2)
 #define IN_WINDOW(i, j) (2 * (i) * PHASE_WINDOW + 2 * (j))
 
-static void LV(phase_input)(const struct polyphase *w, int64_t unit)
+static void LV(phase_input)(const struct winograd *w, int64_t unit)
 {
     int64_t c = w->channels;
     float *window[PHASE_WINDOW * PHASE_WINDOW], *to = w->points + unit * w->across * 4 * c;
@@ -161,7 +161,7 @@ static void LV(phase_input)(const struct polyphase *w, int64_t unit)
 }
 
 /* A whole image, so that the order in which overlapping windows are added up does not depend on who works. */
-static void LV(phase_input_transposed)(const struct polyphase *w, int64_t unit)
+static void LV(phase_input_transposed)(const struct winograd *w, int64_t unit)
 {
     int64_t c = w->channels, area = w->height * w->width * c;
     float *window[PHASE_WINDOW * PHASE_WINDOW], *from = w->points + unit * w->down * w->across * 4 * c;
@@ -184,7 +184,7 @@ static void LV(phase_input_transposed)(const struct polyphase *w, int64_t unit)
     }
 }
 
-static void LV(phase_output)(const struct polyphase *w, int64_t unit)
+static void LV(phase_output)(const struct winograd *w, int64_t unit)
 {
     int64_t c = w->channels;
     float *tile[PHASE_TILE * PHASE_TILE], *from = w->points + unit * w->across * c;
@@ -201,7 +201,7 @@ static void LV(phase_output)(const struct polyphase *w, int64_t unit)
     }
 }
 
-static void LV(phase_output_transposed)(const struct polyphase *w, int64_t unit)
+static void LV(phase_output_transposed)(const struct winograd *w, int64_t unit)
 {
     int64_t c = w->channels;
     float *tile[PHASE_TILE * PHASE_TILE], *to = w->points + unit * w->across * c;
@@ -219,7 +219,7 @@ static void LV(phase_output_transposed)(const struct polyphase *w, int64_t unit)
 
 #define TAP(phase, i, j) ((2 * (i) + (phase) / 2) * 4 + 2 * (j) + (phase) % 2)
 
-static void LV(phase_filter)(const struct polyphase *w, int64_t unit)
+static void LV(phase_filter)(const struct winograd *w, int64_t unit)
 {
     int64_t c = w->channels;
     float *filter = w->plain + unit * 16 * c, *to = w->points + unit * 4 * c;
@@ -233,7 +233,7 @@ static void LV(phase_filter)(const struct polyphase *w, int64_t unit)
         }
 }
 
-static void LV(phase_filter_transposed)(const struct polyphase *w, int64_t unit)
+static void LV(phase_filter_transposed)(const struct winograd *w, int64_t unit)
 {
     int64_t c = w->channels;
     float *filter = w->plain + unit * 16 * c, *from = w->points + unit * 4 * c;

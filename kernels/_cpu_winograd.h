@@ -23,27 +23,36 @@ static void run_winograd(const struct job *job, int64_t begin, int64_t end)
     }
 }
 
+/* The arguments of winograd(...) and polyphase(...); 0 with an exception set. */
+static int read_transform(struct reader from, struct winograd *w, int64_t *transform, int64_t *threads)
+{
+    *transform = whole(&from);
+    w->plain = address(&from);
+    w->points = address(&from);
+    w->images = whole(&from);
+    w->channels = whole(&from);
+    w->height = whole(&from);
+    w->width = whole(&from);
+    w->padding = whole(&from);
+    w->down = whole(&from);
+    w->across = whole(&from);
+    w->apart = whole(&from);
+    *threads = whole(&from);
+    if (!read_all(&from))
+        return 0;
+    if (*transform < INPUT || *transform > FILTER_TRANSPOSED)
+        PyErr_Format(PyExc_ValueError, "no transform %lld", (long long)*transform);
+    return !PyErr_Occurred();
+}
+
 static PyObject *cpu_winograd(PyObject *self, PyObject *const *args, Py_ssize_t count)
 {
-    struct reader from = {args, count};
-    int64_t transform = whole(&from);
-    struct winograd w = {.plain = address(&from)};
-    w.points = address(&from);
-    w.images = whole(&from);
-    w.channels = whole(&from);
-    w.height = whole(&from);
-    w.width = whole(&from);
-    w.padding = whole(&from);
-    int64_t down = whole(&from);
-    w.across = whole(&from);
-    w.apart = whole(&from);
-    int64_t threads = whole(&from);
-    if (!read_all(&from))
+    struct winograd w = {0};
+    int64_t transform, threads;
+    if (!read_transform((struct reader){args, count}, &w, &transform, &threads))
         return NULL;
-    if (transform < INPUT || transform > FILTER_TRANSPOSED)
-        return PyErr_Format(PyExc_ValueError, "winograd: no transform %lld", (long long)transform);
     w.work = winograd_levels[current][transform];
-    w.tiles = down * w.across;
+    w.tiles = w.down * w.across;
     w.chunks = blocks_of(w.tiles, CHUNK);
     w.whole_planes = transform == INPUT_TRANSPOSED;
     w.job.run = run_winograd;

@@ -1,4 +1,4 @@
-/* What a transform of Winograd's F(4x4,3x3) works on, for the loops of every vector width. */
+/* What a transform of Winograd's algorithm works on, for the loops of every vector width. */
 
 #define OUT_TILE 4               /* pixels of an output tile, each way */
 #define SPAN (OUT_TILE + 2)      /* of an input tile */
@@ -21,12 +21,18 @@ struct winograd;
 /* From plain to points or back: `tiles` tiles, the first of which is the plane's number `first` and stands at points. */
 typedef void (*winograd_work)(const struct winograd *, float *plain, float *points, int64_t first, int64_t tiles);
 
-/* Tiles of [images][channels][height][width], `across` of them side by side, or as many filters of 3x3. */
+/* The same of a unit of a strided convolution: a row of tiles, an image or a filter (_cpu_polyphase_work.h). */
+typedef void (*polyphase_work)(const struct winograd *, int64_t unit);
+
+/* Tiles of images, `down` x `across` of them each, or filters. F(4x4,3x3): planes of [images][channels][height][width],
+ * or filters of 3x3 side by side, as tiles are. Phases: [images][height][width][channels], or [images][4][4][channels]. */
 struct winograd {
     struct job job;
     winograd_work work;
+    polyphase_work each;
     float *plain, *points;
     int64_t images, channels, height, width, padding;
-    int64_t across, tiles, chunks, apart; /* apart: from one point's matrix to the next */
+    int64_t down, across, apart; /* apart: from one point's matrix to the next, in numbers */
+    int64_t tiles, chunks;       /* of a plane */
     int whole_planes;
 };
