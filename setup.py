@@ -8,19 +8,20 @@ from pathlib import Path
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-FOLDERS = {
-    "gankit": "gankit",
-    "gankit.plan": "gankit/plan",
-    "gankit.report": "gankit/report",
-    "gankit.kernels": "kernels",
-    "gankit.plugins": "plugins",
-    "gankit.plugins.architectures": "plugins/architectures",
-    "gankit.plugins.datasets": "plugins/datasets",
-    "gankit.plugins.extractors": "plugins/extractors",
-    "gankit.plugins.metrics": "plugins/metrics",
-    "gankit.plugins.variants": "plugins/variants",
-    "gankit.cli": "cli",
-}
+# Each top-level folder, and the package that it and its subfolders become.
+ROOTS = {"gankit": "gankit", "kernels": "gankit.kernels", "plugins": "gankit.plugins", "cli": "gankit.cli"}
+
+
+def packages() -> dict[str, str]:
+    """Every folder with an __init__.py below the four roots, by the name of its package."""
+    found = {}
+    for folder, package in ROOTS.items():
+        for init in sorted(Path(folder).rglob("__init__.py")):
+            found[".".join((package, *init.parent.parts[1:]))] = init.parent.as_posix()
+    return found
+
+
+FOLDERS = packages()
 
 # Contraction would make the bits depend on the vector width; -Wno-psabi, since no vector crosses a file.
 FLAGS = ["-O3", "-ffp-contract=off", "-fvisibility=hidden", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-psabi"]

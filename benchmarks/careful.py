@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))  # also where this file
 from yardstick import Images, Job, MakeLoop, Pool, Random, Result, command, job_of, loop_of, measure, prepare
 
 from gankit.config import Config
-from gankit.data import ImageSet
+from gankit.data.dataset import ImageSet
 
 READ_EVERY = 50
 

@@ -18,9 +18,10 @@ import torch
 from steps import append as add_row
 from torch import Tensor
 
-from gankit import polyphase, winograd
+from gankit.cpu import strided_winograd as polyphase
+from gankit.cpu import winograd
+from gankit.cpu.malloc import keep_freed
 from gankit.kernels import cpu
-from gankit.memory import keep_freed
 
 # images, channels in and out, output's side, side of the filter
 LAYERS = ((64, 64, 128, 16, 4), (64, 128, 256, 8, 4), (64, 256, 512, 4, 4), (128, 64, 128, 8, 4), (64, 64, 128, 7, 4),

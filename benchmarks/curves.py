@@ -15,7 +15,9 @@ from typing import Any
 import click
 
 import gankit
-from gankit import Run, evaluation, files
+from gankit import Run
+from gankit.core import files
+from gankit.evaluation import evaluate as evaluation
 from gankit.report.records import timing
 
 ROOT = Path(__file__).parent.parent

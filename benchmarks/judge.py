@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from gankit.data import DataOptions
-from gankit.evaluation import evaluate
-from gankit.metric import Source
+from gankit.data.catalogue import DataOptions
+from gankit.evaluation.evaluate import evaluate
+from gankit.evaluation.metric import Source
 from gankit.plugins.datasets.idx import FashionMNIST
 from gankit.plugins.extractors.classifier import Classifier
-from gankit.run import processor
+from gankit.runs.folder import processor
 
 METRICS = "fid,kid,precision,recall,density,coverage,inception-score,swd,class-balance"
 

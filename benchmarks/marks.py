@@ -23,10 +23,13 @@ import torch
 from torch import Tensor
 
 import gankit
-from gankit import Run, UsageError, encoding, evaluation, files
-from gankit.codes import code_grid
+from gankit import Run, UsageError
 from gankit.config import configure
-from gankit.probe import probe
+from gankit.core import files
+from gankit.evaluation import evaluate as evaluation
+from gankit.inference import reconstruct as encoding
+from gankit.inference.class_grids import code_grid
+from gankit.inference.probe import probe
 from gankit.report.records import timing
 
 ROOT = Path(__file__).parent.parent

@@ -15,7 +15,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # also where this file is loaded by its path
 from yardstick import Job, Result, command, measure, prepare
 
-from gankit.trainer import Trainer
+from gankit.training.trainer import Trainer
 
 READ_EVERY = 50
 

@@ -1,4 +1,4 @@
-"""Draws docs/kernels.png from benchmarks/kernels.csv: `make plot`. Needs matplotlib."""
+"""RandomStream docs/kernels.png from benchmarks/kernels.csv: `make plot`. Needs matplotlib."""
 
 from __future__ import annotations
 

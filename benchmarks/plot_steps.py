@@ -1,4 +1,4 @@
-"""Draws docs/steps.png from benchmarks/steps.csv: `make bench-steps`. Needs matplotlib."""
+"""RandomStream docs/steps.png from benchmarks/steps.csv: `make bench-steps`. Needs matplotlib."""
 
 from __future__ import annotations
 

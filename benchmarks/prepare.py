@@ -99,7 +99,7 @@ def speed(folder, rounds):
 
 def append(what, cores, images, n, ours, theirs, unit):
     """Add a row to prepare.csv."""
-    from gankit.run import processor
+    from gankit.runs.folder import processor
 
     new = not ROWS.exists()
     with ROWS.open("a", newline="") as file:
@@ -115,7 +115,7 @@ def waiting(folder, steps):
     """Append a row with the share of a step of DCGAN, 64x64, batch 64, that goes into its batch of images."""
     import gankit
     from gankit.config import configure
-    from gankit.trainer import Trainer
+    from gankit.training.trainer import Trainer
 
     with tempfile.TemporaryDirectory(dir=folder.parent) as cache:
         os.environ["GANKIT_CACHE"] = cache

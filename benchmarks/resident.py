@@ -39,7 +39,7 @@ def resident():
 
 def build(folder, count):
     """Fill a cache folder with random images."""
-    from gankit import cache
+    from gankit.data import cache
 
     rng = np.random.default_rng(0)
     block = rng.integers(0, 256, (min(count, BLOCK), IMAGE), dtype=np.uint8)
@@ -55,7 +55,7 @@ def build(folder, count):
 
 def images_of(count):
     """The cache of ``count`` random images, made where it is not there."""
-    from gankit import cache
+    from gankit.data import cache
 
     return cache.kept("resident", count, "", lambda folder: build(folder, count))
 
@@ -63,7 +63,7 @@ def images_of(count):
 def train(count):
     """Train for one epoch and print the most that each part of the memory reached, in MB."""
     import gankit
-    from gankit.data import image_set
+    from gankit.data.dataset import image_set
 
     images = image_set(images_of(count))
     most, ended = {}, threading.Event()
@@ -89,7 +89,7 @@ def train(count):
 
 def measure(folder, size):
     """Append a row for a cache of ``size`` GB: it is built by one process and trained on by another."""
-    from gankit.run import processor
+    from gankit.runs.folder import processor
 
     count = int(size * 1e9 / IMAGE)
     environment = {**os.environ, "GANKIT_CACHE": str(folder)}

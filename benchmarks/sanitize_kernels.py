@@ -73,7 +73,8 @@ def convolved() -> None:
     """Winograd's transforms of images that whole vectors and tiles do not fill, in memory of the exact size."""
     import torch
 
-    from gankit import polyphase, scratch, winograd
+    from gankit.cpu import scratch, winograd
+    from gankit.cpu import strided_winograd as polyphase
 
     for way, n, into, out, height, width, padding in (
         (winograd, 2, 5, 7, 3, 3, 0), (winograd, 1, 1, 1, 1, 1, 1), (winograd, 1, 3, 2, 4, 301, 1),
@@ -100,7 +101,7 @@ def planned() -> None:
     import torch
     from torch.fx.experimental.proxy_tensor import make_fx
 
-    from gankit.plan.run import Plan
+    from gankit.cpu.plan.plan import Plan
 
     def steps(x: torch.Tensor, w: torch.Tensor) -> list[torch.Tensor]:
         h = torch.nn.functional.leaky_relu(x @ w, 0.2)

@@ -22,13 +22,14 @@ import click
 import torch
 from torch import Tensor, nn
 
+from gankit.build import DTYPES, build_model, load_images, pick_device
 from gankit.config import Config, configure
-from gankit.convolution import ChannelsLast, Conv2d, ConvTranspose2d
-from gankit.data import ImageSet
-from gankit.errors import GankitError, UsageError
-from gankit.model import Model
-from gankit.profile_step import peak_mib
-from gankit.trainer import DTYPES, build_model, load_images, pick_device, total_steps
+from gankit.core.errors import GankitError, UsageError
+from gankit.cpu.convolution import ChannelsLast, Conv2d, ConvTranspose2d
+from gankit.data.dataset import ImageSet
+from gankit.models.interface import Model
+from gankit.profiling.step import peak_mib
+from gankit.training.trainer import total_steps
 
 IMPORTED = time.perf_counter()
 Images = tuple[Tensor, ...]

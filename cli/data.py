@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gankit.catalogue import About, DataOptions, cache_folder, found, source
 from gankit.cli.options import field_options, typed
+from gankit.data.catalogue import About, DataOptions, cache_folder, found, source
 from gankit.registry import Entry, registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gankit.data import ImageSet
+    from gankit.data.dataset import ImageSet
 
 
 @click.group()
@@ -87,7 +87,7 @@ def prepare(name: str, as_json: bool, **flags: Any) -> None:
     Runs with the same --size, --channels, --fit, --split and --limit share what is made. What was begun and killed is
     begun anew; two that are started at once do it once.
     """
-    from gankit.datacheck import summary
+    from gankit.data.check import summary
 
     found = summary(name, _load(name, flags))
     if as_json:
@@ -106,10 +106,10 @@ def check(name: str, output: Path | None, as_json: bool, **flags: Any) -> None:
 
     Reads every pixel. Exits with 1 where the prepared images are no longer those that were written.
     """
-    from gankit.datacheck import check as check_it
-    from gankit.datacheck import sheet
-    from gankit.errors import DamagedFile, UsageError
-    from gankit.files import write_whole
+    from gankit.core.errors import DamagedFile, UsageError
+    from gankit.core.files import atomic_write
+    from gankit.data.check import check as check_it
+    from gankit.data.check import sheet
 
     if output is not None and output.suffix != ".png":
         raise UsageError(f"-o {output}: a contact sheet is a .png")
@@ -117,7 +117,7 @@ def check(name: str, output: Path | None, as_json: bool, **flags: Any) -> None:
     found = check_it(name, images)
     click.echo(json.dumps(found, indent=2) if as_json else "\n".join(_lines(found)))
     if output is not None:
-        write_whole(output, sheet(images))
+        atomic_write(output, sheet(images))
         click.echo(f"contact sheet: {output}", err=True)
     if found["intact"] is False:
         raise DamagedFile(
@@ -126,8 +126,8 @@ def check(name: str, output: Path | None, as_json: bool, **flags: Any) -> None:
 
 
 def _load(name: str, flags: dict[str, Any]) -> ImageSet:
-    from gankit import options
-    from gankit.data import ImageSet
+    from gankit.core import options
+    from gankit.data.dataset import ImageSet
 
     settings = options.build(DataOptions, {"data": name, **typed(flags)})
     images = registry().get("datasets", settings.name)().load(settings, 0)

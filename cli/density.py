@@ -29,8 +29,8 @@ def density(
 
     It is kept in the run folder and takes the place of one fitted before.
     """
-    from gankit.density import fit
-    from gankit.run import Run
+    from gankit.inference.density import fit
+    from gankit.runs.folder import Run
 
     about = fit(Run(run), kind, components, dims, latents, steps, seed)
     about.pop("options")

@@ -27,10 +27,10 @@ def examine() -> dict[str, dict[str, Any]]:
     """Sections of named facts."""
     import torch
 
-    from gankit.catalogue import cache_folder
+    from gankit.data.catalogue import cache_folder
     from gankit.kernels import build_log, implementations
     from gankit.registry import registry
-    from gankit.run import environment
+    from gankit.runs.folder import environment
 
     machine = environment()
     machine["executable"] = sys.executable

@@ -25,10 +25,10 @@ def encode(run: Path, images: Path | None, count: int | None, split: str | None,
 
     import numpy as np
 
-    from gankit import encoding
-    from gankit.errors import UsageError
-    from gankit.files import explained, write_whole
-    from gankit.run import Run
+    from gankit.core.errors import UsageError
+    from gankit.core.files import atomic_write, explained
+    from gankit.inference import reconstruct as encoding
+    from gankit.runs.folder import Run
 
     if output.suffix != ".npy":
         raise UsageError(f"-o {output}: end it with .npy")
@@ -39,5 +39,5 @@ def encode(run: Path, images: Path | None, count: int | None, split: str | None,
     np.save(buffer, encoding.encode(model, found.images[:count], it.spec.size).numpy())
     with explained(output):
         output.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(output, buffer.getbuffer())
+    atomic_write(output, buffer.getbuffer())
     click.echo(str(output))

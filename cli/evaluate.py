@@ -43,8 +43,8 @@ def evaluate(
     Each figure comes with its protocol. Several are put side by side; where their protocols differ that is said. A
     run's figures are added to its evaluations.jsonl. `gankit plugins list` shows metrics and extractors.
     """
-    from gankit.evaluation import evaluate as evaluate_them
-    from gankit.figure import table
+    from gankit.evaluation.evaluate import evaluate as evaluate_them
+    from gankit.evaluation.score import table
 
     figures = evaluate_them(
         samples,

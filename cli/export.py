@@ -18,7 +18,7 @@ def export(run: Path, output: Path) -> None:
 
     The file is loaded again before it gets its name, and must give the same images bit for bit.
     """
-    from gankit.export import export as export_it
-    from gankit.run import Run
+    from gankit.runs.export import export as export_it
+    from gankit.runs.folder import Run
 
     click.echo(str(export_it(Run(run), output)))

@@ -23,9 +23,9 @@ def grid(run: Path, code: str | None, rows: int, columns: int, seed: int, output
     Of a conditional variant: one class a row, one latent a column. Of one with codes, such as infogan: one code swept
     in each row, all at one latent; with --code that code in every row, each at a latent of its own.
     """
-    from gankit.codes import class_grid, code_grid
-    from gankit.images import check_output, save
-    from gankit.run import Run
+    from gankit.core.images import check_output, save
+    from gankit.inference.class_grids import class_grid, code_grid
+    from gankit.runs.folder import Run
 
     check_output(output)
     trained = Run(run)

@@ -45,10 +45,12 @@ def interpolate(
     output: Path,
 ) -> None:
     """Draw paths between latents, classes, values of a code or images: each row starts at one and ends at another."""
-    from gankit import codes, encoding, latents
-    from gankit.errors import UsageError
-    from gankit.images import check_output, save
-    from gankit.run import Run
+    from gankit.core.errors import UsageError
+    from gankit.core.images import check_output, save
+    from gankit.inference import class_grids as codes
+    from gankit.inference import interpolate as latents
+    from gankit.inference import reconstruct as encoding
+    from gankit.runs.folder import Run
 
     check_output(output)
     ends = {"classes": between_classes, "codes": between_codes, "images": between_images}

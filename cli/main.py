@@ -27,7 +27,7 @@ from gankit.cli.resume import resume
 from gankit.cli.sample import sample
 from gankit.cli.train import train
 from gankit.cli.translate import translate
-from gankit.errors import GankitError
+from gankit.core.errors import GankitError
 from gankit.registry import registry
 
 HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 110}

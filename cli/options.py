@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from gankit.options import OptionField, fields
+from gankit.core.options import OptionField, fields
 
 
 class FieldOption(click.Option):

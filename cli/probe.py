@@ -24,8 +24,8 @@ def probe(run: Path, count: int, held_out: float, neighbours: int, seed: int, as
     By logistic regression, linear support vector machines and nearest neighbours; beside the same encoder untrained,
     and beside the pixels.
     """
-    from gankit.probe import probe as probe_it
-    from gankit.run import Run
+    from gankit.inference.probe import probe as probe_it
+    from gankit.runs.folder import Run
 
     rows = probe_it(Run(run), count, held_out, neighbours, seed)
     if as_json:

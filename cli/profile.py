@@ -46,7 +46,7 @@ def kernels(
     PyTorch's eager ops, torch.compile and torch.lerp. An op that fails its check is not timed, and the exit
     code is 1.
     """
-    from gankit import profile_kernels
+    from gankit.profiling import kernels as profile_kernels
 
     failed = False
     for row in profile_kernels.profile(op or OPS, impl, size, kinds, rounds, compare):
@@ -77,7 +77,7 @@ def step_command(name: str) -> click.Command:
         rounds: int, timed_steps: int, yardsticks: Path | None, trace: Path | None, as_json: bool, **flags: Any
     ) -> None:
         from gankit.config import configure
-        from gankit.profile_step import profile_step
+        from gankit.profiling.step import profile_step
 
         found = profile_step(configure(name, typed(flags)), timed_steps, rounds, yardsticks, trace)
         if as_json:

@@ -41,9 +41,9 @@ def reconstruct(
     Of a file or a folder of images, else of the run's data set. The error is the mean squared difference of a pixel on
     the [-1, 1] scale, beside that of the training images' mean.
     """
-    from gankit.encoding import reconstruct as reconstruct_it
-    from gankit.images import check_output, save
-    from gankit.run import Run
+    from gankit.core.images import check_output, save
+    from gankit.inference.reconstruct import reconstruct as reconstruct_it
+    from gankit.runs.folder import Run
 
     check_output(output)
     found = reconstruct_it(Run(run), images, count, judge, split, extractor)

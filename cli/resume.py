@@ -17,6 +17,6 @@ def resume(run: Path, steps: int | None, quiet: bool) -> None:
     It continues from the last whole checkpoint, or from the start where there is none, with the options it was
     started with; on a CPU the result is that of a run that was never interrupted, bit for bit.
     """
-    from gankit.loop import resume as resume_it
+    from gankit.training.loop import resume as resume_it
 
     click.echo(str(resume_it(run, steps=steps, quiet=quiet).root))

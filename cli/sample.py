@@ -36,8 +36,8 @@ def sample(
     density: bool | None,
 ) -> None:
     """Draw images from a trained generator."""
-    from gankit.images import check_output, save
-    from gankit.run import Run
+    from gankit.core.images import check_output, save
+    from gankit.runs.folder import Run
 
     check_output(output)
     click.echo(str(save(Run(run).sample(count, seed, checkpoint, density=density, classes=classes), output, columns)))

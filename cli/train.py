@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from gankit.errors import UsageError, closest
+from gankit.core.errors import UsageError, closest
 from gankit.registry import registry
 
 
@@ -42,7 +42,7 @@ def variant_flags(name: str) -> list[click.Parameter]:
     """The flags of variant ``name``: the fields of the data, training and variant's own options."""
     from gankit.cli.options import field_options
     from gankit.config import TrainOptions, variant_class
-    from gankit.data import DataOptions
+    from gankit.data.catalogue import DataOptions
 
     variant = variant_class(name)
     choices = {kind: registry().names(kind) for kind in ("architectures", "datasets", "metrics", "extractors")}
@@ -61,7 +61,7 @@ def variant_command(name: str) -> click.Command:
     variant = variant_class(name)
 
     def callback(out: Path | None, config: Path | None, quiet: bool, **flags: Any) -> None:
-        from gankit.loop import train as train_it
+        from gankit.training.loop import train as train_it
 
         run = train_it(name, out=out, config=config, quiet=quiet, **typed(flags))
         click.echo(f"{run.root}")

@@ -29,7 +29,7 @@ def translate(run: Path, input: Path, direction: str, seed: int, output: Path) -
 
     Each keeps its size. The run must be one of a variant that maps images to images, such as cyclegan.
     """
-    from gankit.run import Run
-    from gankit.translation import translate as translate_it
+    from gankit.inference.translate import translate as translate_it
+    from gankit.runs.folder import Run
 
     click.echo(str(translate_it(Run(run), input, output, direction, seed)))

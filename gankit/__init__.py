@@ -15,49 +15,93 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from gankit.core.version import __version__
 
 if TYPE_CHECKING:
-    from gankit.adversarial import AdversarialModel, AdversarialOptions
-    from gankit.conditional import ConditionalModel, ConditionalOptions
     from gankit.config import Config
-    from gankit.data import DataOptions, Dataset, ImageSet
-    from gankit.errors import DamagedFile, GankitError, UsageError
-    from gankit.evaluation import evaluate
-    from gankit.figure import Figure
+    from gankit.core.errors import DamagedFile, GankitError, UsageError
+    from gankit.core.images import save
+    from gankit.core.options import option
+    from gankit.core.rng import RandomStream
+    from gankit.core.types import Batch, Spec
+    from gankit.data.catalogue import DataOptions
+    from gankit.data.dataset import Dataset, ImageSet
+    from gankit.evaluation.evaluate import evaluate
+    from gankit.evaluation.metric import Extracted, Extractor, Metric, Seen, Source, Statistics
+    from gankit.evaluation.score import Score
+    from gankit.evaluation.statistics import Moments, Selection
     from gankit.hookspecs import hookimpl
-    from gankit.images import save
-    from gankit.keys import Draws
-    from gankit.latents import interpolate
-    from gankit.loop import Interrupted, resume, train
-    from gankit.metric import Extracted, Extractor, Metric, Seen, Source, Statistics
-    from gankit.model import Batch, Model, OptimSpec, Phase, Spec, Terms, Variant
-    from gankit.networks import Architecture, Discriminator, Generator
-    from gankit.options import option
-    from gankit.run import Run
-    from gankit.statistics import Moments, Selection
-    from gankit.trainer import Trainer
+    from gankit.inference.interpolate import interpolate
+    from gankit.models.adversarial import AdversarialModel, AdversarialOptions
+    from gankit.models.conditional import ConditionalModel, ConditionalOptions
+    from gankit.models.interface import Model, OptimSpec, Phase, Terms, Variant
+    from gankit.models.networks import Architecture, Discriminator, Generator
+    from gankit.runs.folder import Run
+    from gankit.training.loop import Interrupted, resume, train
+    from gankit.training.trainer import Trainer
 
 _HOMES = {
-    "adversarial": ("AdversarialModel", "AdversarialOptions"),
-    "conditional": ("ConditionalModel", "ConditionalOptions"),
     "config": ("Config",),
-    "data": ("DataOptions", "Dataset", "ImageSet"),
-    "errors": ("DamagedFile", "GankitError", "UsageError"),
-    "evaluation": ("evaluate",),
-    "figure": ("Figure",),
+    "core.errors": (
+        "DamagedFile",
+        "GankitError",
+        "UsageError",
+    ),
+    "core.images": ("save",),
+    "core.options": ("option",),
+    "core.rng": ("RandomStream",),
+    "core.types": (
+        "Batch",
+        "Spec",
+    ),
+    "data.catalogue": ("DataOptions",),
+    "data.dataset": (
+        "Dataset",
+        "ImageSet",
+    ),
+    "evaluation.evaluate": ("evaluate",),
+    "evaluation.metric": (
+        "Extracted",
+        "Extractor",
+        "Metric",
+        "Seen",
+        "Source",
+        "Statistics",
+    ),
+    "evaluation.score": ("Score",),
+    "evaluation.statistics": (
+        "Moments",
+        "Selection",
+    ),
     "hookspecs": ("hookimpl",),
-    "images": ("save",),
-    "keys": ("Draws",),
-    "latents": ("interpolate",),
-    "loop": ("Interrupted", "resume", "train"),
-    "metric": ("Extracted", "Extractor", "Metric", "Seen", "Source", "Statistics"),
-    "model": ("Batch", "Model", "OptimSpec", "Phase", "Spec", "Terms", "Variant"),
-    "networks": ("Architecture", "Discriminator", "Generator"),
-    "options": ("option",),
-    "run": ("Run",),
-    "statistics": ("Moments", "Selection"),
-    "trainer": ("Trainer",),
+    "inference.interpolate": ("interpolate",),
+    "models.adversarial": (
+        "AdversarialModel",
+        "AdversarialOptions",
+    ),
+    "models.conditional": (
+        "ConditionalModel",
+        "ConditionalOptions",
+    ),
+    "models.interface": (
+        "Model",
+        "OptimSpec",
+        "Phase",
+        "Terms",
+        "Variant",
+    ),
+    "models.networks": (
+        "Architecture",
+        "Discriminator",
+        "Generator",
+    ),
+    "runs.folder": ("Run",),
+    "training.loop": (
+        "Interrupted",
+        "resume",
+        "train",
+    ),
+    "training.trainer": ("Trainer",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -73,10 +117,8 @@ __all__ = [
     "DataOptions",
     "Dataset",
     "Discriminator",
-    "Draws",
     "Extracted",
     "Extractor",
-    "Figure",
     "GankitError",
     "Generator",
     "ImageSet",
@@ -86,7 +128,9 @@ __all__ = [
     "Moments",
     "OptimSpec",
     "Phase",
+    "RandomStream",
     "Run",
+    "Score",
     "Seen",
     "Selection",
     "Source",
@@ -96,6 +140,7 @@ __all__ = [
     "Trainer",
     "UsageError",
     "Variant",
+    "__version__",
     "evaluate",
     "hookimpl",
     "interpolate",

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gankit import options as opts
-from gankit.data import DataOptions
-from gankit.errors import UsageError, closest
-from gankit.model import Variant
-from gankit.options import option
+from gankit.core import options as opts
+from gankit.core.errors import UsageError, closest
+from gankit.core.options import option
+from gankit.data.catalogue import DataOptions
+from gankit.models.interface import Variant
 from gankit.registry import registry
 
 

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import pluggy
 
 from gankit import hookspecs
-from gankit.catalogue import About
-from gankit.errors import GankitError, UsageError, closest
+from gankit.core.errors import GankitError, UsageError, closest
+from gankit.data.catalogue import About
 
 KINDS = ("variants", "architectures", "datasets", "metrics", "extractors")
 

@@ -5,7 +5,7 @@ if not __name__.startswith("gankit."):
         "import this package as gankit.plugins; a bare import from the source folder would make a second copy"
     )
 
-from gankit.catalogue import About
+from gankit.data.catalogue import About
 from gankit.hookspecs import Register, hookimpl
 from gankit.plugins.datasets import about
 

@@ -16,7 +16,9 @@ import traceback
 from pathlib import Path
 
 import gankit
-from gankit import checkpoint, files, run, trainer
+from gankit.core import checkpoint, files
+from gankit.runs import folder as run
+from gankit.training import trainer
 
 
 def main():
@@ -55,9 +57,9 @@ def announce(window):
         if what == window:
             print("here", flush=True)
 
-    step, write_whole, save_checkpoint, replace = (
+    step, atomic_write, save_checkpoint, replace = (
         trainer.Trainer.step,
-        files.write_whole,
+        files.atomic_write,
         run.Run.save_checkpoint,
         os.replace,
     )
@@ -78,7 +80,7 @@ def announce(window):
                     file.flush()
                     here("writing")
                     time.sleep(0.001)
-        write_whole(path, data)
+        atomic_write(path, data)
 
     def told_replace(source, target):
         pause = 0.02 if str(target).endswith(".pt") and window == "rename" else 0
@@ -89,7 +91,7 @@ def announce(window):
         time.sleep(pause)
 
     trainer.Trainer.step, run.Run.save_checkpoint = told_step, told_save
-    checkpoint.write_whole = slow_write
+    checkpoint.atomic_write = slow_write
     os.replace = told_replace
 
 

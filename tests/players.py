@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from written_out import LeakyReLU, Linear, Net, Tanh, mlp, sigmoid
 
-from gankit import Draws, ImageSet, Trainer
+from gankit import ImageSet, RandomStream, Trainer
 from gankit.config import configure
 
 CLOSE = {"rtol": 1e-10, "atol": 1e-12}
@@ -21,8 +21,8 @@ PARAMETERS = {"onehot": 0, "embedding": 1, "text": 2, "latent": 4}
 
 
 def tiny_trainer(variant, **flags):
-    images = Draws(0, "test images").integers(256, 17, 1, 4, 4).to(torch.uint8)
-    labels = Draws(0, "test labels").integers(CLASSES, 17)
+    images = RandomStream(0, "test images").integers(256, 17, 1, 4, 4).to(torch.uint8)
+    labels = RandomStream(0, "test labels").integers(CLASSES, 17)
     return Trainer(configure(variant, {**TINY, **flags}), ImageSet(images, labels, ("Coat", "T-shirt/top", "Bag")))
 
 

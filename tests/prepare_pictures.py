@@ -5,9 +5,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from gankit import decoder, sources, workers
-from gankit.decoding import Frame
-from gankit.sources import Pictures, Tree
+from gankit.data import decode_pool as workers
+from gankit.data import decode_worker as decoder
+from gankit.data import sources
+from gankit.data.decoding import Frame
+from gankit.data.sources import Pictures, Tree
 
 workers.FEW, decoder.CHUNK = 0, 8
 workers.cores = lambda: 2

@@ -7,7 +7,7 @@ import zipfile
 
 from PIL import Image
 
-from gankit.data import DataOptions
+from gankit.data.catalogue import DataOptions
 from gankit.registry import registry
 
 

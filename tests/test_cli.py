@@ -41,8 +41,8 @@ def test_listing_and_help_import_no_torch(args):
 
 def test_every_flag_of_a_variant_is_in_its_help_with_its_default(cli):
     from gankit.config import TrainOptions, variant_class
-    from gankit.data import DataOptions
-    from gankit.options import fields
+    from gankit.core.options import fields
+    from gankit.data.catalogue import DataOptions
 
     for name in registry().names("variants"):
         result = cli("train", name, "--help")
@@ -114,7 +114,7 @@ def test_a_toml_file_sets_options_by_section(cli, tmp_path):
 def test_linear_and_spherical_paths_keep_their_ends_and_their_length():
     import torch
 
-    from gankit.latents import linear, spherical
+    from gankit.inference.interpolate import linear, spherical
 
     a, b = torch.tensor([[3.0, 0.0]]), torch.tensor([[0.0, 3.0]])
     assert torch.allclose(linear(a, b, 3)[0], torch.tensor([[3.0, 0.0], [1.5, 1.5], [0.0, 3.0]]))

@@ -10,7 +10,15 @@ from PIL import Image
 
 import gankit
 from gankit.cli import main
-from gankit.codes import between_classes, between_codes, class_grid, class_number, code_grid, sample_classes, sweep
+from gankit.inference.class_grids import (
+    between_classes,
+    between_codes,
+    class_grid,
+    class_number,
+    code_grid,
+    sample_classes,
+    sweep,
+)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +49,7 @@ def cli():
 def test_samples_of_a_class_are_those_of_the_same_latents_with_its_label(variant, trained):
     run = trained(variant)
     model = run.load()
-    noise = model.noise("sample", 6, gankit.Draws(3, "sample"))
+    noise = model.noise("sample", 6, gankit.RandomStream(3, "sample"))
     with torch.no_grad():
         one = model.sample({**noise, "labels": torch.full((6,), 2)})
         turns = model.sample({**noise, "labels": torch.tensor([1, 0, 1, 0, 1, 0])})
@@ -65,7 +73,7 @@ def test_a_path_between_classes_starts_at_one_and_ends_at_the_other_with_one_lat
     run = gankit.train("cgan", out=tmp_path / "run", steps=2, init="default", conditioning=conditioning, **tiny)
     images = between_classes(run, "circle", "triangle", rows=2, steps=5, seed=1).unflatten(0, (2, 5))
     model = run.load()
-    noise = model.noise("sample", 2, gankit.Draws(1, "grid"))
+    noise = model.noise("sample", 2, gankit.RandomStream(1, "grid"))
     with torch.no_grad():
         for end, label in ((0, 0), (-1, 2)):
             expected = model.sample({**noise, "labels": torch.full((2,), label)})
@@ -79,7 +87,7 @@ def test_a_grid_has_one_class_a_row_and_one_latent_a_column(trained):
     run = trained("cdcgan")
     images = class_grid(run, columns=4, seed=5).unflatten(0, (3, 4))
     model = run.load()
-    noise = model.noise("sample", 4, gankit.Draws(5, "grid"))
+    noise = model.noise("sample", 4, gankit.RandomStream(5, "grid"))
     for label in range(3):
         with torch.no_grad():
             expected = model.sample({**noise, "labels": torch.full((4,), label)})
@@ -91,7 +99,7 @@ def test_a_code_is_swept_along_each_row_at_one_latent(trained):
     model = run.load()
     assert model.codes == {"category": 10, "continuous0": 0, "continuous1": 0}
     images, columns = code_grid(run, "continuous1", rows=2, columns=5, seed=4)
-    noise = model.noise("sample", 2, gankit.Draws(4, "grid"))
+    noise = model.noise("sample", 2, gankit.RandomStream(4, "grid"))
     for column, value in enumerate((-1.0, -0.5, 0.0, 0.5, 1.0)):
         code = torch.stack([noise["code"][:, 0], torch.full((2,), value)], 1)
         with torch.no_grad():
@@ -108,7 +116,7 @@ def test_a_path_between_two_categories_goes_in_a_line_between_their_one_hot_vect
     run = trained("infogan")
     images = between_codes(run, "category", "3", 7, rows=2, steps=5, seed=4).unflatten(0, (2, 5))
     model = run.load()
-    noise = model.noise("sample", 2, gankit.Draws(4, "grid"))
+    noise = model.noise("sample", 2, gankit.RandomStream(4, "grid"))
     z, code = noise["z"], noise["code"]
     for column, share in enumerate((0.0, 0.25, 0.5, 0.75, 1.0)):
         category = torch.zeros(2, 10)
@@ -122,7 +130,7 @@ def test_a_path_between_values_of_a_continuous_code_moves_that_code_alone(traine
     run = trained("infogan")
     images = between_codes(run, "continuous1", "-0.5", 1, rows=2, steps=4, seed=4).unflatten(0, (2, 4))
     model = run.load()
-    noise = model.noise("sample", 2, gankit.Draws(4, "grid"))
+    noise = model.noise("sample", 2, gankit.RandomStream(4, "grid"))
     for column, value in enumerate((-0.5, 0.0, 0.5, 1.0)):
         code = torch.stack([noise["code"][:, 0], torch.full((2,), value)], 1)
         with torch.no_grad():
@@ -226,7 +234,7 @@ def test_a_variant_of_a_stranger_takes_part_by_the_two_hooks_alone(trained, monk
 
 def test_bigan_encodes_and_reconstructs_images_of_its_size(trained):
     model = trained("bigan").load()
-    images = gankit.Draws(0, "x").uniform(5, 1, 8, 8) * 2 - 1
+    images = gankit.RandomStream(0, "x").uniform(5, 1, 8, 8) * 2 - 1
     assert model.encodes
     assert model.encode(images).shape == (5, 4)
     assert model.reconstruct(images).shape == images.shape
@@ -238,7 +246,7 @@ def test_bigan_encodes_and_reconstructs_images_of_its_size(trained):
 def test_the_pictures_of_a_training_show_one_class_after_the_other(trained):
     run = trained("cdcgan")
     model = run.load()
-    noise = model.noise("sample", 6, gankit.Draws(0, "sample"))
+    noise = model.noise("sample", 6, gankit.RandomStream(0, "sample"))
     with torch.no_grad():
         expected = model.sample({**noise, "labels": torch.tensor([0, 0, 1, 1, 2, 2])})
         torch.testing.assert_close(model.preview(noise), expected)
@@ -249,7 +257,7 @@ def test_a_path_between_latents_keeps_the_class_of_its_row(mode, trained):
     run = trained("cdcgan")
     images = gankit.interpolate(run, rows=3, steps=4, mode=mode, seed=2).unflatten(0, (3, 4))
     model = run.load()
-    starts, ends = (model.noise("sample", 3, gankit.Draws(2, "interpolate", end)) for end in ("from", "to"))
+    starts, ends = (model.noise("sample", 3, gankit.RandomStream(2, "interpolate", end)) for end in ("from", "to"))
     with torch.no_grad():
         first, last = model.sample(starts), model.sample({**ends, "labels": starts["labels"]})
     torch.testing.assert_close(images[:, 0], first, rtol=1e-4, atol=1e-5)
@@ -261,7 +269,7 @@ def test_a_path_between_latents_keeps_the_class_of_its_row(mode, trained):
 )
 def test_setting_a_code_leaves_the_noise_it_is_set_in_as_it_was(variant, code, trained):
     model = trained(variant).load()
-    noise = model.noise("sample", 3, gankit.Draws(0, "x"))
+    noise = model.noise("sample", 3, gankit.RandomStream(0, "x"))
     before = {name: value.clone() for name, value in noise.items()}
     changed = model.with_code(noise, code, torch.tensor([2, 2, 2]))
     assert all(torch.equal(noise[name], value) for name, value in before.items())

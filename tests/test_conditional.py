@@ -11,11 +11,12 @@ import pytest
 import torch
 
 import gankit
-from gankit import Trainer, tracing
+from gankit import Trainer
 from gankit.config import configure
-from gankit.engine import Eager
 from gankit.registry import registry
-from gankit.update import Arithmetic
+from gankit.training.engines import tracing
+from gankit.training.engines.eager import Eager
+from gankit.training.update import Arithmetic
 
 KINDS = ("onehot", "embedding", "text")
 NEW = ("gan", "lsgan", "cgan", "cdcgan", "cwgan", "cwgan-gp", "acgan", "bigan")
@@ -118,7 +119,7 @@ def test_a_strangers_variant_becomes_conditional_by_the_mixin_alone(tiny, monkey
 
 
 def test_images_that_name_classes_but_have_no_labels_are_refused(tiny):
-    images = gankit.ImageSet(gankit.Draws(0, "x").integers(256, 20, 1, 8, 8).to(torch.uint8), classes=("a", "b"))
+    images = gankit.ImageSet(gankit.RandomStream(0, "x").integers(256, 20, 1, 8, 8).to(torch.uint8), classes=("a", "b"))
     options = {name: value for name, value in tiny.items() if name not in ("quiet", "size", "channels", "limit")}
     it = Trainer(configure("cgan", {**options, "steps": 1}), images)
     with pytest.raises(gankit.UsageError, match="give its ImageSet labels"):

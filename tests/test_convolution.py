@@ -9,9 +9,9 @@ import torch
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from gankit import convolution
-from gankit.convolution import Conv2d, ConvTranspose2d
-from gankit.keys import Draws
+from gankit.core.rng import RandomStream
+from gankit.cpu import convolution
+from gankit.cpu.convolution import Conv2d, ConvTranspose2d
 
 # channels in, channels out, size, kernel, stride, padding, output padding
 CASES = {
@@ -35,7 +35,7 @@ def layers(case, transposed, bias, dtype=torch.float64):
     extra = {"output_padding": more if stride > 1 else 0} if transposed else {}
     mine, theirs = (kind(into, out, kernel, stride, padding, bias=bias, **extra).to(dtype) for kind in kinds)
     theirs.load_state_dict(mine.state_dict())
-    x = Draws(0, "x").normal(2, into, size, size).to(dtype)
+    x = RandomStream(0, "x").normal(2, into, size, size).to(dtype)
     return mine, theirs, x
 
 
@@ -103,7 +103,7 @@ def test_a_gradient_asked_for_within_autocast_is_of_its_outputs_precision():
 
 def test_torch_compile_takes_a_network_whole():
     net = nn.Sequential(Conv2d(1, 8, 4, 2, 1), nn.LeakyReLU(0.2), convolution.ChannelsLast(), nn.Flatten())
-    x = Draws(0, "x").normal(2, 1, 8, 8)
+    x = RandomStream(0, "x").normal(2, 1, 8, 8)
     compiled = torch.compile(net, backend="eager", fullgraph=True)
     torch.testing.assert_close(compiled(x), net(x))
 
@@ -127,7 +127,7 @@ def test_autocast_rounds_as_it_does_pytorchs_convolutions(case, transposed):
 
 
 def test_what_the_fast_way_does_not_cover_is_left_to_pytorch():
-    x = Draws(0, "x").normal(2, 4, 9, 9)
+    x = RandomStream(0, "x").normal(2, 4, 9, 9)
     for options in (
         {"dilation": 2},
         {"groups": 2},
@@ -153,7 +153,7 @@ def test_a_trace_for_a_compiler_sees_pytorchs_own_ops():
 def test_gradgradcheck_holds_for_small_layers():
     for (into, out), transposed in itertools.product(((2, 5), (5, 2), (5, 6)), (False, True)):
         layer = (ConvTranspose2d if transposed else Conv2d)(into, out, 3, 2, 1).double()
-        x = Draws(0, "x").normal(1, into, 4, 4).double().requires_grad_()
+        x = RandomStream(0, "x").normal(1, into, 4, 4).double().requires_grad_()
 
         def run(x, weight, layer=layer):
             return torch.func.functional_call(layer, {"weight": weight}, (x,))
@@ -173,7 +173,7 @@ def test_gradients_that_a_pass_drops_are_not_made(monkeypatch):
 
     monkeypatch.setattr(convolution, "_backward", seen)
     layer, head = Conv2d(6, 8, 4, 2, 1), Conv2d(8, 7, 4, 2, 1)
-    x = Draws(0, "x").normal(2, 6, 8, 8).requires_grad_()
+    x = RandomStream(0, "x").normal(2, 6, 8, 8).requires_grad_()
     torch.autograd.grad(head(layer(x)).sum(), x, retain_graph=True)
     assert made == [[True, False, False]] * 2
     made.clear()

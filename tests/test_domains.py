@@ -10,7 +10,7 @@ from PIL import Image
 import gankit
 from gankit import ImageSet, Trainer, UsageError
 from gankit.config import configure
-from gankit.data import DataOptions
+from gankit.data.catalogue import DataOptions
 from gankit.plugins.datasets.stripes import Stripes, mapping_error, to_pixels, to_unit, true_mapping
 from gankit.plugins.datasets.unpaired import Unpaired
 from gankit.plugins.variants.cyclegan import CycleGANModel
@@ -139,14 +139,14 @@ def test_windows_are_drawn_anew_for_each_image_from_the_key_and_all_of_the_image
     assert trainer.spec.size == 6
     corners = set()
     for draw in range(40):
-        batch = trainer.batch(draw, True)
+        batch = trainer.batches.batch(draw)
         for window in (*batch.images, *batch.other):
             pixels = ((window + 1) * 127.5).round().int()[0]
             top, left = divmod(int(pixels[0, 0]), 8)
             assert torch.equal(pixels, images[0, 0, top : top + 6, left : left + 6].int())
             corners.add((top, left))
     assert corners == {(top, left) for top in range(3) for left in range(3)}
-    assert torch.equal(trainer.batch(3, True).images, trainer.batch(3, True).images)
+    assert torch.equal(trainer.batches.batch(3).images, trainer.batches.batch(3).images)
     trainer.step()
     middle = trainer.images.pick(2, 0, 6).images
     assert np.array_equal(((middle[0, 0] + 1) * 127.5).round().int(), images[0, 0, 1:7, 1:7].int())

@@ -11,9 +11,8 @@ from contextlib import suppress
 import pytest
 
 from gankit import GankitError
-from gankit.catalogue import About, Remote, fetched, found
-from gankit.data import DataOptions
-from gankit.download import download
+from gankit.data.catalogue import About, DataOptions, Remote, fetched, found
+from gankit.data.download import download
 
 CONTENT = bytes(range(256)) * 4000
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -65,7 +64,7 @@ class Unreliable(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server(request, monkeypatch):
-    monkeypatch.setattr("gankit.download._PAUSE", 0.001)
+    monkeypatch.setattr("gankit.data.download._PAUSE", 0.001)
     handler = type("Handler", (Unreliable,), {"mode": request.param, "requests": 0, "sent": 0})
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as it:
         thread = threading.Thread(target=it.serve_forever)

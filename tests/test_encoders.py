@@ -13,9 +13,14 @@ from click.testing import CliRunner
 from PIL import Image
 
 import gankit
-from gankit import Draws, checkpoint, code_vae, density, encoding, export, mixture, probe
+from gankit import RandomStream
 from gankit.cli import main
+from gankit.core import checkpoint
+from gankit.inference import code_vae, density, probe
+from gankit.inference import gaussian_mixture as mixture
+from gankit.inference import reconstruct as encoding
 from gankit.registry import registry
+from gankit.runs import export
 
 SMALL = {"size": 8, "channels": 1, "limit": 120, "batch_size": 20, "width": 4, "samples": 4, "quiet": True, "steps": 30}
 VQ = {"codes": 12, "groups": 2, "code_width": 4}
@@ -83,7 +88,7 @@ def test_reconstruct_and_encode_take_files_of_any_shape(runs, tmp_path):
     photos = tmp_path / "photos"
     photos.mkdir()
     for i, size in enumerate([(20, 9), (8, 8)]):
-        Image.fromarray(Draws(i).integers(256, size[1], size[0], 3).byte().numpy()).save(photos / f"{i}.png")
+        Image.fromarray(RandomStream(i).integers(256, size[1], size[0], 3).byte().numpy()).save(photos / f"{i}.png")
     assert call("reconstruct", runs["vae"].root, photos, "-o", tmp_path / "out").exit_code == 0
     assert len(list((tmp_path / "out").glob("*.png"))) == 4
     result = call("encode", runs["vq-vae"].root, photos / "0.png", "-o", tmp_path / "l.npy")
@@ -117,7 +122,9 @@ def test_a_run_without_an_encoder_says_so(finished, tmp_path):
 
 def test_samples_of_a_vae_come_from_its_prior_and_of_a_vq_vae_from_images(runs, tmp_path):
     vae = runs["vae"].load()
-    torch.testing.assert_close(runs["vae"].sample(3), vae.decode(vae.noise("sample", 3, Draws(0, "sample"))["z"]))
+    torch.testing.assert_close(
+        runs["vae"].sample(3), vae.decode(vae.noise("sample", 3, RandomStream(0, "sample"))["z"])
+    )
     vq = runs["vq-vae"]
     batch = encoding.trainer.load_images(vq.config).pick(3, 0, 8)
     torch.testing.assert_close(vq.sample(3), vq.load().reconstruct(batch.images))
@@ -211,8 +218,8 @@ def test_expectation_maximisation_finds_a_known_mixture():
         torch.tensor([[0.0, 0.0], [6.0, 0.0], [0.0, 7.0]]).double(),
         torch.tensor([[[1.0, 0.0], [0.5, 0.5]], [[0.3, 0.0], [0.0, 1.2]], [[1.0, 0.0], [-0.4, 0.7]]]).double(),
     )
-    x = true.draw(6000, Draws(0, "true"))
-    found, likelihood = mixture.fit(x, 3, Draws(1, "fit"))
+    x = true.draw(6000, RandomStream(0, "true"))
+    found, likelihood = mixture.fit(x, 3, RandomStream(1, "fit"))
     order = torch.cdist(true.means, found.means).argmin(1)
     assert sorted(order.tolist()) == [0, 1, 2]
     torch.testing.assert_close(found.weights[order], true.weights, atol=0.02, rtol=0)
@@ -224,9 +231,9 @@ def test_expectation_maximisation_finds_a_known_mixture():
 
 
 def test_a_mixtures_density_is_that_of_its_gaussians():
-    x = Draws(0).normal(7, 3).double()
-    factors = torch.tril(Draws(1).normal(2, 3, 3).double(), -1) + 2 * torch.eye(3)
-    it = mixture.Mixture(torch.tensor([0.25, 0.75]).double(), Draws(2).normal(2, 3).double(), factors)
+    x = RandomStream(0).normal(7, 3).double()
+    factors = torch.tril(RandomStream(1).normal(2, 3, 3).double(), -1) + 2 * torch.eye(3)
+    it = mixture.Mixture(torch.tensor([0.25, 0.75]).double(), RandomStream(2).normal(2, 3).double(), factors)
     for k in range(2):
         gaussian = torch.distributions.MultivariateNormal(it.means[k], scale_tril=factors[k])
         torch.testing.assert_close(it.log_densities(x)[:, k], it.weights[k].log() + gaussian.log_prob(x))
@@ -234,19 +241,21 @@ def test_a_mixtures_density_is_that_of_its_gaussians():
 
 def test_more_components_than_clusters_and_repeated_points_do_not_break_the_fit():
     x = torch.cat([torch.zeros(20, 2), torch.ones(20, 2)]).double()
-    fitted, likelihood = mixture.fit(x, 4, Draws(0))
+    fitted, likelihood = mixture.fit(x, 4, RandomStream(0))
     assert torch.isfinite(fitted.factors).all()
     assert np.isfinite(likelihood)
 
 
 def test_principal_components_are_the_directions_of_most_variance():
-    x = Draws(0).normal(500, 3).double() * torch.tensor([1.0, 5.0, 0.1]) + 2
-    found = mixture.principal(x, 2, Draws(1))
+    x = RandomStream(0).normal(500, 3).double() * torch.tensor([1.0, 5.0, 0.1]) + 2
+    found = mixture.principal(x, 2, RandomStream(1))
     assert found.directions.abs().argmax(1).tolist() == [1, 0]
     assert float((found.back(found.project(x)) - x).square().mean()) < 0.02
-    wide = Draws(2).normal(300, 400).double() @ torch.diag(0.98 ** torch.arange(400.0)).double()  # more than are held
+    wide = (
+        RandomStream(2).normal(300, 400).double() @ torch.diag(0.98 ** torch.arange(400.0)).double()
+    )  # more than are held
     _, _, exact = torch.linalg.svd(wide - wide.mean(0), full_matrices=False)
-    close = (mixture.principal(wide, 10, Draws(3)).directions * exact[:10]).sum(1).abs()
+    close = (mixture.principal(wide, 10, RandomStream(3)).directions * exact[:10]).sum(1).abs()
     assert float(close.min()) > 0.999
 
 
@@ -278,9 +287,9 @@ def test_a_vae_over_codes_learns_them_and_gives_codes_of_the_codebook(copy):
 
 
 def test_a_vae_over_codes_draws_the_patterns_it_was_shown():
-    codebook, patterns = Draws(0).normal(5, 3), torch.tensor([[0, 1, 2, 3], [4, 4, 0, 1]])
+    codebook, patterns = RandomStream(0).normal(5, 3), torch.tensor([[0, 1, 2, 3], [4, 4, 0, 1]])
     vae, nats = code_vae.fit(patterns.repeat(50, 1), codebook, 300, seed=0)
-    drawn = torch.cdist(vae.likeliest(Draws(1).normal(200, 32)).view(-1, 3), codebook).argmin(1).view(200, 4)
+    drawn = torch.cdist(vae.likeliest(RandomStream(1).normal(200, 32)).view(-1, 3), codebook).argmin(1).view(200, 4)
     seen = [(drawn == pattern).all(1).float().mean() for pattern in patterns]
     assert min(seen) > 0.25
     assert sum(seen) > 0.8

@@ -12,14 +12,20 @@ from tiny import fitted, options_of
 from torch import nn
 
 import gankit
-from gankit import Trainer, UsageError, compiled, engine, optimizers, planned, polyphase, winograd
+from gankit import Trainer, UsageError
 from gankit.config import configure
-from gankit.graphed import Graphed
+from gankit.cpu import strided_winograd as polyphase
+from gankit.cpu import winograd
+from gankit.cpu.plan.ir import Unsupported
 from gankit.kernels import cpu, selected
-from gankit.model import Phase
-from gankit.plan.values import Unplannable
+from gankit.models.interface import Phase
 from gankit.registry import registry
-from gankit.trainer import updates
+from gankit.training import optimizers
+from gankit.training.engines import base as engine
+from gankit.training.engines import inductor as compiled
+from gankit.training.engines import planned
+from gankit.training.engines.cuda_graph import CudaGraphEngine
+from gankit.training.trainer import updates
 
 VARIANTS = registry().names("variants")
 STEPS = 20
@@ -125,7 +131,7 @@ def test_a_plan_in_bfloat16_moves_weights_as_an_eager_update_does(tiny):
 @needs_c
 def test_an_update_that_no_plan_can_hold_runs_op_by_op_and_says_so(tiny, monkeypatch):
     def refuse(*_):
-        raise Unplannable("tensors of torch.float16")
+        raise Unsupported("tensors of torch.float16")
 
     monkeypatch.setattr(planned, "Plan", refuse)
     one = run(descending("gan", tiny, engine="eager", precision="fp64"), 2)
@@ -291,7 +297,7 @@ def test_replayed_updates_compute_what_eager_ones_do(variant, tiny):
     """Without a GPU this tests what is ours: fixed inputs, carried tensors, and a warm-up that leaves no trace."""
     one = run(trainer(variant, tiny, engine="eager", precision="fp64"))
     other = trainer(variant, tiny, engine="eager", precision="fp64")
-    other.engine = Graphed(other.model, other.engine.arithmetic, other.inputs, recorder=Rerun())
+    other.engine = CudaGraphEngine(other.model, other.engine.arithmetic, other.inputs, recorder=Rerun())
     run(other)
     assert len(other.engine.captured) == 2
     assert_agree(one, other, 0)

@@ -16,9 +16,13 @@ from click.testing import CliRunner
 from tiny import fitted
 
 import gankit
-from gankit import Extracted, Extractor, Figure, ImageSet, Metric, Moments, Run, UsageError, checkpoint, evaluation
+import gankit.build
+import gankit.evaluation.score
+from gankit import Extracted, Extractor, ImageSet, Metric, Moments, Run, Score, UsageError
 from gankit.cli import main
-from gankit.figure import differences, table
+from gankit.core import checkpoint
+from gankit.evaluation import evaluate as evaluation
+from gankit.evaluation.score import differences, table
 from gankit.registry import Entry, registry
 
 DOCS = Path(__file__).parents[1] / "docs" / "plugins.md"
@@ -82,7 +86,7 @@ def test_figures_of_a_training_are_those_of_evaluating_its_checkpoint(halflife, 
             assert found == {**row, "by": "evaluate"}
     assert len(lines(root)) == 12  # those of `gankit evaluate` are added
     protocol = trained[0]["protocol"]
-    assert set(protocol) == set(gankit.figure.PROTOCOL)
+    assert set(protocol) == set(gankit.evaluation.score.PROTOCOL)
     assert (protocol["averaged"], protocol["fake"], protocol["real"], protocol["weights"]) == (
         halflife > 0,
         30,
@@ -128,8 +132,8 @@ def test_real_images_are_looked_at_once_and_again_when_anything_changes(finished
 
 
 def figure(value=1.0, **changes):
-    protocol = dict.fromkeys(gankit.figure.PROTOCOL) | {"extractor": "x", "fake": 10, "real": 40} | changes
-    return Figure("fid", value, "lower", protocol, "run")
+    protocol = dict.fromkeys(gankit.evaluation.score.PROTOCOL) | {"extractor": "x", "fake": 10, "real": 40} | changes
+    return Score("fid", value, "lower", protocol, "run")
 
 
 def test_figures_of_different_protocols_are_not_compared():
@@ -137,7 +141,7 @@ def test_figures_of_different_protocols_are_not_compared():
     assert not figure(2.0).beats(figure(1.0))
     with pytest.raises(UsageError, match="different protocols cannot be compared: fake 10, 20"):
         figure().beats(figure(fake=20))
-    for name in gankit.figure.PROTOCOL:
+    for name in gankit.evaluation.score.PROTOCOL:
         assert len(differences(figure(), figure(**{name: "other"}))) == 1
     assert any("not to be compared" in line for line in table([figure(), figure(fake=20)]))
     assert not any("not to be compared" in line for line in table([figure(), figure(2.0)]))
@@ -323,10 +327,12 @@ def test_code_purity_reads_the_code_that_samples_were_drawn_with(tmp_path, tiny,
 
 def test_reconstruct_counts_the_images_whose_class_is_seen_again(tmp_path, tiny, monkeypatch, cli):
     run = gankit.train("vae", out=tmp_path / "run", steps=1, width=2, **fitted("vae", tiny))
-    images = gankit.trainer.load_images(run.config).images[:30]
+    images = gankit.build.load_images(run.config).images[:30]
     bright = images.float().mean((1, 2, 3))
     shown = 200 / 127.5 - 1  # every reconstruction is of the third class
-    monkeypatch.setattr("gankit.model.Model.reconstruct", lambda self, images: torch.full_like(images, shown))
+    monkeypatch.setattr(
+        "gankit.models.interface.Model.reconstruct", lambda self, images: torch.full_like(images, shown)
+    )
     args = ["reconstruct", run.root, "--judge", 30, "--extractor", "brightness", "-o", tmp_path / "pairs.png"]
     found = json.loads(cli(*args, "--json").stdout)["same class"]
     assert found == float((bright > 169.5).float().mean())
@@ -346,25 +352,25 @@ def test_class_folders_are_the_labels_of_samples(tmp_path, cli):
 def test_a_run_that_maps_images_is_compared_with_the_second_domain(tmp_path, tiny):
     run = gankit.train("cyclegan", out=tmp_path / "run", steps=1, **tiny)
     (found,) = gankit.evaluate(run.root, "swd", images=12)
-    striped = gankit.trainer.load_images(run.config).other
+    striped = gankit.build.load_images(run.config).other
     assert found.protocol["images"] == ImageSet(striped).digest()
 
 
 def test_a_larger_real_image_is_compared_by_its_middle(tmp_path, tiny):
     run = gankit.train("dcgan", out=tmp_path / "run", steps=1, **{**tiny, "size": 12, "crop": 8})
     (found,) = gankit.evaluate(run.root, "swd", images=12)
-    images = gankit.trainer.load_images(run.config).images
+    images = gankit.build.load_images(run.config).images
     assert found.protocol["images"] == ImageSet(images[:, :, 2:10, 2:10], *shapes_labels(run)).digest()
     assert found.protocol["size"] == 8
 
 
 def shapes_labels(run):
-    images = gankit.trainer.load_images(run.config)
+    images = gankit.build.load_images(run.config)
     return images.labels, images.classes
 
 
 def test_a_run_on_a_programs_images_says_what_to_compare_it_with(tmp_path, tiny):
-    images = ImageSet(gankit.Draws(0, "own").integers(256, 30, 1, 8, 8).to(torch.uint8))
+    images = ImageSet(gankit.RandomStream(0, "own").integers(256, 30, 1, 8, 8).to(torch.uint8))
     judged = {**JUDGED, "metric": "swd"}
     run = gankit.train("dcgan", images=images, out=tmp_path / "run", steps=2, evaluate_every=2, **judged, **tiny)
     assert lines(run.root)[0]["protocol"]["data"] == "images of a program"
@@ -421,7 +427,7 @@ def test_the_metric_and_the_extractor_of_the_documentation_work(finished, tmp_pa
         del registry().plugins["gan-rows 1.0"]
         registry().entries.update(before)
     fake = np.load(tmp_path / "s.npy").astype(float).mean((2, 3)).mean(0)
-    shapes = gankit.trainer.load_images(
+    shapes = gankit.build.load_images(
         gankit.Config.from_dict({"variant": "dcgan", "data": {"data": "shapes", "size": 8, "channels": 1}})
     )
     real = shapes.images.double().mean((1, 3)).mean(0).numpy()

@@ -13,8 +13,9 @@ import pytest
 import torch
 
 import gankit
-from gankit import DamagedFile, Draws, GankitError, ImageSet, Source, UsageError
-from gankit.data import DataOptions
+import gankit.core.checkpoint
+from gankit import DamagedFile, GankitError, ImageSet, RandomStream, Source, UsageError
+from gankit.data.catalogue import DataOptions
 from gankit.plugins.datasets.shapes import Shapes
 from gankit.plugins.extractors import classifier, efficientnet, inception
 from gankit.plugins.extractors.classifier import Classifier
@@ -30,7 +31,7 @@ def own_cache(tmp_path, monkeypatch):
 
 
 def pixels(n, channels, size, seed=0):
-    return Draws(seed, "pixels").integers(256, n, channels, size, size).to(torch.uint8)
+    return RandomStream(seed, "pixels").integers(256, n, channels, size, size).to(torch.uint8)
 
 
 # --- InceptionV3
@@ -67,7 +68,7 @@ def test_the_pooled_branches_of_inception_do_as_tensorflow_did(name, pool):
     block = InceptionV3().eval().get_submodule(name)
     assert isinstance(block, Mixed)
     inputs, width = block.branch_pool.conv.in_channels, block.branch_pool.conv.out_channels
-    x = Draws(0, "x").normal(1, inputs, 4, 3)
+    x = RandomStream(0, "x").normal(1, inputs, 4, 3)
     pooled = neighbours(x, (lambda some: some.mean(2)) if pool == "mean" else (lambda some: some.amax(2)))
     weight = block.branch_pool.conv.weight[:, :, 0, 0]
     expected = (torch.einsum("oc,nchw->nohw", weight, pooled) / (1 + 1e-3) ** 0.5).relu()
@@ -77,7 +78,7 @@ def test_the_pooled_branches_of_inception_do_as_tensorflow_did(name, pool):
 
 def test_the_branches_of_inception_are_joined_in_the_published_order():
     block = InceptionV3().eval().Mixed_7b
-    x = Draws(0, "x").normal(1, 1280, 4, 4)
+    x = RandomStream(0, "x").normal(1, 1280, 4, 4)
     with torch.no_grad():
         found = block(x)
         narrow = block.branch3x3_1(x)
@@ -219,12 +220,12 @@ def test_a_damaged_classifier_is_trained_again(quick, tmp_path, monkeypatch):
     (path,) = (tmp_path / "cache" / "extractors").glob("*.pt")
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(DamagedFile):
-        gankit.checkpoint.load(path)
+        gankit.core.checkpoint.load(path)
     assert Classifier(shapes()).digest == first
 
 
 def test_a_classifier_of_given_images_holds_some_out_and_a_poor_one_warns(quick, capsys):
-    images = ImageSet(pixels(200, 1, 8), Draws(1, "labels").integers(4, 200), ("a", "b", "c", "d"))
+    images = ImageSet(pixels(200, 1, 8), RandomStream(1, "labels").integers(4, 200), ("a", "b", "c", "d"))
     assert Classifier(Source(images)).accuracy < 0.6  # noise has no classes
     said = capsys.readouterr().err
     assert "of 20 images held out" in said

@@ -7,16 +7,16 @@ import pytest
 import torch
 from written_out import Adam, Tanh, gradient_penalty, mlp, sigmoid
 
-from gankit import Draws, ImageSet, Trainer
+from gankit import ImageSet, RandomStream, Trainer
 from gankit.config import configure
-from gankit.losses import bce_fake, bce_real, generator_loss
+from gankit.models.losses import bce_fake, bce_real, generator_loss
 
 CLOSE = {"rtol": 1e-10, "atol": 1e-12}
 TINY = {"arch": "mlp", "ngf": 1, "ndf": 1, "nz": 3, "batch_size": 5, "steps": 3, "precision": "fp64", "init": "default"}
 
 
 def tiny_trainer(variant, **flags):
-    images = Draws(0, "test images").integers(256, 17, 1, 4, 4).to(torch.uint8)
+    images = RandomStream(0, "test images").integers(256, 17, 1, 4, 4).to(torch.uint8)
     return Trainer(configure(variant, {**TINY, **flags}), ImageSet(images))
 
 
@@ -39,8 +39,8 @@ def flat(batch):
 
 def test_batches_are_the_images_scaled_to_plus_minus_one():
     trainer = tiny_trainer("dcgan")
-    batch = trainer.batch(0, True)
-    chosen = trainer.images.images[trainer.order.batch(0, 5)].numpy()
+    batch = trainer.batches.batch(0)
+    chosen = trainer.images.images[trainer.batches.order.batch(0, 5)].numpy()
     np.testing.assert_allclose(batch.images.numpy(), chosen / 127.5 - 1, rtol=0, atol=1e-15)
 
 
@@ -55,8 +55,8 @@ def test_wgan_gp_terms_and_three_steps_equal_the_paper_written_out(decay_start):
         factor = 1.0 if decay_start == 1 else (3 - step) / 3
         terms = []
         for repeat in range(2):
-            real = flat(trainer.batch(2 * step + repeat, True))
-            noise = trainer.noise("critic", step, repeat)
+            real = flat(trainer.batches.batch(2 * step + repeat))
+            noise = trainer.batches.noise("critic", step, repeat)
             fake = generator.forward(noise["z"].numpy())
             t = noise["t"].numpy()[:, None]
             penalty, grads, norms = gradient_penalty(critic, fake + t * (real - fake))
@@ -84,7 +84,7 @@ def test_wgan_gp_terms_and_three_steps_equal_the_paper_written_out(decay_start):
                     first,
                 ]
             )
-        on_fake = critic.forward(generator.forward(trainer.noise("generator", step, 0)["z"].numpy()))
+        on_fake = critic.forward(generator.forward(trainer.batches.noise("generator", step, 0)["z"].numpy()))
         generator.backward(critic.backward(np.full_like(on_fake, -1 / 5)))
         norm = np.sqrt(sum((g**2).sum() for g in generator.grads))
         first = np.sqrt((generator.grads[0] ** 2).sum())
@@ -110,7 +110,7 @@ def test_dcgan_terms_and_three_steps_equal_the_paper_written_out(loss, normed):
     generator, critic = generator_of(trainer, True), discriminator_of(trainer, normed)
     optim_d, optim_g = Adam(critic.params, 2e-4, 0.5, 0.999), Adam(generator.params, 2e-4, 0.5, 0.999)
     for step in range(3):
-        real, z = flat(trainer.batch(step, True)), trainer.noise("discriminator", step, 0)["z"].numpy()
+        real, z = flat(trainer.batches.batch(step)), trainer.batches.noise("discriminator", step, 0)["z"].numpy()
         fake = generator.forward(z)
         on_real = critic.forward(real)
         critic.backward((sigmoid(on_real) - 0.9) / 5)

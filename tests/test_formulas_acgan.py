@@ -41,7 +41,7 @@ def test_acgan_terms_and_three_steps_equal_the_paper_written_out(fake_class):
     assert judge.params[-1].shape == (1 + CLASSES + fake_class,)
     optim_d, optim_g = (Adam(player.params, 2e-4, 0.5, 0.999) for player in (judge, generator))
     for step in range(3):
-        batch, z = trainer.batch(step, True), trainer.noise("discriminator", step, 0)["z"].numpy()
+        batch, z = trainer.batches.batch(step), trainer.batches.noise("discriminator", step, 0)["z"].numpy()
         labels, y = batch.labels.numpy(), one_hot(batch.labels)
         fake = generator.forward(z, y)
         grads, source, classes, watched = None, [], [], []
@@ -70,12 +70,12 @@ def test_acgan_terms_and_three_steps_equal_the_paper_written_out(fake_class):
 
 def test_softmax_is_taken_once_so_a_sure_and_right_class_head_has_terms_of_nothing(monkeypatch):
     trainer = tiny_trainer("acgan")
-    batch = trainer.batch(0, True)
+    batch = trainer.batches.batch(0)
     sure = torch.cat([torch.zeros(N, 1), 40 * F.one_hot(batch.labels, CLASSES)], 1).double()
     monkeypatch.setattr(trainer.model, "judge", lambda noise, **images: [sure] * len(images))
-    noise = trainer.noise("discriminator", 0, 0)
+    noise = trainer.batches.noise("discriminator", 0, 0)
     first = trainer.model.terms("discriminator", batch, noise, {})
-    second = trainer.model.terms("generator", batch, trainer.noise("generator", 0, 0), dict(first.carry))
+    second = trainer.model.terms("generator", batch, trainer.batches.noise("generator", 0, 0), dict(first.carry))
     # A softmax of the softmax could not fall below log(1 + 2/e) = 0.55.
     terms = (first.losses["class real"], first.losses["class fake"], second.losses["class"])
     assert max(float(term) for term in terms) < 1e-15

@@ -9,7 +9,7 @@ from players import CLOSE, same_row
 from written_out import Adam, Linear, Net, Tanh, sigmoid
 
 import gankit
-from gankit import Draws, ImageSet, Trainer
+from gankit import ImageSet, RandomStream, Trainer
 from gankit.config import configure
 from gankit.registry import registry
 
@@ -19,7 +19,7 @@ VQ = {"codes": 5, "groups": 2, "code_width": 4}
 
 
 def tiny_trainer(variant, **flags):
-    images = Draws(0, "test images").integers(256, 11, 2, 8, 8).to(torch.uint8)
+    images = RandomStream(0, "test images").integers(256, 11, 2, 8, 8).to(torch.uint8)
     return Trainer(
         configure(variant, {**SMALL, **(VQ if variant == "vq-vae" else {"nz": 3}), **flags}), ImageSet(images)
     )
@@ -146,8 +146,8 @@ def test_vae_terms_and_three_steps_equal_the_paper_written_out(variance):
     tail = Net(project, *image.layers)
     optim = Adam(heads.params + tail.params, 1e-3, 0.9, 0.999)
     for step in range(3):
-        x = trainer.batch(step, True).images.numpy()
-        epsilon = trainer.noise("autoencoder", step, 0)["epsilon"].numpy()
+        x = trainer.batches.batch(step).images.numpy()
+        epsilon = trainer.batches.noise("autoencoder", step, 0)["epsilon"].numpy()
         h = trunk.forward(x)
         flat = h.reshape(N, -1)
         mu, logs = mean.forward(flat), log_variance.forward(flat)
@@ -176,7 +176,7 @@ def test_vq_vae_terms_and_three_steps_equal_the_paper_written_out(loss):
     optim = Adam([*down.params, book, *up.params], 2e-3, 0.9, 0.999)
     count = N * 16 * 2 * 4
     for step in range(3):
-        x = trainer.batch(step, True).images.numpy()
+        x = trainer.batches.batch(step).images.numpy()
         h = down.forward(x)  # [N, 8, 4, 4]: two groups of four channels
         codes, index = np.empty_like(h), []
         for n, row, column, group in np.ndindex(N, 4, 4, 2):
@@ -214,7 +214,7 @@ def grads(loss, module):
 
 
 def terms_of(trainer):
-    return trainer.model.terms("autoencoder", trainer.batch(0, True), trainer.noise("autoencoder", 0, 0), {})
+    return trainer.model.terms("autoencoder", trainer.batches.batch(0), trainer.batches.noise("autoencoder", 0, 0), {})
 
 
 def test_the_kl_is_summed_over_the_latent_and_averaged_over_the_batch():
@@ -251,7 +251,7 @@ def test_the_codebook_term_does_not_reach_the_encoder_nor_the_other_terms_the_co
 def test_the_gradient_goes_straight_through_the_codes():
     """With the nearest codes in place of the features the decoder's slope at the codes is the encoder's at its end."""
     trainer = tiny_trainer("vq-vae")
-    it, batch = trainer.model, trainer.batch(0, True)
+    it, batch = trainer.model, trainer.batches.batch(0)
     seen = {}
     features = it.features
 

@@ -19,7 +19,7 @@ from players import (
 from torch.nn import functional as F
 from written_out import Adam, Tanh, sigmoid
 
-from gankit import Draws, Spec
+from gankit import RandomStream, Spec
 from gankit.config import configure
 from gankit.registry import registry
 
@@ -48,7 +48,7 @@ def test_bigan_terms_and_three_steps_equal_the_paper_written_out(normed, ratio):
     for step in range(3):
         rows = []
         for repeat in range(ratio.get("n_critic", 1)):
-            x, z = flat(trainer.batch(draw, True)), trainer.noise("discriminator", step, repeat)["z"].numpy()
+            x, z = flat(trainer.batches.batch(draw)), trainer.batches.noise("discriminator", step, repeat)["z"].numpy()
             draw += 1
             made, grads, row, watched = [(x, encoder.forward(x, None)), (generator.forward(z, None), z)], None, [], []
             for (image, latent), name in zip(made, ("real", "fake"), strict=True):
@@ -60,7 +60,7 @@ def test_bigan_terms_and_three_steps_equal_the_paper_written_out(normed, ratio):
             rows.append([*row, sum(row), *watched, *norms(grads)])
             optim_d.step(added(grads, [0.01 * p for p in judge.params]))
         if ratio:
-            x, z = flat(trainer.batch(draw, True)), trainer.noise("generator", step, 0)["z"].numpy()
+            x, z = flat(trainer.batches.batch(draw)), trainer.batches.noise("generator", step, 0)["z"].numpy()
             draw += 1
             made = [(x, encoder.forward(x, None)), (generator.forward(z, None), z)]
         p = sigmoid(judge.forward(*made[0]))
@@ -82,7 +82,7 @@ def test_bigans_code_turns_the_slope_at_the_image_and_not_only_the_score():
     model = tiny_trainer("bigan").model.eval()
     slopes = []
     for code in (-1.0, 1.0):
-        images = Draws(0, "x").normal(2, 1, 4, 4).double().requires_grad_()
+        images = RandomStream(0, "x").normal(2, 1, 4, 4).double().requires_grad_()
         scores = model.discriminator(images, model.discriminator.latent(torch.full((2, 3), code).double()))
         slopes.append(torch.autograd.grad(scores.sum(), images)[0])
     assert float((slopes[0] - slopes[1]).norm()) > 1e-3 * float(slopes[0].norm())
@@ -96,10 +96,10 @@ def test_a_bigans_discriminator_hears_of_z_among_thousands_of_features(arch):
         torch.manual_seed(0)
         judge = registry().get("variants", "bigan")().build(config.options, Spec(1, 28)).discriminator
     # Images as smooth as clothes are: noise in every pixel would cancel in a convolution.
-    images = F.interpolate(Draws(0, "x").normal(100, 1, 4, 4), 28, mode="bilinear").clamp(-1, 1)
+    images = F.interpolate(RandomStream(0, "x").normal(100, 1, 4, 4), 28, mode="bilinear").clamp(-1, 1)
     with torch.no_grad():
         found, weight = judge.trunk(images), judge.joint[0].weight
-        of_z = judge.latent(2 * Draws(0, "z").uniform(100, 50) - 1) @ weight[:, found.shape[1] :].T
+        of_z = judge.latent(2 * RandomStream(0, "z").uniform(100, 50) - 1) @ weight[:, found.shape[1] :].T
         of_x = found @ weight[:, : found.shape[1]].T
     share = float(of_z.var(0).mean() / (of_z.var(0) + of_x.var(0)).mean())
     assert 0.08 < share < 0.5

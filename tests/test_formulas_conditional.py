@@ -59,7 +59,7 @@ def test_terms_and_three_steps_of_two_players_equal_the_paper_written_out(game):
     generator, judge = players(trainer, kind, normed, told=flags.get("discriminator_label") != "off")
     optim_d, optim_g = (Adam(player.params, 2e-4, 0.5, 0.999) for player in (judge, generator))
     for step in range(3):
-        batch, z = trainer.batch(step, True), trainer.noise("discriminator", step, 0)["z"].numpy()
+        batch, z = trainer.batches.batch(step), trainer.batches.noise("discriminator", step, 0)["z"].numpy()
         y = one_hot(batch.labels)
         fake = generator.forward(z, y)
         grads, row, watched = None, [], []
@@ -89,7 +89,7 @@ def test_no_batch_norm_has_the_epsilon_of_0_8_that_tutorials_pass_as_momentum(va
 def test_the_discriminators_fakes_are_detached(variant):
     trainer = tiny_trainer(variant)
     phase = trainer.model.critic_name
-    terms = trainer.model.terms(phase, trainer.batch(0, True), trainer.noise(phase, 0, 0), {})
+    terms = trainer.model.terms(phase, trainer.batches.batch(0), trainer.batches.noise(phase, 0, 0), {})
     weights = [p for name in trainer.model.ema_networks for p in trainer.model.get_submodule(name).parameters()]
     assert set(torch.autograd.grad(sum(terms.losses.values()), weights, allow_unused=True)) == {None}
 

@@ -31,7 +31,7 @@ def test_conditional_wasserstein_terms_and_three_steps_equal_the_papers_written_
     for step in range(3):
         rows = []
         for repeat in range(2):
-            batch, noise = trainer.batch(2 * step + repeat, True), trainer.noise("critic", step, repeat)
+            batch, noise = trainer.batches.batch(2 * step + repeat), trainer.batches.noise("critic", step, repeat)
             assert "labels" not in noise
             real, y = flat(batch), one_hot(batch.labels)
             fake = generator.forward(noise["z"].numpy(), y)
@@ -52,7 +52,7 @@ def test_conditional_wasserstein_terms_and_three_steps_equal_the_papers_written_
             optim_d.step(grads)
             for weight in critic.params if clipped else []:
                 np.clip(weight, -0.05, 0.05, out=weight)
-        noise = trainer.noise("generator", step, 0)
+        noise = trainer.batches.noise("generator", step, 0)
         y = one_hot(noise["labels"])
         on_fake = critic.forward(generator.forward(noise["z"].numpy(), y), y)
         generator.backward(critic.backward(np.full_like(on_fake, -1 / N)))
@@ -64,7 +64,7 @@ def test_conditional_wasserstein_terms_and_three_steps_equal_the_papers_written_
 
 def test_a_penalised_critic_draws_one_t_for_each_sample_and_warns_of_batch_norm():
     trainer = tiny_trainer("cwgan-gp")
-    t = trainer.noise("critic", 0, 0)["t"]
+    t = trainer.batches.noise("critic", 0, 0)["t"]
     assert t.shape == (N,)
     assert len(set(t.tolist())) == N
     assert not any(isinstance(layer, _BatchNorm) for layer in trainer.model.discriminator.modules())
@@ -80,6 +80,6 @@ def test_the_penalty_is_of_the_norm_of_a_whole_sample_and_not_of_each_pixel(monk
 
     # Sixteen pixels of slope 1/4 each: of norm 1 together, and 9/16 from 1 if each were held to it alone.
     monkeypatch.setattr(trainer.model, "judge", quarters)
-    terms = trainer.model.terms("critic", trainer.batch(0, True), trainer.noise("critic", 0, 0), {})
+    terms = trainer.model.terms("critic", trainer.batches.batch(0), trainer.batches.noise("critic", 0, 0), {})
     assert float(terms.losses["penalty"].detach()) == pytest.approx(0, abs=1e-15)
     assert float(terms.watch["slope"].detach()) == pytest.approx(1)

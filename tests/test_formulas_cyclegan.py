@@ -13,9 +13,9 @@ from test_trainer import NoReadBack
 from torch.nn import functional as F
 from written_out import Adam
 
-from gankit import Draws, ImageSet, Spec, Trainer, UsageError
+from gankit import ImageSet, RandomStream, Spec, Trainer, UsageError
 from gankit.config import configure
-from gankit.pool import ImagePool
+from gankit.models.image_pool import ImagePool
 from gankit.registry import registry
 
 CLOSE = {"rtol": 1e-10, "atol": 1e-12}
@@ -27,7 +27,7 @@ TINY = {
 
 
 def tiny_trainer(**flags):
-    images = Draws(0, "test images").integers(256, 18, 1, 12, 12).to(torch.uint8)
+    images = RandomStream(0, "test images").integers(256, 18, 1, 12, 12).to(torch.uint8)
     return Trainer(configure("cyclegan", {**TINY, **flags}), ImageSet(images[:7], other=images[7:]))
 
 
@@ -109,7 +109,7 @@ def test_cyclegan_terms_gradients_and_three_steps_equal_the_paper_written_out(la
     pools = {name: SequentialPool(3) for name in "ab"}
     for step in range(3):
         factor = (1, 1, 2 / 3)[step]
-        batch, noise = trainer.batch(step, True), trainer.noise("generator", step, 0)
+        batch, noise = trainer.batches.batch(step), trainer.batches.noise("generator", step, 0)
         a, b = batch.images, batch.other
 
         def masks(name, noise=noise):
@@ -127,7 +127,7 @@ def test_cyclegan_terms_gradients_and_three_steps_equal_the_paper_written_out(la
         written = [*terms, sum(terms), on_a.mean(), on_b.mean(), *norms(grads[: len(ab)]), *norms(grads[len(ab) :])]
         optim_g.step(grads, factor)
 
-        noise = trainer.noise("discriminator", step, 0)
+        noise = trainer.batches.noise("discriminator", step, 0)
         terms, watched = [], []
         for name, net, real, fake in (("a", of_a, a, fake_a), ("b", of_b, b, fake_b)):
             fake = pools[name].query(fake.detach(), noise[f"{name} slot"], noise[f"{name} swap"])
@@ -177,7 +177,7 @@ def test_the_learning_rate_is_not_zero_after_the_first_decay_and_every_step_move
         before = [p.detach().clone() for p in trainer.model.parameters()]
         trainer.step()
         assert all(not torch.equal(p, q) for p, q in zip(before, trainer.model.parameters(), strict=True))
-        rates.append([float(part.optimizer.lr) / 2e-4 for part in trainer.parts])
+        rates.append([float(part.optimizer.lr) / 2e-4 for part in trainer.phases])
     np.testing.assert_allclose(rates, [[f, f] for f in (1, 1, 1, 1, 1, 0.75, 0.5, 0.25)])
 
 
@@ -187,7 +187,7 @@ def test_the_pool_is_filled_first_and_then_swaps_as_the_published_one_does(capac
     ours, theirs = ImagePool("a", capacity, (1, 2, 2)), SequentialPool(capacity)
     for i in range(40):
         fresh = (torch.arange(n) + i * n + 1.0)[:, None, None, None].expand(n, 1, 2, 2).contiguous()
-        noise = ours.draw(n, Draws("pool", i))
+        noise = ours.draw(n, RandomStream("pool", i))
         expected = theirs.query(fresh, noise["a slot"], noise["a swap"])
         assert torch.equal(ours(fresh, noise), expected)
         kept = torch.stack(theirs.images)
@@ -199,7 +199,7 @@ def test_the_first_fifty_images_come_back_as_they_are_and_later_ones_with_probab
     pool, unchanged, ages = ImagePool("a", 50, (1, 1, 1)), [], []
     for i in range(2050):
         fresh = torch.full((1, 1, 1, 1), float(i))
-        handed = pool(fresh, pool.draw(1, Draws("half", i)))
+        handed = pool(fresh, pool.draw(1, RandomStream("half", i)))
         unchanged.append(bool(handed == fresh))
         ages.append(i - int(handed))
     assert all(unchanged[:50])
@@ -212,23 +212,25 @@ def test_the_first_fifty_images_come_back_as_they_are_and_later_ones_with_probab
 def test_a_pool_of_none_hands_on_every_image():
     pool = ImagePool("a", 0, (1, 1, 1))
     fresh = torch.rand(4, 1, 1, 1)
-    assert torch.equal(pool(fresh, pool.draw(4, Draws("none"))), fresh)
+    assert torch.equal(pool(fresh, pool.draw(4, RandomStream("none"))), fresh)
     tiny_trainer(pool=0).step()
 
 
 def test_the_discriminators_fakes_are_detached():
     trainer = tiny_trainer()
     model = trainer.model
-    made = model.terms("generator", trainer.batch(0, True), trainer.noise("generator", 0, 0), {})
+    made = model.terms("generator", trainer.batches.batch(0), trainer.batches.noise("generator", 0, 0), {})
     assert not any(tensor.requires_grad for tensor in made.carry.values())
-    judged = model.terms("discriminator", trainer.batch(0, False), trainer.noise("discriminator", 0, 0), made.carry)
+    judged = model.terms(
+        "discriminator", trainer.batches.batch(None), trainer.batches.noise("discriminator", 0, 0), made.carry
+    )
     weights = list(model.generator.parameters())
     assert set(torch.autograd.grad(sum(judged.losses.values()), weights, allow_unused=True)) == {None}
 
 
 def test_both_phases_see_one_batch_a_step_and_the_generators_move_first():
     trainer = tiny_trainer()
-    assert [part.phase.name for part in trainer.parts] == ["generator", "discriminator"]
+    assert [part.phase.name for part in trainer.phases] == ["generator", "discriminator"]
     trainer.step()
     assert trainer.drawn == 1
 
@@ -293,8 +295,11 @@ def test_resnets_train_on_colour_in_both_precisions_and_their_step_is_static(pre
     for _ in range(2):
         trainer.step()
     carry = {}
-    for part in trainer.parts:
-        batch, noise = trainer.batch(2, part.phase.data), trainer.noise(part.phase.name, 2, 0)
+    for part in trainer.phases:
+        batch, noise = (
+            trainer.batches.batch(2 if part.phase.data else None),
+            trainer.batches.noise(part.phase.name, 2, 0),
+        )
         with NoReadBack():
             terms = trainer.model.terms(part.phase.name, batch, noise, carry)
             torch.autograd.grad(sum(terms.losses.values()), part.parameters)

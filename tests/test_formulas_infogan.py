@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 from written_out import Adam, Net, Tanh, mlp, sigmoid
 
-from gankit import Draws, ImageSet, Trainer
+from gankit import ImageSet, RandomStream, Trainer
 from gankit.config import configure
 
 CLOSE = {"rtol": 1e-10, "atol": 1e-12}
@@ -17,7 +17,7 @@ TINY = {"arch": "mlp", "ngf": 1, "ndf": 1, "nz": 3, "batch_size": N, "steps": 3,
 
 
 def tiny_trainer(**flags):
-    images = Draws(0, "test images").integers(256, 17, 1, 4, 4).to(torch.uint8)
+    images = RandomStream(0, "test images").integers(256, 17, 1, 4, 4).to(torch.uint8)
     return Trainer(configure("infogan", {**TINY, **flags}), ImageSet(images))
 
 
@@ -68,8 +68,8 @@ def test_infogan_terms_and_three_steps_equal_the_paper_written_out(normed, q_tru
     optim_d = Adam(nets.trunk.params + nets.head.params, 2e-4, 0.5, 0.999)
     optim_g = Adam(nets.generator.params + nets.q.params, 1e-3, 0.5, 0.999)
     for step in range(3):
-        real = trainer.batch(step, True).images.numpy().reshape(N, -1)
-        noise = {name: value.numpy() for name, value in trainer.noise("discriminator", step, 0).items()}
+        real = trainer.batches.batch(step).images.numpy().reshape(N, -1)
+        noise = {name: value.numpy() for name, value in trainer.batches.noise("discriminator", step, 0).items()}
         fake = nets.make(noise)
         on_real = nets.head.forward(nets.trunk.forward(real))
         nets.trunk.backward(nets.head.backward((sigmoid(on_real) - 0.9) / N))
@@ -110,16 +110,18 @@ def test_infogan_terms_and_three_steps_equal_the_paper_written_out(normed, q_tru
 
 def generators_phase(trainer):
     carry = {}
-    for part in trainer.parts:
-        noise = trainer.noise(part.phase.name, 0, 0)
-        terms = trainer.model.terms(part.phase.name, trainer.batch(0, part.phase.data), noise, carry)
+    for part in trainer.phases:
+        noise = trainer.batches.noise(part.phase.name, 0, 0)
+        terms = trainer.model.terms(
+            part.phase.name, trainer.batches.batch(0 if part.phase.data else None), noise, carry
+        )
         carry |= terms.carry
-    return terms, trainer.noise("discriminator", 0, 0)
+    return terms, trainer.batches.noise("discriminator", 0, 0)
 
 
 def test_softmax_is_taken_once_so_a_sure_and_right_q_has_a_term_of_nothing(monkeypatch):
     trainer = tiny_trainer()
-    category = trainer.noise("discriminator", 0, 0)["category"]
+    category = trainer.batches.noise("discriminator", 0, 0)["category"]
     sure = (40 * F.one_hot(category, 10).double(), torch.zeros(N, 2).double(), torch.zeros(N, 2).double())
     monkeypatch.setattr(trainer.model.q, "forward", lambda features: sure)
     terms, _ = generators_phase(trainer)
@@ -139,7 +141,9 @@ def test_the_gaussian_term_at_numbers_worked_out_by_hand():
 
 def test_the_discriminators_fakes_are_detached():
     trainer = tiny_trainer(q_trunk=True)
-    terms = trainer.model.terms("discriminator", trainer.batch(0, True), trainer.noise("discriminator", 0, 0), {})
+    terms = trainer.model.terms(
+        "discriminator", trainer.batches.batch(0), trainer.batches.noise("discriminator", 0, 0), {}
+    )
     weights = list(trainer.model.generator.parameters())
     assert set(torch.autograd.grad(sum(terms.losses.values()), weights, allow_unused=True)) == {None}
     assert terms.carry["fake"].requires_grad  # for the generator's phase, which uses it again
@@ -148,8 +152,10 @@ def test_the_discriminators_fakes_are_detached():
 @pytest.mark.parametrize("q_trunk", [False, True])
 def test_q_trains_with_the_generator_and_its_trunk_only_where_asked(q_trunk):
     trainer = tiny_trainer(q_trunk=q_trunk)
-    assert [part.phase.networks for part in trainer.parts] == [("discriminator",), ("generator", "q")]
-    terms = trainer.model.terms("discriminator", trainer.batch(0, True), trainer.noise("discriminator", 0, 0), {})
+    assert [part.phase.networks for part in trainer.phases] == [("discriminator",), ("generator", "q")]
+    terms = trainer.model.terms(
+        "discriminator", trainer.batches.batch(0), trainer.batches.noise("discriminator", 0, 0), {}
+    )
     assert ("category" in terms.losses) == q_trunk
 
 
@@ -169,7 +175,7 @@ def test_every_generator_update_reads_the_codes_its_own_images_were_made_of(rati
 
 def test_samples_draw_their_codes_and_the_codes_are_in_the_noise():
     trainer = tiny_trainer()
-    noise = trainer.model.noise("sample", 500, Draws(0, "x"))
+    noise = trainer.model.noise("sample", 500, RandomStream(0, "x"))
     assert noise["category"].bincount(minlength=10).min() > 20
     assert -1 <= noise["code"].min() < -0.98 < 0.98 < noise["code"].max() < 1
     assert noise["code"].shape == (500, 2)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from written_out import RMSprop, Tanh, mlp
 
-from gankit import Draws, ImageSet, Spec, Trainer
+from gankit import ImageSet, RandomStream, Spec, Trainer
 from gankit.config import configure
 from gankit.registry import registry
 
@@ -21,7 +21,7 @@ TINY = {
 
 
 def tiny_trainer(**flags):
-    images = Draws(0, "test images").integers(256, 17, 1, 4, 4).to(torch.uint8)
+    images = RandomStream(0, "test images").integers(256, 17, 1, 4, 4).to(torch.uint8)
     return Trainer(configure("wgan", {**TINY, **flags}), ImageSet(images))
 
 
@@ -44,9 +44,9 @@ def test_wgan_terms_and_three_steps_equal_algorithm_1_written_out(normed, decay_
         factor = 1.0 if decay_start == 1 else (3 - step) / 3
         terms = []
         for repeat in range(4 if step == 0 else 2):
-            real = trainer.batch(draw, True).images.numpy().reshape(5, -1)
+            real = trainer.batches.batch(draw).images.numpy().reshape(5, -1)
             draw += 1
-            fake = generator.forward(trainer.noise("critic", step, repeat)["z"].numpy())
+            fake = generator.forward(trainer.batches.noise("critic", step, repeat)["z"].numpy())
             on_real = critic.forward(real)
             critic.backward(np.full_like(on_real, -1 / 5))
             grads = critic.grads
@@ -59,7 +59,7 @@ def test_wgan_terms_and_three_steps_equal_algorithm_1_written_out(normed, decay_
             optim_d.step(grads, factor)
             for weight in critic.params:
                 np.clip(weight, -0.05, 0.05, out=weight)
-        on_fake = critic.forward(generator.forward(trainer.noise("generator", step, 0)["z"].numpy()))
+        on_fake = critic.forward(generator.forward(trainer.batches.noise("generator", step, 0)["z"].numpy()))
         generator.backward(critic.backward(np.full_like(on_fake, -1 / 5)))
         norms = [np.sqrt(sum((g**2).sum() for g in generator.grads)), np.sqrt((generator.grads[0] ** 2).sum())]
         optim_g.step(generator.grads, factor)
@@ -101,7 +101,7 @@ def test_every_weight_of_the_critic_and_none_of_the_generator_is_clipped():
 
 def test_the_critics_fakes_are_detached():
     trainer = tiny_trainer(warmup=0)
-    terms = trainer.model.terms("critic", trainer.batch(0, True), trainer.noise("critic", 0, 0), {})
+    terms = trainer.model.terms("critic", trainer.batches.batch(0), trainer.batches.noise("critic", 0, 0), {})
     weights = list(trainer.model.generator.parameters())
     assert set(torch.autograd.grad(sum(terms.losses.values()), weights, allow_unused=True)) == {None}
     assert dict(terms.carry) == {}

@@ -12,9 +12,10 @@ import torch
 from click.testing import CliRunner
 
 import gankit
-from gankit import health, watch
 from gankit.cli import main
-from gankit.health import CONDITIONS, Monitor
+from gankit.training import health
+from gankit.training import health_monitor as watch
+from gankit.training.health import CONDITIONS, Monitor
 
 DOCS = Path(__file__).parent.parent / "docs"
 # Samples that collapse come back and collapse again; these options were chosen for runs with eager's roundings.
@@ -213,7 +214,7 @@ def test_the_defaults_are_silent_on_drawn_images_with_three_seeds(variant, seed,
     ids=["dcgan", "wgan-gp", "wgan", "infogan"],
 )
 def test_the_defaults_are_silent_on_fashion_mnist_with_three_seeds(variant, options, seed, tmp_path, capsys):
-    from gankit.data import DataOptions
+    from gankit.data.catalogue import DataOptions
     from gankit.registry import registry
 
     try:

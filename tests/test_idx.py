@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gankit import DamagedFile, UsageError
-from gankit.data import DataOptions
+from gankit.data.catalogue import DataOptions
 from gankit.plugins.datasets.idx import FashionMNIST, read_idx
 
 PACKAGED = Path("/usr/share/datasets/fashion-mnist")

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from gankit import profile_kernels
 from gankit.cli.profile import profile
 from gankit.kernels import cases
+from gankit.profiling import kernels as profile_kernels
 
 QUICK = ["--size", "0.01", "--rounds", "20", "--no-compile"]
 

@@ -12,7 +12,7 @@ from players import (
 from torch.nn import functional as F
 
 import gankit
-from gankit import Draws, ImageSet, Spec, Trainer
+from gankit import ImageSet, RandomStream, Spec, Trainer
 from gankit.config import configure
 from gankit.registry import registry
 
@@ -30,7 +30,7 @@ def test_the_label_turns_the_slope_at_the_image_and_not_only_the_score(variant, 
         model = registry().get("variants", variant)().build(config.options, Spec(1, 8, 3, names=("a", "b", "c"))).eval()
     slopes = []
     for label in (0, 1):
-        images = Draws(0, "x").normal(16, 1, 8, 8).requires_grad_()
+        images = RandomStream(0, "x").normal(16, 1, 8, 8).requires_grad_()
         (scores,) = model.judge({"labels": torch.full((16,), label)}, fake=images)
         slopes.append(torch.autograd.grad(scores.sum(), images)[0])
     assert float((slopes[0] - slopes[1]).norm()) > 1e-3 * float(slopes[0].norm())
@@ -43,15 +43,15 @@ def test_fakes_have_the_real_labels_for_the_discriminator_and_drawn_ones_for_the
     generate = trainer.model.generate
     monkeypatch.setattr(trainer.model, "generate", lambda noise: used.append(noise["labels"]) or generate(noise))
     trainer.step()
-    drawn = trainer.noise("generator", 0, 0)["labels"]
-    expected = [trainer.batch(0, True).labels, trainer.batch(1, True).labels, drawn]
+    drawn = trainer.batches.noise("generator", 0, 0)["labels"]
+    expected = [trainer.batches.batch(0).labels, trainer.batches.batch(1).labels, drawn]
     assert [labels.tolist() for labels in used] == [labels.tolist() for labels in expected]
 
 
 @pytest.mark.parametrize("variant", LABELLED)
 def test_labels_of_samples_are_drawn_uniformly_and_change_the_images(variant):
     trainer = tiny_trainer(variant)
-    noise = trainer.model.noise("sample", 600, Draws(0, "x"))
+    noise = trainer.model.noise("sample", 600, RandomStream(0, "x"))
     assert noise["labels"].dtype == torch.int64
     assert noise["labels"].bincount(minlength=3).min() > 150
     noise = {name: value.double() if value.is_floating_point() else value for name, value in noise.items()}
@@ -62,13 +62,13 @@ def test_labels_of_samples_are_drawn_uniformly_and_change_the_images(variant):
 
 @pytest.mark.parametrize("variant", LABELLED)
 def test_images_without_labels_are_refused_with_what_to_do(variant):
-    images = ImageSet(Draws(0, "x").integers(256, 9, 1, 8, 8).to(torch.uint8))
+    images = ImageSet(RandomStream(0, "x").integers(256, 9, 1, 8, 8).to(torch.uint8))
     with pytest.raises(gankit.UsageError, match="a folder for each class"):
         Trainer(configure(variant, TINY), images)
 
 
 def test_a_text_vector_is_a_function_of_the_text_alone_and_likens_texts_that_share_letters():
-    from gankit.conditioning import text_vector
+    from gankit.models.label_embedding import text_vector
 
     coat, again, coats, bag = (text_vector(text, 2000) for text in ("Coat", " coat", "Coats", "Bag"))
     assert torch.equal(coat, again)
@@ -80,6 +80,6 @@ def test_a_text_vector_is_a_function_of_the_text_alone_and_likens_texts_that_sha
 def test_an_embedding_beside_z_is_as_long_as_a_one_hot_vector():
     """At the length of z it would soon drown z: see `label_code`."""
     model = tiny_trainer("acgan", embedding_width=400).model
-    noise = model.noise("sample", 50, Draws(0, "x"))
+    noise = model.noise("sample", 50, RandomStream(0, "x"))
     joined = model.latents({**noise, "z": noise["z"].double()})[:, 3:]
     assert joined.norm(dim=1).tolist() == pytest.approx([1] * 50, abs=0.15)

@@ -6,22 +6,23 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from gankit import Draws, probe
-from gankit.linear import FEWEST, Linear
+from gankit import RandomStream
+from gankit.inference import probe
+from gankit.inference.linear_probe import FEWEST, Linear
 
 
 def blobs(seed, n=300, d=6, apart=6.0):
     """Three classes around three corners."""
-    labels = Draws(seed, "labels").integers(3, n)
-    return apart * torch.eye(3, d)[labels] + Draws(seed, "blobs").normal(n, d), labels
+    labels = RandomStream(seed, "labels").integers(3, n)
+    return apart * torch.eye(3, d)[labels] + RandomStream(seed, "blobs").normal(n, d), labels
 
 
 def latents(n, d, seed=0):
     """Features [n, d] of three classes; few directions vary a thousand times as much as most, as in a VQ-VAE's."""
     spread = 30 / torch.arange(1, d + 1) + 0.03
-    turned, _ = torch.linalg.qr(Draws(seed, "turned").normal(d, d))
-    labels = Draws(seed, "labels").integers(3, n)
-    x = Draws(seed, "x").normal(n, d) * spread
+    turned, _ = torch.linalg.qr(RandomStream(seed, "turned").normal(d, d))
+    labels = RandomStream(seed, "labels").integers(3, n)
+    x = RandomStream(seed, "x").normal(n, d) * spread
     x[:, 1:4] += 3 * F.one_hot(labels, 3)
     return x @ turned, labels
 
@@ -76,7 +77,7 @@ def least(x, y, rounds=200):
 def test_probes_read_separable_classes_and_nothing_from_noise(classify):
     (seen, labels), (unseen, truth) = blobs(1), blobs(2)
     assert float((classify(seen, unseen, labels) == truth).double().mean()) > 0.97
-    noise, more = Draws(3).normal(300, 6), Draws(4).normal(300, 6)
+    noise, more = RandomStream(3).normal(300, 6), RandomStream(4).normal(300, 6)
     assert 0.2 < float((classify(noise, more, labels) == truth).double().mean()) < 0.47
 
 
@@ -126,7 +127,7 @@ def test_the_fewest_iterations_that_wide_features_get_come_near_the_minimum(kind
         return float(loss(linear.features.double() @ weight.T + bias)) + 0.5 * float(weight.square().sum())
 
     lowest = total()
-    monkeypatch.setattr("gankit.linear.PRODUCTS", FEWEST * 2 * x.numel() * 3)
+    monkeypatch.setattr("gankit.inference.linear_probe.PRODUCTS", FEWEST * 2 * x.numel() * 3)
     assert total() < 1.002 * lowest
 
 

@@ -8,9 +8,10 @@ import marks
 import pytest
 import torch
 
-from gankit import Run, UsageError, encoding
+from gankit import Run, UsageError
 from gankit.cli.train import variant_command
 from gankit.config import configure
+from gankit.inference import reconstruct as encoding
 from gankit.registry import registry
 
 SHAPES = {

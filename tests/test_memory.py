@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from gankit.memory import keep_freed
+from gankit.cpu.malloc import keep_freed
 
 SCRIPT = """
 import resource, sys

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from gankit import Moments, Seen, Selection, UsageError
+from gankit.evaluation.statistics import KEPT
 from gankit.plugins.metrics import classes, kid, neighbours, sliced
 from gankit.plugins.metrics.fid import FID, frechet
 from gankit.registry import registry
-from gankit.statistics import KEPT
 
 METRICS = registry().names("metrics")
 

@@ -9,23 +9,23 @@ import sys
 import pytest
 import torch
 
-from gankit.checkpoint import flatten
-from gankit.keys import Draws
-from gankit.model import OptimSpec
-from gankit.optimizers import make
+from gankit.core.checkpoint import flatten
+from gankit.core.rng import RandomStream
+from gankit.models.interface import OptimSpec
+from gankit.training.optimizers import make
 
 LR, DECAY = 3e-3, 1e-2
 
 
 def weights(dtype=torch.float64):
-    draws = Draws(0, "weights")
+    draws = RandomStream(0, "weights")
     some = [draws.normal(*shape).to(dtype) for shape in ((4, 3, 2, 2), (4,), (5, 4))]
     some[0] = some[0].contiguous(memory_format=torch.channels_last)
     return some
 
 
 def grads(step, like):
-    draws = Draws(1, "grads", step)
+    draws = RandomStream(1, "grads", step)
     return [torch.empty_like(p).copy_(draws.normal(*p.shape)) for p in like]
 
 

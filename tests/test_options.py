@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import pytest
 
 from gankit import UsageError, option
-from gankit.files import append_lines, cut_lines, read_lines
-from gankit.options import build, fields
-from gankit.progress import Progress, duration
+from gankit.core.files import append_lines, cut_lines, read_lines
+from gankit.core.options import build, fields
+from gankit.core.progress import Progress, duration
 
 
 @dataclass(frozen=True)

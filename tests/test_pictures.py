@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from gankit import DamagedFile, UsageError
-from gankit.data import DataOptions
-from gankit.decoding import UNREADABLE, Frame, framed, unwarned
+from gankit.data.catalogue import DataOptions
+from gankit.data.decoding import UNREADABLE, Frame, framed, unwarned
 from gankit.plugins.datasets.folder import Folder
 
 

@@ -11,11 +11,11 @@ from torch.func import functional_call
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn import functional as F
 
+from gankit.cpu.plan.ir import Call, Gemm, Point, Unsupported
+from gankit.cpu.plan.lower import Lowering
+from gankit.cpu.plan.plan import Plan
+from gankit.cpu.plan.simplify import improve
 from gankit.kernels import cpu
-from gankit.plan.lowering import Lowering
-from gankit.plan.passes import improve
-from gankit.plan.run import Plan
-from gankit.plan.values import Call, Gemm, Point, Unplannable
 
 pytestmark = pytest.mark.skipif(bool(cpu.REASON), reason=f"plans run in the C extension: {cpu.REASON}")
 
@@ -332,7 +332,7 @@ def test_what_an_update_draws_by_itself_is_drawn_anew_at_every_run():
 
 
 def test_what_no_plan_can_hold_is_named():
-    with pytest.raises(Unplannable, match="float16"):
+    with pytest.raises(Unsupported, match="float16"):
         plan(lambda x: [x.half() * 2], numbers(3, 3))
 
 

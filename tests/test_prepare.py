@@ -18,12 +18,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gankit import DamagedFile, GankitError, cache, decoder, workers
-from gankit.cache import kept, write_header
-from gankit.data import DataOptions
-from gankit.decoding import Frame
+from gankit import DamagedFile, GankitError
+from gankit.data import cache
+from gankit.data import decode_pool as workers
+from gankit.data import decode_worker as decoder
+from gankit.data.cache import kept, write_header
+from gankit.data.catalogue import DataOptions
+from gankit.data.decoding import Frame
+from gankit.data.sources import Pictures, Tree
 from gankit.plugins.datasets.folder import Folder
-from gankit.sources import Pictures, Tree
 
 CHILD = Path(__file__).with_name("prepare_pictures.py")
 
@@ -74,7 +77,7 @@ def test_workers_give_the_pixels_that_one_process_gives(pictures, own_cache, mon
 
 def test_what_is_prepared_is_not_decoded_again_until_a_file_changes(pictures, own_cache, monkeypatch):
     first = prepare(pictures)
-    monkeypatch.setattr("gankit.sources.decode", lambda *_: pytest.fail("decoded again"))
+    monkeypatch.setattr("gankit.data.sources.decode", lambda *_: pytest.fail("decoded again"))
     prepare(pictures)
     monkeypatch.undo()
     monkeypatch.setenv("GANKIT_CACHE", str(own_cache.parent))

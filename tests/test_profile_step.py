@@ -9,12 +9,13 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from gankit import UsageError, polyphase
+from gankit import UsageError
 from gankit.cli.main import main
 from gankit.config import configure
+from gankit.cpu import strided_winograd as polyphase
 from gankit.kernels import cpu, steered
-from gankit.profile_step import Products, floor, phase_times, profile_step
-from gankit.trainer import Trainer
+from gankit.profiling.step import Products, floor, phase_times, profile_step
+from gankit.training.trainer import Trainer
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 

@@ -9,7 +9,7 @@ import pytest
 from published import bmp, load, write
 
 from gankit import UsageError
-from gankit.data import DataOptions
+from gankit.data.catalogue import DataOptions
 from gankit.plugins.datasets import mat5
 from gankit.registry import registry
 

@@ -20,9 +20,9 @@ from PIL import Image
 import gankit
 from gankit import report
 from gankit.cli import main
-from gankit.health import LOW_DIVERSITY, Event
 from gankit.report import curves, events, pictures, records
 from gankit.report.markup import tag
+from gankit.training.health import LOW_DIVERSITY, Event
 
 HOSTILE = "</script></style></title><img src=x onerror=\"window.hacked=1\"><svg onload='hacked=1'>&$\\frac{"
 

@@ -18,7 +18,7 @@ import torch
 from tiny import fitted, options_of
 
 import gankit
-from gankit import checkpoint
+from gankit.core import checkpoint
 from gankit.registry import registry
 
 DRIVER = Path(__file__).with_name("killed_run.py")
@@ -349,7 +349,7 @@ def test_a_folder_with_files_of_somebodys_own_is_not_written_into(mine, tmp_path
 
 
 def test_runs_without_a_name_get_folders_of_their_own(tmp_path):
-    from gankit.run import claim
+    from gankit.runs.folder import claim
 
     (tmp_path / "dcgan-shapes-999").mkdir()
     assert [claim("dcgan", "shapes", tmp_path).name for _ in range(2)] == ["dcgan-shapes-1000", "dcgan-shapes-1001"]
@@ -367,7 +367,7 @@ def test_a_run_whose_images_changed_is_not_resumed(tmp_path, tiny):
 
 
 def test_a_run_on_a_programs_images_asks_for_them_again(tmp_path, tiny):
-    images = gankit.ImageSet(gankit.Draws(0, "own").integers(256, 30, 1, 8, 8).to(torch.uint8))
+    images = gankit.ImageSet(gankit.RandomStream(0, "own").integers(256, 30, 1, 8, 8).to(torch.uint8))
     run = gankit.train("dcgan", images=images, out=tmp_path / "run", steps=2, **tiny)
     with pytest.raises(gankit.UsageError, match=r"images=\.\.\."):
         gankit.resume(run.root, steps=4, quiet=True)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from gankit.data import DataOptions
+from gankit.data.catalogue import DataOptions
 from gankit.plugins.datasets.shapes import Shapes
 
 

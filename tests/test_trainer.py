@@ -11,15 +11,15 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import gankit
-from gankit import Draws, ImageSet, Trainer
+from gankit import ImageSet, RandomStream, Trainer
 from gankit.config import configure
-from gankit.convolution import Conv2d
-from gankit.data import Order
-from gankit.model import Phase
-from gankit.optimizers import rate
+from gankit.cpu.convolution import Conv2d
+from gankit.data.order import Order
+from gankit.models.interface import Phase
 from gankit.registry import registry
-from gankit.trainer import total_steps
-from gankit.update import Part, Update
+from gankit.training.optimizers import rate
+from gankit.training.trainer import total_steps
+from gankit.training.update import PhaseState, Update
 
 VARIANTS = registry().names("variants")
 
@@ -183,7 +183,7 @@ def same(one, two):
 def test_inputs_are_a_function_of_their_update_however_many_are_drawn_at_once(room, tiny, monkeypatch):
     it = trainer("wgan-gp", tiny, n_critic=3)
     it.step()
-    monkeypatch.setattr("gankit.trainer.AHEAD", room)
+    monkeypatch.setattr("gankit.data.batches.LOOK_AHEAD", room)
     due = it.due(it.done)
     expected = [it.draw(update) for update in due]
     for update, one in zip(due, expected, strict=True):
@@ -252,7 +252,7 @@ def test_sampling_changes_nothing_of_the_run(tiny):
 
 def test_dropout_masks_are_drawn_from_the_key_and_used_at_sampling_too(tiny):
     it = trainer("dcgan", tiny, dropout=0.5)
-    noise = it.model.noise("sample", 4, Draws(0, "a"))
+    noise = it.model.noise("sample", 4, RandomStream(0, "a"))
     masks = [name for name in noise if name.startswith("mask")]
     assert len(masks) == 4
     it.model.eval()
@@ -302,7 +302,7 @@ def test_every_optimizer_trains_and_resumes(optimizer, tiny):
 
 
 def test_images_from_a_program_can_be_trained_on(tiny, tmp_path):
-    images = ImageSet(Draws(0, "own").integers(256, 30, 3, 12, 12).to(torch.uint8))
+    images = ImageSet(RandomStream(0, "own").integers(256, 30, 3, 12, 12).to(torch.uint8))
     tiny.pop("size"), tiny.pop("channels")
     run = gankit.train("dcgan", images=images, out=tmp_path / "run", steps=2, **tiny)
     assert run.sample(5).shape == (5, 3, 12, 12)
@@ -323,8 +323,8 @@ def test_a_parameter_shared_by_two_networks_is_moved_once(tiny):
     phase = it.model.phases[0]
     both = gankit.Phase("both", ("discriminator", "discriminator.head"), phase.optimizer)
     with pytest.raises(gankit.UsageError, match="no parameters of its own"):
-        Part.of(both, it.model)
-    part = Part.of(gankit.Phase("both", ("discriminator.head", "discriminator"), phase.optimizer), it.model)
+        PhaseState.of(both, it.model)
+    part = PhaseState.of(gankit.Phase("both", ("discriminator.head", "discriminator"), phase.optimizer), it.model)
     assert (
         len(part.parameters) == len({id(p) for p in part.parameters}) == len(list(it.model.discriminator.parameters()))
     )
@@ -347,7 +347,7 @@ def test_a_batch_of_one_with_batch_norm_is_refused_in_words(tiny):
 
 def test_many_images_are_sampled_in_parts_that_join_to_the_same(tiny, monkeypatch):
     it = trainer("dcgan", tiny)
-    from gankit import trainer as module
+    from gankit.training import trainer as module
 
     whole = module.sample(it.model, 7, 0, it.device, it.dtype)
     monkeypatch.setattr(module, "CHUNK", 3)

@@ -9,11 +9,11 @@ from click.testing import CliRunner
 from PIL import Image
 
 import gankit
-from gankit import Draws
+from gankit import RandomStream
 from gankit.cli import main
+from gankit.inference.translate import translate
 from gankit.plugins.architectures.resnet import padded
 from gankit.plugins.datasets.stripes import Stripes
-from gankit.translation import translate
 
 SMALL = {"size": 8, "ngf": 2, "ndf": 2, "blocks": 1, "limit": 12, "samples": 4, "quiet": True, "steps": 2}
 
@@ -42,7 +42,9 @@ def says(result, *words):
 
 def draw(path, width, height, mode="RGB", seed=0):
     channels = len(Image.new(mode, (1, 1)).getbands())
-    pixels = Draws(seed, "picture", str(path.name)).integers(256, height, width, channels).numpy().astype(np.uint8)
+    pixels = (
+        RandomStream(seed, "picture", str(path.name)).integers(256, height, width, channels).numpy().astype(np.uint8)
+    )
     Image.fromarray(pixels.squeeze(-1) if channels == 1 else pixels, mode=None).save(path)
     return path
 
@@ -58,14 +60,14 @@ def test_an_image_of_any_size_keeps_its_size(run, width, height, tmp_path):
 
 def test_what_is_padded_is_cut_off_again_and_no_more(run):
     model = run.load()
-    images = 2 * Draws(0, "x").uniform(1, 3, 20, 24) - 1
-    whole = model.translate(images, "a2b", Draws(0))
+    images = 2 * RandomStream(0, "x").uniform(1, 3, 20, 24) - 1
+    whole = model.translate(images, "a2b", RandomStream(0))
     grown = torch.cat([images, images.flip(3)[..., 1:4]], 3)[..., :27]  # the reflection that fills 27 up to 28
-    assert torch.equal(model.translate(images, "a2b", Draws(0)), whole)
+    assert torch.equal(model.translate(images, "a2b", RandomStream(0)), whole)
     assert padded(images) is images
     assert torch.equal(padded(grown)[..., :27], grown)
     assert torch.equal(padded(grown)[..., 27], grown[..., 25])
-    assert model.translate(grown, "a2b", Draws(0)).shape == grown.shape
+    assert model.translate(grown, "a2b", RandomStream(0)).shape == grown.shape
 
 
 def test_the_two_directions_differ_and_each_is_its_generator(run, tmp_path):
@@ -167,7 +169,7 @@ def test_sampling_a_run_translates_images_of_its_data_set(run):
     images = run.sample(5, seed=3)
     batch = Stripes().load(run.config.data, 0).pick(5, 3, 8)
     assert images.shape == (5, 3, 8, 8)
-    torch.testing.assert_close(images, run.load().translate(batch.images, "a2b", Draws(0)))
+    torch.testing.assert_close(images, run.load().translate(batch.images, "a2b", RandomStream(0)))
 
 
 def test_pictures_while_training_show_sources_beside_results(run):

@@ -10,11 +10,12 @@ import pytest
 import torch
 from torch import nn
 
-from gankit import convolution, polyphase, scratch, winograd
-from gankit.convolution import Conv2d, ConvTranspose2d
+from gankit.core.rng import RandomStream
+from gankit.cpu import convolution, scratch, winograd
+from gankit.cpu import strided_winograd as polyphase
+from gankit.cpu.convolution import Conv2d, ConvTranspose2d
 from gankit.kernels import cpu, steered
 from gankit.kernels.cpu import PHASE_POINTS, POINTS, Transform
-from gankit.keys import Draws
 
 pytestmark = pytest.mark.skipif(not cpu.multiplies_well(), reason="needs the C extension, and AVX2 for its products")
 
@@ -67,9 +68,9 @@ CLOSE = {winograd: 8, polyphase: 6}
 
 def drawn(case, dtype=torch.float32):
     it = CASES[case]
-    x = Draws(0, "x").normal(it.n, it.into, it.height, it.width)
-    weight = Draws(0, "weight").normal(it.out, it.into, it.kernel, it.kernel)
-    grad = Draws(0, "grad").normal(it.n, it.out, *it.size)
+    x = RandomStream(0, "x").normal(it.n, it.into, it.height, it.width)
+    weight = RandomStream(0, "weight").normal(it.out, it.into, it.kernel, it.kernel)
+    grad = RandomStream(0, "grad").normal(it.n, it.out, *it.size)
     order = torch.contiguous_format if it.way is winograd else torch.channels_last
     return [tensor.to(dtype).contiguous(memory_format=order) for tensor in (x, weight, grad)]
 
@@ -105,7 +106,7 @@ def test_all_three_products_are_within_a_small_multiple_of_pytorchs_rounding(cas
 
 def test_a_filter_that_moves_an_image_moves_it_to_the_pixel():
     """Independent of PyTorch: one filter of a single 1 is a shift, and 0.75, 1.5 and their powers are exact."""
-    x = Draws(0, "x").normal(1, 1, 11, 10)
+    x = RandomStream(0, "x").normal(1, 1, 11, 10)
     for row in range(3):
         for column in range(3):
             weight = torch.zeros(1, 1, 3, 3)
@@ -116,7 +117,7 @@ def test_a_filter_that_moves_an_image_moves_it_to_the_pixel():
 
 
 def test_a_strided_filter_of_a_single_1_takes_every_second_pixel():
-    x = Draws(0, "x").normal(1, 16, 12, 16).contiguous(memory_format=torch.channels_last)
+    x = RandomStream(0, "x").normal(1, 16, 12, 16).contiguous(memory_format=torch.channels_last)
     padded = nn.functional.pad(x, (1, 1, 1, 1))
     for row in range(4):
         for column in range(4):
@@ -168,7 +169,7 @@ def transforms(case):
         else:
             matrices = (PHASE_POINTS, it.out if filters else tiles, shape[1] * (1 if name == "OUTPUT" else 4))
             order, run = torch.channels_last, cpu.polyphase
-        plain, points = Draws(0, name).normal(*shape), Draws(1, name).normal(*matrices)
+        plain, points = RandomStream(0, name).normal(*shape), RandomStream(1, name).normal(*matrices)
         for kind in (Transform[name], Transform[f"{name}_TRANSPOSED"]):
             forward = kind in (Transform.INPUT, Transform.OUTPUT_TRANSPOSED, Transform.FILTER)
             here = (plain if forward else torch.full(shape, nan)).contiguous(memory_format=order)
@@ -218,7 +219,7 @@ def test_memory_that_is_used_again_leaves_no_trace(case):
 
 def test_memory_from_an_evaluation_in_inference_mode_serves_training_too(monkeypatch):
     monkeypatch.setattr(scratch, "_scratch", scratch.Scratch())
-    layer, x = Conv2d(64, 64, 3, padding=1, last=False), Draws(0, "x").normal(1, 64, 32, 32)
+    layer, x = Conv2d(64, 64, 3, padding=1, last=False), RandomStream(0, "x").normal(1, 64, 32, 32)
     with torch.inference_mode():
         before = layer(x)
     after = layer(x)
@@ -241,7 +242,7 @@ def layers(kind=PLAIN, bias=True, padding=1):
     else:
         mine, theirs = ConvTranspose2d(32, 16, 4, 2, **options), nn.ConvTranspose2d(32, 16, 4, 2, **options)
     theirs.load_state_dict(mine.state_dict())
-    return mine, theirs, Draws(0, "x").normal(4, mine.in_channels, *((8, 8) if kind == UPWARDS else (17, 18)))
+    return mine, theirs, RandomStream(0, "x").normal(4, mine.in_channels, *((8, 8) if kind == UPWARDS else (17, 18)))
 
 
 @pytest.fixture
@@ -289,7 +290,7 @@ def test_the_memory_order_of_image_and_weight_changes_no_bit(kind, order, chosen
 
 def left_alone():
     """Layers and inputs for which the present way is kept, by what is special about them."""
-    x = Draws(0, "x").normal(4, 64, 17, 18)
+    x = RandomStream(0, "x").normal(4, 64, 17, 18)
     yield "float64", Conv2d(64, 64, 3, last=False).double(), x.double()
     yield "float16", Conv2d(64, 64, 3, last=False).half(), x.half()
     yield "few channels", Conv2d(63, 64, 3, last=False), x[:, :63]
@@ -380,7 +381,7 @@ def test_a_transposed_convolution_of_stride_1_is_the_same_map(chosen):
     mine = convolution.ConvTranspose2d(65, 64, 3, padding=1, last=False)
     theirs = nn.ConvTranspose2d(65, 64, 3, padding=1)
     theirs.load_state_dict(mine.state_dict())
-    x = Draws(0, "x").normal(4, 65, 17, 18)
+    x = RandomStream(0, "x").normal(4, 65, 17, 18)
     found, exact = gradients(mine, x), gradients(theirs.double(), x.double())
     assert set(chosen) == {"convolved", "by_input", "by_weight"}
     for one, two in zip(found, exact, strict=True):

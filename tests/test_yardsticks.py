@@ -14,7 +14,7 @@ import yardstick
 from click.testing import CliRunner
 from torch import nn
 
-from gankit import Draws, ImageSet, Trainer, UsageError
+from gankit import ImageSet, RandomStream, Trainer, UsageError
 from gankit.config import configure
 
 LOOPS = {"textbook": textbook, "careful": careful}
@@ -57,16 +57,16 @@ def set_up(name, **flags):
     options = {"precision": "fp64", "batch_size": 8, "steps": 3, "threads": 1, "init": "default", "device": "cpu"}
     config = configure(name.removesuffix("-mlp"), options | SAME[name] | flags)
     size = SAME[name]["size"]
-    images = Draws(0, "test images").integers(256, 60, 1, size, size).to(torch.uint8)
+    images = RandomStream(0, "test images").integers(256, 60, 1, size, size).to(torch.uint8)
     trainer = Trainer(config, ImageSet(images[:27], other=images[27:] if name == "cyclegan" else None))
-    draws = sum(part.phase.times(0) for part in trainer.parts if part.phase.data)
+    draws = sum(part.phase.times(0) for part in trainer.phases if part.phase.data)
     model = copy.deepcopy(trainer.model)
     job = yardstick.Job(name, config, trainer.images, model, trainer.device, trainer.steps, draws, 0.0)
     return trainer, job
 
 
 def reals(trainer, draw):
-    batch = trainer.batch(draw, True)
+    batch = trainer.batches.batch(draw)
     return (batch.images,) if batch.other is None else (batch.images, batch.other)
 
 
@@ -79,9 +79,9 @@ def test_three_steps_of_a_yardstick_give_gankits_weights(loop, name):
     it = LOOPS[loop].LOOPS[job.config.variant](job, noise)
     batches = (reals(trainer, draw) for draw in range(3 * job.draws))
     for step in range(3):
-        for part in trainer.parts:
+        for part in trainer.phases:
             for repeat in range(part.phase.times(step)):
-                noise.record(trainer.noise(part.phase.name, step, repeat))
+                noise.record(trainer.batches.noise(part.phase.name, step, repeat))
         it.step(batches)
         assert not noise.waiting
         trainer.step()
@@ -100,14 +100,14 @@ def test_both_yardsticks_start_with_the_losses_that_gankit_records(name):
     trainer, job = set_up(name)
     trainer.step()
     (row,) = trainer.take_rows()
-    judge, repeats = trainer.parts[0 if name != "cyclegan" else 1].phase.name, trainer.parts[0].phase.times(0)
+    judge, repeats = trainer.phases[0 if name != "cyclegan" else 1].phase.name, trainer.phases[0].phase.times(0)
     for module in LOOPS.values():
         noise = Recorded()
         start = yardstick.Job(**{**vars(job), "model": copy.deepcopy(job.model)})
         it = module.LOOPS[job.config.variant](start, noise)
-        for part in trainer.parts:
+        for part in trainer.phases:
             for repeat in range(part.phase.times(0)):
-                noise.record(trainer.noise(part.phase.name, 0, repeat))
+                noise.record(trainer.batches.noise(part.phase.name, 0, repeat))
         it.step(reals(trainer, draw) for draw in range(job.draws))
         it.close()
         on_d, on_g = it.history[0][:2]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gankit.config import variant_class
-from gankit.options import fields
+from gankit.core.options import fields
 
 
 def options_of(variant):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from gankit.errors import UsageError
-from gankit.files import explained, write_whole
+from gankit.core.errors import UsageError
+from gankit.core.files import atomic_write, explained
 
 NAME = "report.html"
 
@@ -29,5 +29,5 @@ def write(roots: Sequence[str | Path], output: str | Path | None = None) -> Path
     text = page.page([records.read(path, name) for path, name in zip(paths, names, strict=True)])
     with explained(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(target, text.encode("utf-8", "replace"))
+    atomic_write(target, text.encode("utf-8", "replace"))
     return target

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gankit.errors import GankitError
+from gankit.core.errors import GankitError
 from gankit.report.markup import Markup, tag
 from gankit.report.records import Floats, Series
 

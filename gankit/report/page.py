@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from gankit import __version__
+from gankit.core.version import __version__
 from gankit.report import tables
 from gankit.report.curves import Panel, figure
 from gankit.report.events import named

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from gankit.decoding import UNREADABLE
-from gankit.images import encode_png
+from gankit.core.images import encode_png
+from gankit.data.decoding import UNREADABLE
 from gankit.report.markup import Markup, tag
 from gankit.report.records import Record
 

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gankit import files
-from gankit.errors import GankitError
-from gankit.run import Run
+from gankit.core import files
+from gankit.core.errors import GankitError
+from gankit.runs.folder import Run
 
 Floats = NDArray[np.float64]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from gankit.progress import duration
+from gankit.core.progress import duration
 from gankit.report.curves import RUNS
 from gankit.report.events import Named
 from gankit.report.markup import Child, Markup, tag

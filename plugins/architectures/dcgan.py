@@ -9,9 +9,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
-from gankit.convolution import ChannelsLast, Conv2d, ConvTranspose2d
-from gankit.model import Spec
-from gankit.networks import Architecture, Discriminator, Generator, NetworkOptions, doublings, drop, needs_bias, norm
+from gankit.core.types import Spec
+from gankit.cpu.convolution import ChannelsLast, Conv2d, ConvTranspose2d
+from gankit.models.networks import (
+    Architecture,
+    Discriminator,
+    Generator,
+    NetworkOptions,
+    doublings,
+    drop,
+    needs_bias,
+    norm,
+)
 
 
 class DCGANArchitecture(Architecture):

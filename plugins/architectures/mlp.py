@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
-from gankit.model import Spec
-from gankit.networks import Architecture, Discriminator, Generator, NetworkOptions, drop, flat, needs_bias, norm
+from gankit.core.types import Spec
+from gankit.models.networks import Architecture, Discriminator, Generator, NetworkOptions, drop, flat, needs_bias, norm
 
 
 class MLPArchitecture(Architecture):

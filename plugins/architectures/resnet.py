@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
-from gankit.convolution import Conv2d, ConvTranspose2d
-from gankit.errors import UsageError
-from gankit.model import Spec
-from gankit.networks import Architecture, Discriminator, Generator, NetworkOptions, drop, needs_bias, norm
-from gankit.options import option
+from gankit.core.errors import UsageError
+from gankit.core.options import option
+from gankit.core.types import Spec
+from gankit.cpu.convolution import Conv2d, ConvTranspose2d
+from gankit.models.networks import Architecture, Discriminator, Generator, NetworkOptions, drop, needs_bias, norm
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gankit.catalogue import About, Remote
+from gankit.data.catalogue import About, Remote
 
 DRAWN = "drawn by gankit; free"
 

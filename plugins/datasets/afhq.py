@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gankit.data import DataOptions, Dataset, ImageSet, check_split, fetched
+from gankit.data.catalogue import DataOptions, fetched
+from gankit.data.dataset import Dataset, ImageSet, check_split
+from gankit.data.sources import Tree
 from gankit.plugins.datasets import about
 from gankit.plugins.datasets.folder import class_folders
-from gankit.sources import Tree
 
 
 class AFHQ(Dataset):

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import PurePosixPath
 
-from gankit.data import DataOptions, Dataset, ImageSet, check_split, fetched, frame, image_set
-from gankit.errors import DamagedFile
+from gankit.core.errors import DamagedFile
+from gankit.data.catalogue import DataOptions, fetched
+from gankit.data.dataset import Dataset, ImageSet, check_split, frame, image_set
+from gankit.data.sources import Pictures, Tree
 from gankit.plugins.datasets import about
-from gankit.sources import Pictures, Tree
 
 CROP = 148
 """The middle of each picture, which is kept: Dinh et al. 2017 (arXiv:1605.08803, 4.1), after Larsen et al. 2016."""

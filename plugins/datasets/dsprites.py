@@ -15,10 +15,11 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from gankit.data import DataOptions, Dataset, ImageSet, check_split, fetched, pixel_set
-from gankit.errors import DamagedFile
+from gankit.core.errors import DamagedFile
+from gankit.data.catalogue import DataOptions, fetched
+from gankit.data.dataset import Dataset, ImageSet, check_split, pixel_set
+from gankit.data.sources import Pixels, Unpacked
 from gankit.plugins.datasets import about
-from gankit.sources import Pixels, Unpacked
 
 FACTORS = ("color", "shape", "scale", "orientation", "position x", "position y")
 SHAPES = ("square", "ellipse", "heart")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gankit.data import DataOptions, Dataset, ImageSet, frame, image_set
-from gankit.errors import UsageError
+from gankit.core.errors import UsageError
+from gankit.data.catalogue import DataOptions
+from gankit.data.dataset import Dataset, ImageSet, frame, image_set
+from gankit.data.sources import Pictures, Tree
 from gankit.plugins.datasets.about import FOLDER
-from gankit.sources import Pictures, Tree
 
 DEFAULT_SIZE = 64
 

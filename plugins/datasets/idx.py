@@ -11,11 +11,12 @@ from typing import IO, ClassVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from gankit.data import DataOptions, Dataset, ImageSet, check_split, fetched, pixel_set
-from gankit.errors import DamagedFile
+from gankit.core.errors import DamagedFile
+from gankit.data.catalogue import DataOptions, fetched
+from gankit.data.dataset import Dataset, ImageSet, check_split, pixel_set
+from gankit.data.sources import Pixels, Unpacked
 from gankit.plugins.datasets.about import FASHION_MNIST
 from gankit.plugins.datasets.about import MNIST as DIGITS
-from gankit.sources import Pixels, Unpacked
 
 FILES = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),

@@ -6,9 +6,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gankit.data import DataOptions, Dataset, ImageSet
-from gankit.errors import UsageError
-from gankit.keys import key
+from gankit.core.errors import UsageError
+from gankit.core.rng import key
+from gankit.data.catalogue import DataOptions
+from gankit.data.dataset import Dataset, ImageSet
 from gankit.plugins.datasets.about import SHAPES
 
 COUNT = 10_000

@@ -12,12 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gankit.data import DataOptions, Dataset, ImageSet
-from gankit.errors import UsageError
-from gankit.keys import Draws, key
+from gankit.core.errors import UsageError
+from gankit.core.rng import RandomStream, key
+from gankit.data.catalogue import DataOptions
+from gankit.data.dataset import Dataset, ImageSet
 from gankit.plugins.datasets import shapes
 from gankit.plugins.datasets.about import STRIPES
-from gankit.run import Run
+from gankit.runs.folder import Run
 
 COUNT = 2_000
 PERIOD = 4
@@ -86,7 +87,7 @@ def mapping_error(run: Run, direction: str = "a2b", count: int = 256) -> Mapping
     held_out = Stripes().load(options, 0)
     assert held_out.other is not None
     images = to_unit(held_out.images if direction == "a2b" else held_out.other).to(next(model.parameters()).dtype)
-    draws = Draws("mapping error")
+    draws = RandomStream("mapping error")
     learned = torch.cat([model.translate(some, direction, draws) for some in torch.split(images, 64)])
     truth = true_mapping(images, direction)
     return MappingError(float((learned - truth).abs().mean()), float((images - truth).abs().mean()))

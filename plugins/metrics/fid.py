@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gankit.metric import Metric
-from gankit.statistics import Moments
+from gankit.evaluation.metric import Metric
+from gankit.evaluation.statistics import Moments
 
 
 class FID(Metric):

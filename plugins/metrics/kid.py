@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from gankit.errors import UsageError
-from gankit.keys import Draws
-from gankit.metric import Metric
-from gankit.statistics import KEPT, Selection
+from gankit.core.errors import UsageError
+from gankit.core.rng import RandomStream
+from gankit.evaluation.metric import Metric
+from gankit.evaluation.statistics import KEPT, Selection
 
 SUBSETS = 100
 SIZE = 1000
@@ -36,7 +36,10 @@ def mean_mmd(x: Tensor, y: Tensor, subsets: int = SUBSETS, size: int = SIZE) -> 
         raise UsageError("kid needs 2 images or more on either side")
     total = 0.0
     for i in range(subsets):
-        one, other = Draws("kid", i, "fake").permutation(len(x)), Draws("kid", i, "real").permutation(len(y))
+        one, other = (
+            RandomStream("kid", i, "fake").permutation(len(x)),
+            RandomStream("kid", i, "real").permutation(len(y)),
+        )
         total += mmd2(x[one[:size]], y[other[:size]])
     return total / subsets
 

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from gankit.errors import UsageError
-from gankit.metric import Metric
-from gankit.statistics import KEPT, Selection
+from gankit.core.errors import UsageError
+from gankit.evaluation.metric import Metric
+from gankit.evaluation.statistics import KEPT, Selection
 
 _ROWS = 1000
 """Rows of the distance matrix at a time: the whole of it is 0.8 GB."""

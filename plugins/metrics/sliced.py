@@ -7,9 +7,9 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from gankit.keys import Draws
-from gankit.metric import Metric, Seen
-from gankit.statistics import KEPT, Selection
+from gankit.core.rng import RandomStream
+from gankit.evaluation.metric import Metric, Seen
+from gankit.evaluation.statistics import KEPT, Selection
 
 DIRECTIONS = 256
 
@@ -53,7 +53,7 @@ def directions(pixels: int, count: int = DIRECTIONS) -> Tensor:
     """
     blocks = []
     for block, start in enumerate(range(0, count, pixels)):
-        some = Draws("directions", pixels, block).normal(pixels, min(pixels, count - start))
+        some = RandomStream("directions", pixels, block).normal(pixels, min(pixels, count - start))
         blocks.append(torch.linalg.qr(some).Q)
     return torch.cat(blocks, 1)
 

@@ -8,13 +8,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from gankit.adversarial import AdversarialModel, AdversarialOptions
-from gankit.conditional import LabelledModel
-from gankit.conditioning import LabelOptions
-from gankit.losses import bce_fake, bce_real, generator_loss
-from gankit.model import Batch, Carry, Noise, Spec, Terms, Variant
-from gankit.networks import Architecture, Discriminator
-from gankit.options import option
+from gankit.core.options import option
+from gankit.core.types import Batch, Carry, Noise, Spec
+from gankit.models.adversarial import AdversarialModel, AdversarialOptions
+from gankit.models.conditional import LabelledModel
+from gankit.models.interface import Terms, Variant
+from gankit.models.label_embedding import LabelOptions
+from gankit.models.losses import bce_fake, bce_real, generator_loss
+from gankit.models.networks import Architecture, Discriminator
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from gankit.adversarial import AdversarialModel, AdversarialOptions
-from gankit.keys import Draws
-from gankit.losses import bce_fake, bce_real
-from gankit.model import Batch, Carry, Noise, OptimSpec, Spec, Terms, Variant
-from gankit.networks import Architecture, Discriminator, initialise, through
-from gankit.options import option
+from gankit.core.options import option
+from gankit.core.rng import RandomStream
+from gankit.core.types import Batch, Carry, Noise, Spec
+from gankit.models.adversarial import AdversarialModel, AdversarialOptions
+from gankit.models.interface import OptimSpec, Terms, Variant
+from gankit.models.losses import bce_fake, bce_real
+from gankit.models.networks import Architecture, Discriminator, initialise, through
 from gankit.registry import registry
 
 
@@ -83,10 +84,10 @@ class BiGANModel(AdversarialModel):
         )
         return found
 
-    def prior(self, n: int, draws: Draws) -> Tensor:
+    def prior(self, n: int, draws: RandomStream) -> Tensor:
         return 2 * draws.uniform(n, self.options.nz) - 1
 
-    def noise(self, phase: str, n: int, draws: Draws) -> Noise:
+    def noise(self, phase: str, n: int, draws: RandomStream) -> Noise:
         noise = super().noise(phase, n, draws)
         if self.options.instance_noise and phase == "generator":  # which judges real images, too
             noise["instance_real"] = self.options.instance_noise * draws.normal(*noise["instance_fake"].shape)

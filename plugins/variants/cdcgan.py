@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gankit.conditional import ConditionalOptions
-from gankit.model import Spec, Variant
+from gankit.core.types import Spec
+from gankit.models.conditional import ConditionalOptions
+from gankit.models.interface import Variant
 from gankit.plugins.variants.cgan import CGANModel
 from gankit.plugins.variants.dcgan import DCGANOptions
 

@@ -8,16 +8,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gankit.adversarial import AdversarialOptions
-from gankit.errors import UsageError
+from gankit.core.errors import UsageError
+from gankit.core.options import option
+from gankit.core.rng import RandomStream
+from gankit.core.types import Batch, Carry, Noise, Spec
 from gankit.kernels import l1_terms
-from gankit.keys import Draws
-from gankit.losses import least_squares
-from gankit.model import Batch, Carry, Model, Noise, Phase, Spec, Terms, Variant
-from gankit.networks import initialise, through
-from gankit.options import option
+from gankit.models.adversarial import AdversarialOptions
+from gankit.models.image_pool import ImagePool
+from gankit.models.interface import Model, Phase, Terms, Variant
+from gankit.models.losses import least_squares
+from gankit.models.networks import initialise, through
 from gankit.plugins.architectures.resnet import ResnetOptions
-from gankit.pool import ImagePool
 from gankit.registry import registry
 
 
@@ -61,7 +62,7 @@ class CycleGANModel(Model):
             Phase("discriminator", judges, options.optim(options.lr_d), options.n_critic, False),
         )
 
-    def noise(self, phase: str, n: int, draws: Draws) -> Noise:
+    def noise(self, phase: str, n: int, draws: RandomStream) -> Noise:
         noise: Noise = {}
         if phase == "discriminator":
             for name in "ab":
@@ -130,7 +131,7 @@ class CycleGANModel(Model):
         (fake_b,), (fake_a,) = self.generate("a2b", noise, fake_b=a), self.generate("b2a", noise, fake_a=b)
         return torch.stack([a, fake_b, b, fake_a], 1).flatten(0, 1)[: len(a)]
 
-    def translate(self, images: Tensor, direction: str, draws: Draws) -> Tensor:
+    def translate(self, images: Tensor, direction: str, draws: RandomStream) -> Tensor:
         made: Tensor = self.generator[direction].translated(images, draws)
         return made
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gankit.model import Spec, Variant
+from gankit.core.types import Spec
+from gankit.models.interface import Variant
 from gankit.plugins.variants.gan import GANModel, GANOptions
 
 

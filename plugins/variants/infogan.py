@@ -9,13 +9,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gankit.adversarial import AdversarialModel, AdversarialOptions
-from gankit.conditioning import shares
-from gankit.keys import Draws
-from gankit.losses import bce_fake, bce_real, generator_loss
-from gankit.model import Batch, Carry, Noise, Spec, Terms, Variant
-from gankit.networks import flat, initialise, needs_bias, norm
-from gankit.options import option
+from gankit.core.options import option
+from gankit.core.rng import RandomStream
+from gankit.core.types import Batch, Carry, Noise, Spec
+from gankit.models.adversarial import AdversarialModel, AdversarialOptions
+from gankit.models.interface import Terms, Variant
+from gankit.models.label_embedding import shares
+from gankit.models.losses import bce_fake, bce_real, generator_loss
+from gankit.models.networks import flat, initialise, needs_bias, norm
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ class InfoGANModel(AdversarialModel):
         code[:, int(name.removeprefix("continuous"))] = values
         return {**noise, "code": code}
 
-    def noise(self, phase: str, n: int, draws: Draws) -> Noise:
+    def noise(self, phase: str, n: int, draws: RandomStream) -> Noise:
         noise = super().noise(phase, n, draws)
         if "z" in noise:
             noise["category"] = draws.integers(self.options.categories, n)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gankit.adversarial import AdversarialModel, AdversarialOptions
-from gankit.losses import least_squares
-from gankit.model import Batch, Carry, Noise, Spec, Terms, Variant
-from gankit.options import option
+from gankit.core.options import option
+from gankit.core.types import Batch, Carry, Noise, Spec
+from gankit.models.adversarial import AdversarialModel, AdversarialOptions
+from gankit.models.interface import Terms, Variant
+from gankit.models.losses import least_squares
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gankit.autoencoder import Autoencoder, AutoencoderOptions, convolutions, strides, transposed
-from gankit.convolution import ChannelsLast
-from gankit.errors import UsageError
-from gankit.keys import Draws
-from gankit.model import Batch, Carry, Noise, Spec, Terms, Variant
-from gankit.options import option
+from gankit.core.errors import UsageError
+from gankit.core.options import option
+from gankit.core.rng import RandomStream
+from gankit.core.types import Batch, Carry, Noise, Spec
+from gankit.cpu.convolution import ChannelsLast
+from gankit.models.autoencoder import Autoencoder, AutoencoderOptions, convolutions, strides, transposed
+from gankit.models.interface import Terms, Variant
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class VAEModel(Autoencoder):
             raise UsageError("vae: the images are all the same, so their variance is 0; give --variance")
         self.encoder, self.decoder = Encoder(options, spec), Decoder(options, spec)
 
-    def noise(self, phase: str, n: int, draws: Draws) -> Noise:
+    def noise(self, phase: str, n: int, draws: RandomStream) -> Noise:
         return {"z" if phase == "sample" else "epsilon": draws.normal(n, self.options.nz)}
 
     def posterior(self, images: Tensor) -> tuple[Tensor, Tensor]:

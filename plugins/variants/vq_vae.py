@@ -8,11 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gankit.autoencoder import Autoencoder, AutoencoderOptions, convolutions, pairs, strides, transposed
-from gankit.errors import UsageError
-from gankit.keys import Draws
-from gankit.model import Batch, Carry, Noise, Spec, Terms, Variant
-from gankit.options import option
+from gankit.core.errors import UsageError
+from gankit.core.options import option
+from gankit.core.rng import RandomStream
+from gankit.core.types import Batch, Carry, Noise, Spec
+from gankit.models.autoencoder import Autoencoder, AutoencoderOptions, convolutions, pairs, strides, transposed
+from gankit.models.interface import Terms, Variant
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class VQVAEModel(Autoencoder):
     def codebook(self) -> Tensor:
         return self.quantiser.codebook
 
-    def noise(self, phase: str, n: int, draws: Draws) -> Noise:
+    def noise(self, phase: str, n: int, draws: RandomStream) -> Noise:
         return {}
 
     def features(self, images: Tensor) -> Tensor:

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from gankit.adversarial import AdversarialModel, AdversarialOptions
-from gankit.model import Batch, Carry, Noise, Spec, Terms, Variant
-from gankit.options import option
+from gankit.core.options import option
+from gankit.core.types import Batch, Carry, Noise, Spec
+from gankit.models.adversarial import AdversarialModel, AdversarialOptions
+from gankit.models.interface import Terms, Variant
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from gankit.adversarial import AdversarialOptions
+from gankit.core.options import option
+from gankit.core.rng import RandomStream
+from gankit.core.types import Noise, Spec
 from gankit.kernels import interpolate, norm_penalty
-from gankit.keys import Draws
-from gankit.model import Noise, Spec, Terms, Variant
-from gankit.options import option
+from gankit.models.adversarial import AdversarialOptions
+from gankit.models.interface import Terms, Variant
 from gankit.plugins.variants.wgan import WassersteinModel
 
 
@@ -38,7 +39,7 @@ class WGANGPModel(WassersteinModel):
 
     options: WGANGPOptions
 
-    def noise(self, phase: str, n: int, draws: Draws) -> Noise:
+    def noise(self, phase: str, n: int, draws: RandomStream) -> Noise:
         noise = super().noise(phase, n, draws)
         if phase == "critic":
             noise["t"] = draws.uniform(n)

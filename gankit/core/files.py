@@ -1,0 +1,139 @@
+"""Files that are written whole or not at all, and never lose what was there before."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from gankit.core.errors import DamagedFile, GankitError
+
+
+def atomic_write(path: Path, data: bytes | memoryview) -> None:
+    """Write ``data`` to ``path`` under a temporary name, flush it to the disk, and rename it into place."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    with explained(path):
+        try:
+            with temporary.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise
+        sync_folder(path.parent)
+
+
+def sync_folder(path: Path) -> None:
+    """Flush the names in folder ``path`` to the disk."""
+    folder = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+@contextlib.contextmanager
+def waiting_lock(path: Path, waiting: str) -> Iterator[None]:
+    """Hold lock file ``path``, after saying ``waiting`` where another process does. A killed holder leaves no lock."""
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("a")
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(waiting, file=sys.stderr, flush=True)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@contextlib.contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Make ``path`` in this block while no other process does: wait for one that holds it. A killed one lets go."""
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = path.with_name(f".{path.name}.lock").open("w")
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write ``value`` as indented JSON, whole."""
+    atomic_write(path, (json.dumps(value, indent=2) + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    """The value in a JSON file. DamagedFile where it is none."""
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise DamagedFile(f"{path}: cannot be read as JSON ({error})") from error
+
+
+def append_lines(path: Path, lines: list[str], *, sync: bool = False) -> None:
+    """Add ``lines`` to a text file, each ended by a newline."""
+    with explained(path), path.open("a") as file:
+        file.writelines(line + "\n" for line in lines)
+        if sync:
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The objects in a file of JSON lines, up to the first line that is torn; [] where there is no file."""
+    return list(lines(path))
+
+
+def lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The objects in a file of JSON lines one by one, up to the first line that is torn; none where there is no file.
+
+    GankitError where it cannot be read.
+    """
+    if not path.exists():
+        return
+    with explained(path, "read"), path.open("rb") as file:
+        for line in file:
+            try:
+                if not line.endswith(b"\n") or not isinstance(value := json.loads(line), dict):
+                    return
+            except ValueError:
+                return
+            yield value
+
+
+def cut_lines(path: Path, step: int) -> None:
+    """Keep of a file of JSON lines those whose "step" is at most ``step``; a torn line goes."""
+    if path.exists():
+        kept = [line for line in path.read_bytes().split(b"\n")[:-1] if _step(line) <= step]
+        atomic_write(path, b"".join(line + b"\n" for line in kept))
+
+
+def _step(line: bytes) -> float:
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return float("inf")
+
+
+@contextlib.contextmanager
+def explained(path: Path, done: str = "written", then: str = "then `gankit resume`") -> Iterator[None]:
+    """Turn an operating system error about ``path`` into one line that says what to do: free some space, ``then``."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise GankitError(
+                f"{path}: the disk is full ({error.strerror}); what was written before is intact: "
+                f"free some space, {then}"
+            ) from error
+        raise GankitError(f"{path}: cannot be {done} ({error.strerror})") from error

@@ -1,0 +1,98 @@
+"""Progress on standard error: one line rewritten in place on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any, TextIO
+
+
+class Progress:
+    """Shows step, images per second, losses and time left."""
+
+    def __init__(self, steps: int, stream: TextIO | None = None) -> None:
+        self.steps, self.stream = steps, stream or sys.stderr
+        self.live = self.stream.isatty()
+
+    def update(self, row: Mapping[str, Any], images_per_second: float, seconds_per_step: float) -> None:
+        """Show the last recorded step."""
+        losses = {name.removesuffix("/loss"): value for name, value in row.items() if name.endswith("/loss")}
+        shown = "  ".join(f"{name} {value:.3f}" for name, value in losses.items())
+        left = duration((self.steps - row["step"]) * seconds_per_step)
+        text = f"step {row['step']}/{self.steps}  {images_per_second:,.0f} images/s  {shown}  {left} left"
+        print(f"\r\x1b[K{text}" if self.live else text, end="" if self.live else "\n", file=self.stream, flush=True)
+
+    def note(self, text: str) -> None:
+        """A line of its own."""
+        print(f"\r\x1b[K{text}" if self.live else text, file=self.stream, flush=True)
+
+    def close(self) -> None:
+        """Leave the cursor on a fresh line."""
+        if self.live:
+            print(file=self.stream, flush=True)
+
+
+class ProgressBar:
+    """Shows how much of a job is done: at once on a terminal, else a line each ten seconds; nothing of a short one.
+
+    ``total`` counts in units of ``1 / scale``; None where it is not known.
+    """
+
+    def __init__(
+        self, what: str, total: int | None, unit: str, *, scale: float = 1, stream: TextIO | None = None
+    ) -> None:
+        self.what, self.total, self.unit, self.scale = what, total, unit, scale
+        self.stream = stream or sys.stderr
+        self.live = self.stream.isatty()
+        self._start = time.monotonic()
+        self._next, self._shown = self._start + (0.2 if self.live else 2), False
+
+    def update(self, done: int) -> None:
+        """Say that ``done`` of the total is done."""
+        now = time.monotonic()
+        if now < self._next:
+            return
+        self._next, self._shown = now + (0.2 if self.live else 10), True
+        rate = done / (now - self._start)
+        left = f"  {duration((self.total - done) / rate)} left" if self.total and rate else ""
+        of = f" of {self._number(self.total)}" if self.total else ""
+        text = f"{self.what}: {self._number(done)}{of} {self.unit}  {self._number(rate)} {self.unit}/s{left}"
+        print(f"\r\x1b[K{text}" if self.live else text, end="" if self.live else "\n", file=self.stream, flush=True)
+
+    def close(self) -> None:
+        """Leave the cursor on a fresh line."""
+        if self.live and self._shown:
+            print(file=self.stream, flush=True)
+
+    def _number(self, value: float) -> str:
+        return f"{value / self.scale:,.0f}" if self.scale == 1 else f"{value / self.scale:,.1f}"
+
+
+class Clock:
+    """Wall-clock time since the last ``lap``."""
+
+    def __init__(self) -> None:
+        self._since = time.perf_counter()
+
+    def lap(self) -> float:
+        """Seconds since the last lap."""
+        now = time.perf_counter()
+        self._since, passed = now, now - self._since
+        return passed
+
+
+def duration(seconds: float) -> str:
+    """4 s, 3 min 20 s, 2 h 05 min."""
+    whole = math.ceil(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def warn(text: str) -> None:
+    """A line for the person watching, on standard error."""
+    print(f"Warning: {text}", file=sys.stderr)

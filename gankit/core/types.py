@@ -1,0 +1,58 @@
+"""What passes between data, models and the trainer: the shape of the images, a batch, its random inputs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+Noise = dict[str, Tensor]
+Carry = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Spec:
+    """The images a model is built for: [N, channels, size, size] in [-1, 1], with ``classes`` labels (0: none), whose
+    ``names`` may be known.
+
+    ``count`` is the number of training images; ``variance`` their mean per-pixel variance on the [-1, 1] scale.
+    """
+
+    channels: int
+    size: int
+    classes: int = 0
+    count: int = 0
+    variance: float = 1.0
+    paired_domains: bool = False
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Real images [n,C,H,W] in [-1, 1]; ``labels`` [n] int64; ``other`` [m,C,H,W], a second domain."""
+
+    images: Tensor
+    labels: Tensor | None = None
+    other: Tensor | None = None
+
+    def part(self, some: slice) -> Batch:
+        """The images ``some`` of this batch."""
+        labels, other = (None if x is None else x[some] for x in (self.labels, self.other))
+        return Batch(self.images[some], labels, other)
+
+    @property
+    def domains(self) -> tuple[Tensor, Tensor]:
+        """Both domains, for a model that was built for two."""
+        assert self.other is not None
+        return self.images, self.other
+
+
+def placed(noise: Noise, device: torch.device, dtype: torch.dtype) -> Noise:
+    """``noise`` on ``device``; what is floating in ``dtype``, masks and labels as they are."""
+    if device.type == "cuda":  # from pinned memory the copy does not wait for the GPU
+        noise = {name: value.pin_memory() for name, value in noise.items()}
+    return {
+        name: value.to(device, dtype if value.is_floating_point() else value.dtype, non_blocking=True)
+        for name, value in noise.items()
+    }

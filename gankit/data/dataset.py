@@ -1,0 +1,160 @@
+"""Image data: a uint8 tensor [N,C,H,W] and the order in which its images are drawn."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from gankit.core.errors import UsageError
+from gankit.core.types import Batch, Spec
+from gankit.data.cache import Prepared
+from gankit.data.catalogue import About, DataOptions, fetched
+from gankit.data.decoding import Frame
+from gankit.data.order import Order
+from gankit.data.sources import Pixels
+from gankit.kernels import gather
+
+__all__ = [
+    "About",
+    "DataOptions",
+    "Dataset",
+    "ImageSet",
+    "check_split",
+    "fetched",
+    "frame",
+    "image_set",
+    "pixel_set",
+    "unpaired_set",
+]
+
+_DIGESTED = 1 << 26
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """images: uint8 [N,C,H,W]; labels: int64 [N] or None, with their names; other: a second domain uint8 [M,C,H,W];
+    factors: int64 [N,F] or None, what each image was made from, with the names of the columns; prepared: where in the
+    cache the images (and the second domain's) are, if they come from there.
+    """
+
+    images: Tensor
+    labels: Tensor | None = None
+    classes: tuple[str, ...] = ()
+    other: Tensor | None = None
+    factors: Tensor | None = None
+    factor_names: tuple[str, ...] = ()
+    prepared: tuple[Prepared, ...] = field(default=(), repr=False)
+
+    def __post_init__(self) -> None:
+        for images in (self.images, self.other):
+            if images is not None and (
+                images.dtype != torch.uint8 or images.dim() != 4 or images.shape[2] != images.shape[3]
+            ):
+                raise UsageError(
+                    f"a data set's images must be uint8 [N,C,S,S], not {images.dtype} {tuple(images.shape)}"
+                )
+        if len(self.images) == 0:
+            raise UsageError("the data set holds no images")
+        if self.labels is not None and self.labels.shape != (len(self.images),):
+            raise UsageError(f"{len(self.images)} images but labels of shape {tuple(self.labels.shape)}")
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def spec(self, crop: int | None = None) -> Spec:
+        """What a model needs to know of these images, or of their windows of ``crop`` pixels.
+
+        The variance is taken on the [-1, 1] scale, over 1,000 images. UsageError for a window larger than the images.
+        """
+        if crop is not None and crop > self.images.shape[2]:
+            raise UsageError(f"--crop {crop}: the images have {self.images.shape[2]} pixels; give a larger --size")
+        some = self.images[:: max(1, len(self) // 1000)][:1000]
+        total, squares = torch.zeros(2, *some.shape[1:], dtype=torch.float64)
+        for image in some:  # one at a time: a thousand large images as float64 fill the memory
+            scaled = image.double() / 127.5 - 1
+            total, squares = total + scaled, squares + scaled.square()
+        variance = float((squares / len(some) - (total / len(some)).square()).mean())
+        size = crop or self.images.shape[2]
+        names, paired = self.classes, self.other is not None
+        return Spec(self.images.shape[1], size, len(names), len(self), variance, paired, names)
+
+    def digest(self) -> str:
+        """A sha256 that tells this image set from others: labels, names and sizes whole; pixels by what the cache says
+        of them, so that they need not be read, else up to 64 MB, evenly spread over the images.
+        """
+        whole = hashlib.sha256(repr((self.classes, tuple(self.images.shape))).encode())
+        if self.labels is not None:
+            whole.update(self.labels.numpy().tobytes())
+        for each in self.prepared:
+            whole.update(each.digest.encode())
+        for images in () if self.prepared else (self.images, self.other):
+            if images is not None:
+                every = max(1, images.numel() // _DIGESTED)
+                for image in images[::every].numpy():
+                    whole.update(image.tobytes())
+        return whole.hexdigest()[:32]
+
+    def pick(self, n: int, seed: int, size: int) -> Batch:
+        """N images that ``seed`` chooses, as float32 in [-1, 1]: the middle ``size`` pixels of each, to sample from."""
+
+        def some(images: Tensor, name: str) -> Tensor:
+            index = Order(len(images), seed, name).batch(0, n)
+            middle = torch.full((n, 2), (images.shape[2] - size) // 2)
+            return gather(images, index, offset=middle, size=(size, size))
+
+        other = None if self.other is None else some(self.other, "other sample")
+        return Batch(some(self.images, "sample"), other=other)
+
+
+class Dataset(ABC):
+    """What a plugin registers: a name, what is known of it, and how to get the images."""
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    about: ClassVar[About] = About()
+
+    @abstractmethod
+    def load(self, options: DataOptions, seed: int) -> ImageSet:
+        """The images of ``options``. UsageError naming the file and what to do where they cannot be had."""
+
+
+def frame(options: DataOptions, size: int, crop: int | None = None) -> Frame:
+    """What pictures of a data set are brought to; ``size`` and the ``crop`` of the original are its own defaults."""
+    if options.channels not in (None, 1, 3):
+        raise UsageError(f"--channels {options.channels}: images are read as grey (1) or colour (3)")
+    crop = crop if options.fit == "crop" else None
+    return Frame(options.size or size, options.channels or 3, options.fit, crop)
+
+
+def image_set(prepared: Prepared, classes: Sequence[str] = (), factors: Sequence[str] = ()) -> ImageSet:
+    """Images of the cache, as they lie there. ``factors``: the names of the columns of their factors."""
+    labels = None if prepared.labels is None else torch.from_numpy(prepared.labels)
+    values = None if prepared.factors is None else torch.from_numpy(prepared.factors)
+    images = torch.from_numpy(prepared.images)
+    return ImageSet(images, labels, tuple(classes), None, values, tuple(factors), (prepared,))
+
+
+def unpaired_set(one: Prepared, other: Prepared) -> ImageSet:
+    """Two domains of the cache."""
+    return ImageSet(torch.from_numpy(one.images), other=torch.from_numpy(other.images), prepared=(one, other))
+
+
+def pixel_set(source: Pixels, options: DataOptions, classes: Sequence[str], factors: Sequence[str] = ()) -> ImageSet:
+    """The images in published files, in the size and channels that ``options`` ask for."""
+    if options.channels not in (None, 1, 3):
+        raise UsageError(f"--channels {options.channels}: images are grey (1) or colour (3)")
+    prepared = source.prepared(options.name, options.size, options.channels, options.fit, options.limit)
+    return image_set(prepared, classes, factors)
+
+
+def check_split(options: DataOptions, about: About) -> str:
+    """The --split that ``options`` ask for. UsageError where the data set has no such part."""
+    if options.split not in about.splits:
+        raise UsageError(f"--split {options.split}: {options.name} has {', '.join(about.splits)}")
+    return options.split

@@ -1,0 +1,1 @@
+"""What samples are worth: metrics, the judge that applies them, their protocols."""

@@ -1,0 +1,1 @@
+"""What a variant is made of: the interface, networks, losses, conditioning."""

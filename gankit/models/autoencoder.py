@@ -1,0 +1,87 @@
+"""What the autoencoders share: their options, the stacks of convolutions, optimizer and phase."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from gankit.core.errors import UsageError
+from gankit.core.options import option
+from gankit.core.types import Spec
+from gankit.cpu.convolution import Conv2d, ConvTranspose2d
+from gankit.models.interface import Model, OptimSpec, Phase
+from gankit.models.networks import AnyBatchNorm, doublings
+
+LAYERS = 4
+"""Convolutions of an encoder, and transposed ones of a decoder before its last; as many as the size allows halve it."""
+SLOPE = 0.01
+
+
+@dataclass(frozen=True)
+class AutoencoderOptions:
+    """The options of every autoencoder; a variant's own defaults override these."""
+
+    width: int = option(
+        32, "feature maps of the encoder's first layer; they double", low=1, high=4096, group="Networks"
+    )
+    lr: float = option(1e-3, "learning rate", above=0, high=10, group="Optimizers")
+    beta1: float = option(0.9, "Adam's decay of the mean gradient", low=0, high=0.9999, group="Optimizers")
+    beta2: float = option(0.999, "Adam's decay of the squared gradient", low=0, high=0.999999, group="Optimizers")
+    optimizer: str = option("adam", "optimizer", choices=("adam", "rmsprop", "sgd"), group="Optimizers")
+    weight_decay: float = option(0.0, "L2 penalty on the weights, in the gradient", low=0, high=1, group="Optimizers")
+
+
+def strides(size: int) -> tuple[int, list[int]]:
+    """(size of the smallest feature maps, stride of each of an encoder's layers) for images of ``size`` = b * 2**k.
+
+    As many of the layers halve the size as k allows, the first ones, and the rest keep it: all four at 64 (to 4x4) and
+    128 (to 8x8), three at 32 (to 4x4), two at 28 (to 7x7). UsageError for other sizes.
+    """
+    _, k = doublings(size)
+    halvings = min(k, LAYERS)
+    return size >> halvings, [2] * halvings + [1] * (LAYERS - halvings)
+
+
+def convolutions(channels: int, widths: list[int], size: int) -> nn.Sequential:
+    """[n, channels, size, size] -> [n, widths[-1], s, s] with the s of ``strides``: 3x3, batch norm, LeakyReLU."""
+    layers: list[nn.Module] = []
+    for width, stride in zip(widths, strides(size)[1], strict=True):
+        layers += [Conv2d(channels, width, 3, stride, 1, bias=False), AnyBatchNorm(width), nn.LeakyReLU(SLOPE)]
+        channels = width
+    return nn.Sequential(*layers)
+
+
+def transposed(top: int, channels: int, size: int) -> nn.Sequential:
+    """[n, top, s, s] -> [n, channels, size, size], unbounded: 3x3 transposed convolutions to top/2, /4, /8 and /8
+    channels that undo ``convolutions``, with batch norm and LeakyReLU, and one of stride 1 to the image.
+    """
+    layers: list[nn.Module] = []
+    before = top
+    for divisor, stride in zip((2, 4, 8, 8), reversed(strides(size)[1]), strict=True):
+        width = max(1, top // divisor)
+        conv = ConvTranspose2d(before, width, 3, stride, 1, output_padding=stride - 1, bias=False)
+        layers += [conv, AnyBatchNorm(width), nn.LeakyReLU(SLOPE)]
+        before = width
+    return nn.Sequential(*layers, ConvTranspose2d(before, channels, 3, 1, 1))
+
+
+class Autoencoder(Model):
+    """Networks named by ``ema_networks``, moved together by one optimizer in the phase "autoencoder"."""
+
+    encodes = True
+
+    def __init__(self, options: AutoencoderOptions, spec: Spec) -> None:
+        super().__init__()
+        if spec.paired_domains:
+            raise UsageError("an autoencoder takes one set of images, not two domains; choose another --data")
+        self.options, self.spec = options, spec
+        betas = (options.beta1, options.beta2)
+        optim = OptimSpec(options.optimizer, options.lr, betas, options.weight_decay)
+        self.phases = (Phase("autoencoder", self.ema_networks, optim),)
+
+
+def pairs(images: Tensor, reconstructions: Tensor) -> Tensor:
+    """Each image [n,C,H,W] followed by its reconstruction: [2n,C,H,W]."""
+    return torch.stack([images, reconstructions], 1).flatten(0, 1)

@@ -1,0 +1,136 @@
+"""Labels as numbers that networks can take: three kinds, any of which any conditional variant may use.
+
+A label is a class, int64, or shares of each class, floating, for what lies between classes: every kind is linear in
+the shares up to its first layer, so half of two classes is half of what each gives.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from gankit.core.errors import UsageError
+from gankit.core.options import option
+from gankit.core.rng import RandomStream
+from gankit.core.types import Spec
+
+KINDS = ("onehot", "embedding", "text")
+TEXT_LAYER = 256
+GRAM = 3
+
+
+@dataclass(frozen=True)
+class LabelOptions:
+    """How a label is given to a network."""
+
+    conditioning: str = option(
+        "onehot", "what a label is as numbers: one-hot, a learned embedding, or its class's name as a text vector",
+        choices=KINDS, group="Conditioning",
+    )  # fmt: skip
+    embedding_width: int = option(50, "width of --conditioning embedding", low=1, high=65536, group="Conditioning")
+    text_width: int = option(119, "width of --conditioning text", low=1, high=65536, group="Conditioning")
+
+
+class Code(nn.Module):
+    """Shares of each class [n, classes] -> [n, width]."""
+
+    width: int
+
+    def forward(self, shares: Tensor) -> Tensor:
+        raise NotImplementedError
+
+
+class OneHot(Code):
+    """The shares themselves."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.width = classes
+
+    def forward(self, shares: Tensor) -> Tensor:
+        return shares
+
+
+class Embedding(Code):
+    """A learned vector for each class, at first N(0, 1), times ``scale``."""
+
+    def __init__(self, classes: int, width: int, scale: float = 1.0) -> None:
+        super().__init__()
+        self.width, self.scale = width, scale
+        self.weight = nn.Parameter(torch.randn(classes, width))
+
+    def forward(self, shares: Tensor) -> Tensor:
+        return shares @ self.weight * self.scale
+
+
+class Text(Code):
+    """The text vector of each class's name -> Linear 256 -> ReLU (Reed et al. 2016, section 4.1)."""
+
+    table: Tensor
+
+    def __init__(self, names: Sequence[str], width: int) -> None:
+        super().__init__()
+        self.width = TEXT_LAYER
+        # Made of the names each time, so a checkpoint need not hold it.
+        self.register_buffer("table", torch.stack([text_vector(name, width) for name in names]), persistent=False)
+        self.hidden = nn.Sequential(nn.Linear(width, TEXT_LAYER), nn.ReLU(inplace=True))
+
+    def forward(self, shares: Tensor) -> Tensor:
+        found: Tensor = self.hidden(shares @ self.table)
+        return found
+
+
+def text_vector(text: str, width: int) -> Tensor:
+    """``text`` as a vector [width] of variance about 1: the sum of one random vector for each three letters in a row.
+
+    A stand-in for the embedded captions that a data set may bring: texts that share letters are alike, and nothing is
+    known of what they mean. A function of the text alone, upper and lower case being the same.
+    """
+    padded = f" {text.lower().strip()} "
+    grams = [padded[i : i + GRAM] for i in range(max(1, len(padded) - GRAM + 1))]
+    return torch.stack([RandomStream("text", gram).normal(width) for gram in grams]).sum(0) / math.sqrt(len(grams))
+
+
+def label_code(options: LabelOptions, spec: Spec, *, beside_latent: bool = False) -> Code:
+    """The network's code for the labels of ``spec``, of the kind that ``options`` ask for.
+
+    ``beside_latent``: it is joined to z. There an embedding is about as long as a one-hot vector, 1. It is the same for
+    every image of a class, so Adam moves all its weights together, and at the length of z they would outgrow z's share
+    of the first layer within a hundred steps: one image for all latents of a class.
+    """
+    match options.conditioning:
+        case "embedding":
+            width = options.embedding_width
+            return Embedding(spec.classes, width, 1 / math.sqrt(width) if beside_latent else 1.0)
+        case "text":
+            names = spec.names or tuple(f"class {i}" for i in range(spec.classes))
+            return Text(names, options.text_width)
+    return OneHot(spec.classes)
+
+
+def shares(labels: Tensor, classes: int, dtype: torch.dtype) -> Tensor:
+    """Labels int64 [n] as shares of each class, one-hot [n, classes]; what is floating holds shares already."""
+    if labels.is_floating_point():
+        return labels.to(dtype)
+    # F.one_hot would read the largest label back from the device.
+    return (labels[:, None] == torch.arange(classes, device=labels.device)).to(dtype)
+
+
+def planes(code: Tensor, images: Tensor) -> Tensor:
+    """``images`` [n,C,H,W] with ``code`` [n, k] beside them as k more channels, each constant."""
+    height, width = images.shape[2:]
+    constant = code.to(images.dtype)[:, :, None, None].expand(-1, -1, height, width)
+    return torch.cat([images, constant], 1)
+
+
+def check_labelled(spec: Spec) -> None:
+    """UsageError where the images of ``spec`` have no labels to be conditioned on."""
+    if not spec.classes:
+        raise UsageError(
+            "a conditional variant needs labelled images, and these have no classes: use --data shapes or "
+            "fashion-mnist, folder:PATH with a folder for each class, or in a program ImageSet(images, labels, classes)"
+        )

@@ -1,0 +1,1 @@
+"""Where the time goes: in the fused ops, in a step."""

@@ -1,0 +1,178 @@
+"""The trainer: the state of a run, and one step of any variant.
+
+A variant says what is computed; everything here is how: device, precision, order of the data, optimizers, schedule,
+moving average, statistics. Nothing is read back from the device between two log intervals.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from itertools import islice
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gankit.build import DTYPES, build_model, load_images, pick_device
+from gankit.config import Config
+from gankit.core import checkpoint
+from gankit.core.errors import GankitError, UsageError
+from gankit.core.types import Carry
+from gankit.cpu.convolution import channels_last
+from gankit.cpu.malloc import keep_freed
+from gankit.data.batches import BatchSource
+from gankit.data.dataset import ImageSet
+from gankit.models.interface import Model, Phase
+from gankit.models.networks import uses_batch_statistics
+from gankit.models.sampling import sample
+from gankit.training.ema import EMA
+from gankit.training.engines.choose import choose_engine, make_engine
+from gankit.training.schedule import rate, total_steps, updates
+from gankit.training.update import Arithmetic, PhaseState, Update, Vector
+
+
+class Trainer:
+    """A model in training. ``done`` counts finished steps, ``drawn`` the batches of real images drawn so far."""
+
+    def __init__(self, config: Config, images: ImageSet | None = None) -> None:
+        self.config, self.options = config, config.train
+        self.device = pick_device(config.train.device)
+        self.threads = config.train.threads or torch.get_num_threads()
+        torch.set_num_threads(self.threads)
+        self.dtype = DTYPES[config.train.precision]
+        self.images = images or load_images(config)
+        self.spec = self.images.spec(config.data.crop)
+        self.model = build_model(config, self.spec).to(self.device, self.dtype).train()
+        if self.device.type == "cpu":
+            keep_freed()
+            channels_last(self.model)
+        self.batches = BatchSource(
+            self.images,
+            self.model.noise,
+            batch_size=config.train.batch_size,
+            size=self.spec.size,
+            seed=config.train.seed,
+            flip=config.data.flip,
+            device=self.device,
+            dtype=self.dtype,
+        )
+        check_phases(self.model.phases)
+        if config.train.batch_size == 1 and uses_batch_statistics(self.model):
+            raise UsageError("--batch-size 1: batch norm needs 2 images or more; choose another norm or larger batches")
+        self.phases = [PhaseState.of(phase, self.model) for phase in self.model.phases]
+        self.ema: EMA | None = None
+        if config.train.ema_halflife_images:
+            self.ema = EMA(
+                self.model, self.model.ema_networks, config.train.ema_halflife_images, config.train.batch_size
+            )
+        self.done, self.drawn = 0, 0
+        self.steps = total_steps(config.train, self.model.phases, len(self.images))
+        self.rows: list[tuple[int, list[tuple[PhaseState, list[Vector]]]]] = []
+        arithmetic = Arithmetic(self.device.type, self.dtype, autocast=config.train.precision == "bf16")
+        name = config.train.engine
+        if name == "auto":
+            name = choose_engine(self.device.type, updates(self.model.phases, self.steps), self.model)
+        self.engine = make_engine(name, self.model, arithmetic, self.batches)
+
+    def step(self) -> None:
+        """One pass over all phases: draw data and noise, move each phase's networks, average, record."""
+        carry = Carry()
+        recorded: dict[str, tuple[PhaseState, list[Vector]]] = {}
+        factor = rate(self.done, self.steps, self.options.decay_start)
+        for state in self.phases:
+            state.optimizer.set_rate(state.phase.optimizer.lr * factor)
+        due = self.due(self.done)
+        self.batches.expect([update.key for update in due])
+        for i, update in enumerate(due):
+            values, carried = self.engine.update(update, carry, due[i + 1 :])
+            carry |= carried
+            recorded.setdefault(update.state.phase.name, (update.state, []))[1].append(values)
+        self.drawn += self.draws(self.done)
+        if self.ema is not None:
+            self.ema.update(self.done)
+        self.done += 1
+        self.rows.append((self.done, list(recorded.values())))
+
+    def due(self, step: int) -> list[Update]:
+        """The updates of ``step``, which is the next one, in their order."""
+        found: list[Update] = []
+        draw = self.drawn
+        for state in self.phases:
+            for repeat in range(state.phase.times(step)):
+                found.append(Update(state, step, repeat, draw))
+                draw += state.phase.data and not self.options.same_batch
+        return found
+
+    def draws(self, step: int) -> int:
+        """How many batches of real images ``step`` draws."""
+        return (
+            1 if self.options.same_batch else sum(state.phase.times(step) for state in self.phases if state.phase.data)
+        )
+
+    @property
+    def sampling_model(self) -> Model:
+        """The model that is looked at and judged: with averaged weights where there are any."""
+        return self.model if self.ema is None else self.ema.model
+
+    @torch.no_grad()
+    def sample(self, n: int) -> Tensor:
+        """N images [n,C,H,W] in [-1, 1] to look at: from the run's fixed latents or fixed images of its data set, by
+        the averaged weights where there are any.
+        """
+        model = self.sampling_model
+        batch = self.images.pick(n, self.options.seed, self.spec.size) if model.reads_images else None
+        return sample(model, n, self.options.seed, self.device, self.dtype, batch, preview=True)
+
+    def take_rows(self) -> list[dict[str, Any]]:
+        """What was recorded since the last call, one mapping a step, read back from the device in one go. Of a phase
+        that came several times the mean; one that rested has none.
+        """
+        rows, self.rows = self.rows, []
+        every = [vector for _, row in rows for _, vectors in row for vector in vectors]
+        values = iter(torch.cat(every).tolist() if every else [])
+        found: list[dict[str, Any]] = []
+        for step, row in rows:
+            found.append({"step": step})
+            for state, vectors in row:
+                taken = [list(islice(values, len(state.recorded))) for _ in vectors]
+                means = (sum(some) / len(taken) for some in zip(*taken, strict=True))
+                found[-1] |= zip(state.recorded, means, strict=True)
+        return found
+
+    @torch.no_grad()
+    def check_finite(self) -> None:
+        """GankitError naming the first networks whose weights are not finite: the last update may have done that."""
+        norms = [torch.stack(torch._foreach_norm(list[Tensor](state.parameters))).norm() for state in self.phases]
+        for state, norm in zip(self.phases, torch.stack(norms).tolist(), strict=True):
+            if not math.isfinite(norm):
+                raise GankitError(
+                    f"the weights of {', '.join(state.phase.networks)} stopped being finite at step {self.done}; "
+                    "lower the learning rates"
+                )
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything that a checkpoint must hold to go on."""
+        found: dict[str, Any] = {"model": self.model.state_dict()}
+        found["optimizers"] = {state.phase.name: state.optimizer.tensors() for state in self.phases}
+        if self.ema is not None:
+            found["average"] = self.ema.state()
+        return checkpoint.flatten(found)
+
+    def restore(self, tensors: Mapping[str, Tensor], done: int, drawn: int) -> None:
+        """Continue from what ``tensors`` gave after ``done`` steps."""
+        self.model.load_state_dict(checkpoint.under(tensors, "model/"))
+        for state in self.phases:
+            state.optimizer.restore(checkpoint.under(tensors, f"optimizers/{state.phase.name}/"))
+        if self.ema is not None:
+            self.ema.model.load_state_dict(checkpoint.under(tensors, "average/"), strict=False)
+        self.done, self.drawn, self.rows = done, drawn, []
+
+
+def check_phases(phases: tuple[Phase, ...]) -> None:
+    """UsageError where a variant's phases cannot be told apart, or none of them draws images."""
+    names = [phase.name for phase in phases]
+    if len(set(names)) < len(names) or any("/" in name for name in names):
+        raise UsageError(f"a variant's phases need names of their own, without '/': {', '.join(names)}")
+    if not any(phase.data for phase in phases):
+        raise UsageError(f"none of the phases {', '.join(names)} draws real images")
