@@ -38,7 +38,7 @@ aot: env  ## compile the Triton kernels for every target and record registers, s
 	$(BIN)/python -m gankit.kernels.aot benchmarks/kernels_aot.csv
 
 interpret: env  ## the kernel tests with Triton's interpreter
-	TRITON_INTERPRET=1 $(BIN)/pytest -k triton tests/test_kernels_cases.py tests/test_kernels_contract.py tests/test_kernels_mutations.py
+	TRITON_INTERPRET=1 $(BIN)/pytest -k triton tests/kernels/test_cases.py tests/kernels/test_contract.py tests/kernels/test_mutations.py
 
 impls: env  ## the whole suite once for each implementation that "auto" can be made to prefer
 	for impl in ref cpu; do GANKIT_IMPL=$$impl $(BIN)/pytest -m "not slow" || exit 1; done

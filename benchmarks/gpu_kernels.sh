@@ -19,7 +19,7 @@ PY
 
 echo "== tests: the shared cases and the contract on the GPU, and kernels broken on purpose"
 "$PYTEST" -q -k "triton" \
-    tests/test_kernels_cases.py tests/test_kernels_contract.py tests/test_kernels_mutations.py || failed=1
+    tests/kernels/test_cases.py tests/kernels/test_contract.py tests/kernels/test_mutations.py || failed=1
 
 echo "== speed: 0.1 to 256 MiB, fp32 and bf16, in CUDA graphs"
 "$PYTHON" -c "from gankit.cli.profile import profile; profile()" kernels --impl triton \

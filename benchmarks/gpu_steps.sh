@@ -13,7 +13,7 @@ failed=0
 print(torch.cuda.get_device_name(), 'torch', torch.__version__)" || exit 1
 
 echo "== captured updates compute what eager ones do"
-"$PYTEST" -q -k "captured" tests/test_engine.py || failed=1
+"$PYTEST" -q -k "captured" tests/training/test_engines.py || failed=1
 
 echo "== by the whole clock and by the step"
 "$PYTHON" benchmarks/steps.py dcgan-32 dcgan-64 wgan-gp-32 wgan-gp-64 --steps 300 --append "$OUT/steps_gpu.csv" \

@@ -15,8 +15,8 @@ What is repeated here is what most of these scripts do, and why that is fair:
 - float32, plain `torch.optim.Adam`, `zero_grad()` with today's default.
 
 Networks, initial weights, options, batch sizes, threads and steps are gankit's own, and losses are computed from logits
-as gankit does; tests/test_yardsticks.py holds the weights after three steps to gankit's. Nothing is here for the sake
-of being slow.
+as gankit does; tests/benchmarks/test_baselines.py holds the weights after three steps to gankit's. Nothing is here for
+the sake of being slow.
 """
 
 from __future__ import annotations

@@ -5,17 +5,17 @@ from __future__ import annotations
 import math
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 import torch
+from paths import ROOT
 
 import gankit
 from gankit import Trainer
 from gankit.config import configure
 from gankit.registry import registry
 from gankit.training.engines import tracing
-from gankit.training.engines.eager import Eager
+from gankit.training.engines.eager import EagerEngine
 from gankit.training.update import Arithmetic
 
 KINDS = ("onehot", "embedding", "text")
@@ -65,11 +65,11 @@ def test_every_variant_trains_at_its_sizes_in_grey_and_colour(variant, arch, siz
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_layers_of_a_label_are_moved_and_averaged_with_the_network_they_feed(kind, tiny):
     it = trained("cdcgan", tiny, conditioning=kind, ema_halflife_images=50)
-    names = [[name for name in part.names if ".label." in name] for part in it.parts]
+    names = [[name for name in part.names if ".label." in name] for part in it.phases]
     count = {"onehot": 0, "embedding": 1, "text": 2}[kind]
     assert [len(some) for some in names] == [count, count]
     assert all(name.startswith("discriminator.label.") for name in names[0])
-    averaged = dict(it.average.model.named_parameters())
+    averaged = dict(it.ema.model.named_parameters())
     for name in names[1]:
         assert not torch.equal(averaged[name], it.model.get_parameter(name))
 
@@ -77,7 +77,7 @@ def test_the_layers_of_a_label_are_moved_and_averaged_with_the_network_they_feed
 @pytest.mark.parametrize("variant", ["cdcgan", "acgan", "bigan"])
 def test_a_step_traced_as_a_graph_holds_the_eager_steps_gradients(variant, tiny):
     it = trained(variant, tiny, precision="fp64", **({"conditioning": "text"} if variant == "cdcgan" else {}))
-    assert isinstance(it.engine, Eager)
+    assert isinstance(it.engine, EagerEngine)
     updates = it.due(it.done)
     inputs = [it.inputs(update) for update in updates]
     arithmetic = Arithmetic("cpu", it.dtype, autocast=False)
@@ -93,7 +93,7 @@ def test_a_step_traced_as_a_graph_holds_the_eager_steps_gradients(variant, tiny)
 
 
 def test_a_strangers_variant_becomes_conditional_by_the_mixin_alone(tiny, monkeypatch):
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "examples" / "gankit-hinge"))
+    monkeypatch.syspath_prepend(str(ROOT / "examples" / "gankit-hinge"))
     from gankit_hinge import HingeModel
 
     @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def test_instance_noise_is_on_what_the_discriminator_sees_and_on_nothing_else(va
     assert float(real.min()) == float(real.max()) == 0.25
     assert float(fake.abs().max()) == float(between.abs().max()) == 0
     phase = it.model.critic_name
-    batch, drawn = it.batch(0, True), it.noise(phase, 5, 0)
+    batch, drawn = it.batches.batch(0), it.batches.noise(phase, 5, 0)
     silent = {name: value * 0 if name.startswith("instance") else value for name, value in drawn.items()}
     assert {name for name in drawn if name.startswith("instance")} == {"instance_real", "instance_fake"}
     one, two = (it.model.terms(phase, batch, some, {}).losses for some in (drawn, silent))

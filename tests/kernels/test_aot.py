@@ -5,9 +5,9 @@ from __future__ import annotations
 import csv
 import os
 from dataclasses import asdict
-from pathlib import Path
 
 import pytest
+from paths import ROOT
 
 pytest.importorskip("triton")
 if os.environ.get("TRITON_INTERPRET") == "1":
@@ -17,7 +17,7 @@ import triton
 
 from gankit.kernels import aot
 
-RECORD = Path(__file__).parent.parent / "benchmarks" / "kernels_aot.csv"
+RECORD = ROOT / "benchmarks" / "kernels_aot.csv"
 
 
 def check(kinds: tuple[str, ...]) -> None:

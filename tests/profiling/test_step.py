@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 import torch
 from click.testing import CliRunner
+from paths import ROOT
 
 from gankit import UsageError
 from gankit.cli.main import main
@@ -17,7 +17,7 @@ from gankit.kernels import cpu, steered
 from gankit.profiling.step import Products, floor, phase_times, profile_step
 from gankit.training.trainer import Trainer
 
-BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+BENCHMARKS = ROOT / "benchmarks"
 
 
 def config(tiny, variant="dcgan", **flags):

@@ -11,17 +11,17 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 import torch
+from paths import SUPPORT
 from tiny import fitted, options_of
 
 import gankit
 from gankit.core import checkpoint
 from gankit.registry import registry
 
-DRIVER = Path(__file__).with_name("killed_run.py")
+DRIVER = SUPPORT / "killed_run.py"
 FLAGS = {
     "variant": "wgan-gp", "data": "shapes", "size": 8, "channels": 1, "limit": 50, "batch_size": 8, "arch": "mlp",
     "ngf": 2, "ndf": 2, "nz": 4, "steps": 30, "n_critic": 5, "ema_halflife_images": 100, "decay_start": 0.5,

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from paths import SUPPORT
 from PIL import Image
 
 from gankit import DamagedFile, GankitError
@@ -28,7 +29,7 @@ from gankit.data.decoding import Frame
 from gankit.data.sources import Pictures, Tree
 from gankit.plugins.datasets.folder import Folder
 
-CHILD = Path(__file__).with_name("prepare_pictures.py")
+CHILD = SUPPORT / "prepare_pictures.py"
 
 
 def write_pictures(root, count, size=(60, 50)):

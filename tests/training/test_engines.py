@@ -86,7 +86,7 @@ slope is a matter of the rounding, and with it the gradient, in float32's third 
 def descending(variant, tiny, **flags):
     """A trainer by gradient descent: those that know Adam alone are given it, too."""
     it = trainer(variant, tiny, **plain(variant), seed=KINKS.get(variant, 0), **flags)
-    for part in it.parts:
+    for part in it.phases:
         part.optimizer = optimizers.make(replace(part.phase.optimizer, kind="sgd"), part.parameters)
     return it
 

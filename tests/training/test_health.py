@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from pathlib import Path
 
 import pytest
 import torch
 from click.testing import CliRunner
+from paths import ROOT
 
 import gankit
 from gankit.cli import main
@@ -17,7 +17,7 @@ from gankit.training import health
 from gankit.training import health_monitor as watch
 from gankit.training.health import CONDITIONS, Monitor
 
-DOCS = Path(__file__).parent.parent / "docs"
+DOCS = ROOT / "docs"
 # Samples that collapse come back and collapse again; these options were chosen for runs with eager's roundings.
 SMALL = {
     "arch": "mlp", "engine": "eager", "nz": 8, "batch_size": 16, "size": 8, "channels": 1, "limit": 200, "samples": 16,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from paths import ROOT
 
 import gankit
 import gankit.core.checkpoint
@@ -242,7 +243,7 @@ def test_images_without_labels_have_no_classifier():
 @pytest.mark.slow
 def test_fashion_mnist_is_learnt_to_90_percent_within_3_minutes_and_10000_images_are_judged_within_one(tmp_path):
     """On two idle cores; benchmarks/judge.py prints the same figures."""
-    script = Path(__file__).parents[1] / "benchmarks" / "judge.py"
+    script = ROOT / "benchmarks" / "judge.py"
     environment = {**os.environ, "GANKIT_CACHE": str(tmp_path), "OMP_NUM_THREADS": "2"}
     start = time.perf_counter()
     done = subprocess.run([sys.executable, str(script)], env=environment, check=True, capture_output=True, text=True)

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from paths import ROOT
 from published import bmp, load, write
 
 from gankit import UsageError
@@ -30,7 +31,7 @@ def test_every_set_refuses_a_part_it_does_not_have(name):
 @pytest.mark.parametrize("archive", [None, "birds.zip"])
 def test_the_data_set_in_the_manual_works(archive, tmp_path, monkeypatch):
     monkeypatch.setenv("GANKIT_CACHE", str(tmp_path))
-    manual = (Path(__file__).parent.parent / "docs" / "plugins.md").read_text()
+    manual = (ROOT / "docs" / "plugins.md").read_text()
     (code,) = (part for part in re.findall(r"```python\n(.*?)```", manual, re.S) if "class Birds" in part)
     names = {}
     exec(code, names)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from paths import ROOT
 from tiny import fitted
 
 import gankit
@@ -25,7 +26,7 @@ from gankit.evaluation import evaluate as evaluation
 from gankit.evaluation.score import differences, table
 from gankit.registry import Entry, registry
 
-DOCS = Path(__file__).parents[1] / "docs" / "plugins.md"
+DOCS = ROOT / "docs" / "plugins.md"
 
 
 class Brightness(Extractor):

@@ -9,7 +9,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from test_trainer import NoReadBack
+from static import NoReadBack
 from torch.nn import functional as F
 from written_out import Adam
 

@@ -12,18 +12,16 @@ import sysconfig
 import types
 import venv
 from importlib import metadata
-from pathlib import Path
 
 import click
 import pluggy
 import pytest
+from paths import ROOT
 
 import gankit
 from gankit import GankitError, UsageError, hookimpl, hookspecs
 from gankit import registry as registry_module
 from gankit.registry import Registry
-
-ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from paths import ROOT
 
 pytest.importorskip("setuptools")
-ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture

@@ -11,16 +11,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from paths import ROOT, TESTS
 
 import gankit
-
-HERE = Path(__file__).parent
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="the kernels run on the GPU itself")
 @pytest.mark.skipif(os.environ.get("TRITON_INTERPRET") == "1", reason="this is the interpreter's own run")
 def test_the_triton_kernels_pass_under_the_interpreter() -> None:
-    files = [str(HERE / f"test_kernels_{name}.py") for name in ("cases", "contract", "mutations")]
+    files = [str(TESTS / "kernels" / f"test_{name}.py") for name in ("cases", "contract", "mutations")]
     command = [
         str(Path(sys.executable).with_name("pytest")),
         "-q",
@@ -33,7 +32,7 @@ def test_the_triton_kernels_pass_under_the_interpreter() -> None:
         *files,
     ]
     environment = os.environ | {"TRITON_INTERPRET": "1", "GANKIT_IMPL": "auto"}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd=HERE.parent)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd=ROOT)
     assert done.returncode == 0, done.stdout[-4000:]
     passed = re.search(r"(\d+) passed", done.stdout)
     assert passed is not None

@@ -6,9 +6,9 @@ import math
 
 import pytest
 import torch
+from static import NoReadBack
 from tiny import fitted, options_of
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 import gankit
 from gankit import ImageSet, RandomStream, Trainer
@@ -17,7 +17,7 @@ from gankit.cpu.convolution import Conv2d
 from gankit.data.order import Order
 from gankit.models.interface import Phase
 from gankit.registry import registry
-from gankit.training.optimizers import rate
+from gankit.training.schedule import rate
 from gankit.training.trainer import total_steps
 from gankit.training.update import PhaseState, Update
 
@@ -30,22 +30,13 @@ def trainer(variant, tiny, **flags):
     return Trainer(configure(variant, {**options, "steps": 4, **flags}))
 
 
-class NoReadBack(TorchDispatchMode):
-    """Fails on every operation that reads a value back from the device, as ``.item()`` does."""
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        assert func is not torch.ops.aten._local_scalar_dense.default, "a step read a value back from the device"
-        assert func is not torch.ops.aten.nonzero.default, "a step has a shape that depends on data"
-        return func(*args, **(kwargs or {}))
-
-
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_variants_terms_are_static(variant, tiny):
     it = trainer(variant, tiny)
     it.step()
     carry = {}
-    for part in it.parts:
-        batch, noise = it.batch(0, part.phase.data), it.noise(part.phase.name, 1, 0)
+    for part in it.phases:
+        batch, noise = it.batches.batch(0 if part.phase.data else None), it.batches.noise(part.phase.name, 1, 0)
         with NoReadBack():
             terms = it.model.terms(part.phase.name, batch, noise, carry)
             torch.autograd.grad(sum(terms.losses.values()), part.parameters)
@@ -57,7 +48,7 @@ def test_every_variants_terms_are_static(variant, tiny):
 def test_every_phase_moves_its_own_networks_and_no_other(variant, tiny):
     it = trainer(variant, tiny)
     carry = {}
-    for part in it.parts:
+    for part in it.phases:
         before = {name: p.detach().clone() for name, p in it.model.named_parameters()}
         _, carried = it.engine.update(Update(part, 0, 0, 0), carry)
         carry |= carried
@@ -72,8 +63,8 @@ def test_every_phase_is_a_function_of_what_was_drawn_for_it(variant, tiny):
     it = trainer(variant, tiny)
     state = torch.random.get_rng_state()
     carry = {}
-    for part in it.parts:
-        batch, noise = it.batch(0, part.phase.data), it.noise(part.phase.name, 0, 0)
+    for part in it.phases:
+        batch, noise = it.batches.batch(0 if part.phase.data else None), it.batches.noise(part.phase.name, 0, 0)
         saved = {name: tensor.clone() for name, tensor in it.model.state_dict().items()}
         one = it.model.terms(part.phase.name, batch, noise, carry)
         it.model.load_state_dict(saved)  # batch norm counts, and an image pool fills
@@ -88,8 +79,13 @@ def test_every_phase_is_a_function_of_what_was_drawn_for_it(variant, tiny):
 def test_fakes_are_detached_where_the_generator_is_not_trained(variant, tiny):
     it = trainer(variant, tiny)
     carry = {}
-    for part in it.parts:
-        terms = it.model.terms(part.phase.name, it.batch(0, part.phase.data), it.noise(part.phase.name, 0, 0), carry)
+    for part in it.phases:
+        terms = it.model.terms(
+            part.phase.name,
+            it.batches.batch(0 if part.phase.data else None),
+            it.batches.noise(part.phase.name, 0, 0),
+            carry,
+        )
         if not any(name.startswith(it.model.ema_networks) for name in part.names):
             generators = [p for name in it.model.ema_networks for p in it.model.get_submodule(name).parameters()]
             loss = sum(terms.losses.values())
@@ -232,7 +228,7 @@ def test_the_average_follows_the_generator_with_the_asked_half_life(tiny):
         half_life = min(16, 0.05 * (step + 1) * 8)
         for name, p in it.model.generator.named_parameters():
             expected[name] += (1 - 0.5 ** (8 / half_life)) * (p.detach().double() - expected[name])
-    averaged = dict(it.average.model.generator.named_parameters())
+    averaged = dict(it.ema.model.generator.named_parameters())
     for name in names:
         torch.testing.assert_close(averaged[name].double(), expected[name], rtol=1e-4, atol=1e-6)
     live = torch.cat([p.flatten() for p in it.model.generator.parameters()])
@@ -360,8 +356,8 @@ def test_a_gradient_in_other_strides_moves_the_weights_it_belongs_to(tiny):
     for layer in it.model.discriminator.modules():
         if isinstance(layer, Conv2d):
             layer.__class__ = nn.Conv2d
-    part = it.parts[0]
-    batch, noise = it.batch(0, True), it.noise("critic", 0, 0)
+    part = it.phases[0]
+    batch, noise = it.batches.batch(0), it.batches.noise("critic", 0, 0)
     grads = torch.autograd.grad(sum(it.model.terms("critic", batch, noise, {}).losses.values()), part.parameters)
     assert any(grad.stride() != p.stride() for grad, p in zip(grads, part.parameters, strict=True))
     before = [p.detach().clone() for p in part.parameters]
