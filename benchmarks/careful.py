@@ -160,7 +160,7 @@ class CycleGAN(Careful):
         weight = self.options.lambda_cycle
         loss_g = adversarial + weight * cycle + weight * self.options.lambda_identity * identity
         self.g.move(loss_g)
-        loss_d = self.judge("a", a, fake_a) + self.judge("b", b, fake_b)
+        loss_d = self.score("a", a, fake_a) + self.score("b", b, fake_b)
         self.d.move(loss_d)
         self.keep(loss_d, loss_g, adversarial, cycle, identity)
 
@@ -168,7 +168,7 @@ class CycleGAN(Careful):
         """What ``network`` makes of each of ``images``, in one pass."""
         return torch.split(self.run(network, torch.cat(list(images))), len(images[0]))
 
-    def judge(self, domain: str, real: Tensor, fake: Tensor) -> Tensor:
+    def score(self, domain: str, real: Tensor, fake: Tensor) -> Tensor:
         """The loss of one discriminator; its fakes come through the pool."""
         on_real, on_fake = self.both(self.discriminator[domain], (real, self.pools[domain](fake.detach())))
         return 0.5 * ((on_real - 1).square().mean() + on_fake.square().mean())

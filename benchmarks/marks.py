@@ -30,6 +30,7 @@ from gankit.evaluation import evaluate as evaluation
 from gankit.inference import reconstruct as encoding
 from gankit.inference.class_grids import code_grid
 from gankit.inference.probe import probe
+from gankit.models.interface import Conditional, Encoder, Model
 from gankit.report.records import timing
 
 ROOT = Path(__file__).parent.parent
@@ -127,7 +128,7 @@ def beside(run: Run) -> dict[str, float]:
     if run.config.variant == "bigan":
         kinds = ("linear", "svm", "knn")
         return {f"probe {kind} of {row.features}": getattr(row, kind) for row in probe(run) for kind in kinds}
-    return {"variance within a class": within_class(run)} if "class" in run.load().codes else {}
+    return {"variance within a class": within_class(run)} if "class" in conditions_of(run.load()) else {}
 
 
 def within_class(run: Run, each: int = 100) -> float:
@@ -190,16 +191,22 @@ def work(job: tuple[str, int, Path, int, dict[str, Any]]) -> list[Row]:
     return measured(variant, TASKS[variant], seed, runs / f"{variant}-{seed}", judged, extra)
 
 
+def conditions_of(model: Model) -> Mapping[str, int]:
+    """What samples of ``model`` can be asked to be."""
+    return model.conditions if isinstance(model, Conditional) else {}
+
+
 def shown(run: Run) -> Tensor:
     """Ten images [10,C,H,W] of what the run has learnt: one of each class or code, pairs of test images and their
     reconstructions, or samples.
     """
     model = run.load()
-    if "class" in model.codes:
+    conditions = conditions_of(model)
+    if "class" in conditions:
         return run.sample(10, classes=range(run.spec.classes))
-    if "category" in model.codes:
+    if "category" in conditions:
         return code_grid(run, "category", rows=1)[0]
-    if model.encodes:
+    if isinstance(model, Encoder):
         return encoding.reconstruct(run, shown=5, judged=5, split="test").pairs
     return run.sample(10)
 

@@ -241,11 +241,11 @@ class CycleGAN:
         loss_g.backward()
         self.optimizer_g.step()
 
-        loss_d = self.judge("a", a, fake_a) + self.judge("b", b, fake_b)
+        loss_d = self.score("a", a, fake_a) + self.score("b", b, fake_b)
         losses = [loss_d, loss_g, loss_gan, loss_cycle, loss_identity]
         self.history.append([loss.item() for loss in losses])
 
-    def judge(self, domain: str, real: Tensor, fake: Tensor) -> Tensor:
+    def score(self, domain: str, real: Tensor, fake: Tensor) -> Tensor:
         """Moves one discriminator; its loss."""
         self.optimizers_d[domain].zero_grad()
         on_real = self.judges[domain](real)

@@ -19,6 +19,6 @@ def export(run: Path, output: Path) -> None:
     The file is loaded again before it gets its name, and must give the same images bit for bit.
     """
     from gankit.runs.export import export as export_it
-    from gankit.runs.folder import Run
+    from gankit.runs.folder import RunFolder
 
-    click.echo(str(export_it(Run(run), output)))
+    click.echo(str(export_it(RunFolder(run), output)))

@@ -11,22 +11,22 @@ import click
 
 from gankit import __version__
 from gankit.cli.data import data
-from gankit.cli.density import density
 from gankit.cli.doctor import doctor
-from gankit.cli.encode import encode
 from gankit.cli.evaluate import evaluate
 from gankit.cli.export import export
-from gankit.cli.grid import grid
-from gankit.cli.interpolate import interpolate
+from gankit.cli.inference.density import density
+from gankit.cli.inference.encode import encode
+from gankit.cli.inference.grid import grid
+from gankit.cli.inference.interpolate import interpolate
+from gankit.cli.inference.probe import probe
+from gankit.cli.inference.reconstruct import reconstruct
+from gankit.cli.inference.sample import sample
+from gankit.cli.inference.translate import translate
 from gankit.cli.plugins import plugins
-from gankit.cli.probe import probe
 from gankit.cli.profile import profile
-from gankit.cli.reconstruct import reconstruct
 from gankit.cli.report import report
 from gankit.cli.resume import resume
-from gankit.cli.sample import sample
 from gankit.cli.train import train
-from gankit.cli.translate import translate
 from gankit.core.errors import GankitError
 from gankit.registry import registry
 

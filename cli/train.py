@@ -78,6 +78,13 @@ def variant_command(name: str) -> click.Command:
     quiet = click.Option(["--quiet", "-q"], is_flag=True, help="Show no progress.")
     for each in (out, config, quiet):
         each.group = "Output"  # type: ignore[attr-defined]
+    summary = registry().entries["variants"][name].summary
     params = [*variant_flags(name), out, config, quiet]
     epilog = f"{variant.paper}. A run goes on with `gankit resume RUN`."
-    return GroupedCommand(name, params=params, callback=callback, help=f"Train: {variant.summary}.", epilog=epilog)
+    return GroupedCommand(
+        name,
+        params=params,
+        callback=callback,
+        help=f"Train: {summary}.",
+        epilog=epilog,
+    )

@@ -12,9 +12,9 @@ Names are imported when they are first used, so that ``gankit --help`` needs no 
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from gankit.core.lazy import lazy
 from gankit.core.version import __version__
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from gankit.models.conditional import ConditionalModel, ConditionalOptions
     from gankit.models.interface import Model, OptimSpec, Phase, Terms, Variant
     from gankit.models.networks import Architecture, Discriminator, Generator
-    from gankit.runs.folder import Run
-    from gankit.training.loop import Interrupted, resume, train
+    from gankit.run import Run, resume, train
+    from gankit.training.loop import Interrupted
     from gankit.training.trainer import Trainer
 
 _HOMES = {
@@ -95,16 +95,10 @@ _HOMES = {
         "Discriminator",
         "Generator",
     ),
-    "runs.folder": ("Run",),
-    "training.loop": (
-        "Interrupted",
-        "resume",
-        "train",
-    ),
+    "run": ("Run", "resume", "train"),
+    "training.loop": ("Interrupted",),
     "training.trainer": ("Trainer",),
 }
-_HOME = {name: module for module, names in _HOMES.items() for name in names}
-
 __all__ = [
     "AdversarialModel",
     "AdversarialOptions",
@@ -151,10 +145,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(importlib.import_module(f"gankit.{_HOME[name]}"), name)
-    raise AttributeError(f"module 'gankit' has no attribute '{name}'")
+__getattr__ = lazy(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:

@@ -27,7 +27,11 @@ class TrainOptions:
         low=1, high=10**9, group="Training",
     )  # fmt: skip
     epochs: float | None = option(
-        None, "train until so many times the data set was drawn, all critic updates counted", above=0, group="Training"
+        None,
+        "train until so many times the data set was drawn, all critic updates counted",
+        above=0,
+        group="Training",
+        neutral=True,
     )
     batch_size: int = option(64, "images per update, over all ranks", low=1, high=65536, group="Training")
     seed: int = option(0, "seed of everything random", low=0, high=2**64 - 1, group="Training")
@@ -51,22 +55,35 @@ class TrainOptions:
     stop_on_collapse: bool = option(
         False, "end the run with a checkpoint and an error where its health says that nothing is learnt any more",
         group="Training",
+        neutral=True,
     )  # fmt: skip
-    log_every: int = option(50, "record and show progress", unit="steps", low=1, group="Output")
-    sample_every: int = option(500, "save a sample grid", unit="steps", low=1, group="Output")
-    samples: int = option(64, "images in a sample grid", low=1, high=4096, group="Output")
-    checkpoint_every: int = option(500, "save a checkpoint; the last two are kept", unit="steps", low=1, group="Output")
-    milestone_every: int | None = option(None, "keep a checkpoint for good", unit="steps", low=1, group="Output")
+    log_every: int = option(50, "record and show progress", unit="steps", low=1, group="Output", neutral=True)
+    sample_every: int = option(500, "save a sample grid", unit="steps", low=1, group="Output", neutral=True)
+    samples: int = option(64, "images in a sample grid", low=1, high=4096, group="Output", neutral=True)
+    checkpoint_every: int = option(
+        500, "save a checkpoint; the last two are kept", unit="steps", low=1, group="Output", neutral=True
+    )
+    milestone_every: int | None = option(
+        None, "keep a checkpoint for good", unit="steps", low=1, group="Output", neutral=True
+    )
     evaluate_every: int | None = option(
         None, "judge samples, and keep the checkpoint that is best by the first metric; unset: never",
-        unit="steps", low=1, group="Evaluation",
+        unit="steps", low=1, group="Evaluation", neutral=True,
     )  # fmt: skip
-    metric: str = option("fid", "what to judge them by, separated by commas", registry="metrics", group="Evaluation")
-    evaluate_images: int = option(10_000, "samples to judge", unit="images", low=2, high=10**7, group="Evaluation")
-    extractor: str = option(
-        "classifier", "network whose features the metrics look at", registry="extractors", group="Evaluation"
+    metric: str = option(
+        "fid", "what to judge them by, separated by commas", registry="metrics", group="Evaluation", neutral=True
     )
-    extractor_weights: str | None = option(None, "file of the extractor's weights", group="Evaluation")
+    evaluate_images: int = option(
+        10_000, "samples to judge", unit="images", low=2, high=10**7, group="Evaluation", neutral=True
+    )
+    extractor: str = option(
+        "classifier",
+        "network whose features the metrics look at",
+        registry="extractors",
+        group="Evaluation",
+        neutral=True,
+    )
+    extractor_weights: str | None = option(None, "file of the extractor's weights", group="Evaluation", neutral=True)
 
 
 SECTIONS = ("data", "train", "options")

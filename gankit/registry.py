@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import sys
 import types
 from collections.abc import Iterator
 from functools import cache
@@ -15,6 +14,7 @@ import pluggy
 
 from gankit import hookspecs
 from gankit.core.errors import GankitError, UsageError, closest
+from gankit.core.progress import warn
 from gankit.data.catalogue import About
 
 KINDS = ("variants", "architectures", "datasets", "metrics", "extractors")
@@ -37,11 +37,15 @@ class Entry(NamedTuple):
             return self.target
         module, _, attribute = self.target.partition(":")
         try:
-            return getattr(importlib.import_module(module), attribute)
+            found = getattr(importlib.import_module(module), attribute)
         except Exception as error:
             raise GankitError(
                 f"'{self.name}' from {self.owner} could not be loaded: {type(error).__name__}: {error}"
             ) from error
+        for name in ("name", "summary"):  # registered with the dotted name, they need not stand in the class again
+            if name not in vars(found):
+                setattr(found, name, getattr(self, name))
+        return found
 
 
 class Broken(NamedTuple):
@@ -127,7 +131,7 @@ class Registry:
         if os.environ.get("GANKIT_STRICT") == "1":
             raise GankitError(f"plugin {owner} failed to load: {cause}") from error
         self.broken.append(Broken(owner, cause))
-        print(f"Warning: plugin {owner} is left out: {cause}", file=sys.stderr)
+        warn(f"plugin {owner} is left out: {cause}")
 
     def _check_duplicates(self, staged: list[tuple[str, Entry]]) -> None:
         seen: dict[tuple[str, str], str] = {}
@@ -152,7 +156,7 @@ class Registry:
             except Exception as error:
                 self._silenced.append(listener)
                 name = self.manager.get_name(listener)
-                print(f"Warning: plugin {name} hears no more: {type(error).__name__}: {error}", file=sys.stderr)
+                warn(f"plugin {name} hears no more: {type(error).__name__}: {error}")
 
 
 _SINGULAR = {

@@ -5,7 +5,7 @@ if not __name__.startswith("gankit."):
         "import this package as gankit.plugins; a bare import from the source folder would make a second copy"
     )
 
-from gankit.data.catalogue import About
+from gankit.data import About
 from gankit.hookspecs import Register, hookimpl
 from gankit.plugins.datasets import about
 
@@ -61,13 +61,22 @@ METRICS = {
     "density": ("neighbours:Density", "real neighbourhoods that a sample lies in, over k; higher is better"),
     "coverage": ("neighbours:Coverage", "share of real images with a sample nearby; higher is better"),
     "inception-score": ("classes:InceptionScore", "sure of each class and of all classes; higher is better"),
-    "swd": ("sliced:SlicedWasserstein", "sliced Wasserstein distance of pixels; lower is better"),
+    "swd": (
+        "sliced:SlicedWasserstein",
+        "sliced Wasserstein distance of pixels, in grey levels; lower is better",
+    ),
     "class-accuracy": ("classes:ClassAccuracy", "share of samples of the class they were asked for; higher is better"),
-    "class-balance": ("classes:ClassBalance", "how evenly samples are spread over the classes; higher is better"),
+    "class-balance": (
+        "classes:ClassBalance",
+        "how evenly samples are spread over classes, 0 to 1; higher is better",
+    ),
     "code-purity": ("classes:CodePurity", "share of samples of the class that their code stands for; higher is better"),
 }
 EXTRACTORS = {
-    "classifier": ("classifier:Classifier", "small network, trained once on a labelled data set and cached"),
+    "classifier": (
+        "classifier:Classifier",
+        "small network, trained once on a labelled data set, cached; works offline",
+    ),
     "inception": ("inception:Inception", "the InceptionV3 of published FIDs; weights from a file or downloaded"),
     "efficientnet": ("efficientnet:EfficientNet", "EfficientNet-Lite0 on ImageNet; extra gankit[efficientnet]"),
 }

@@ -7,21 +7,9 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
+from tiny import TINY
 
 import gankit
-
-TINY = {
-    "arch": "mlp",
-    "ngf": 2,
-    "ndf": 2,
-    "nz": 4,
-    "batch_size": 8,
-    "size": 8,
-    "channels": 1,
-    "limit": 40,
-    "samples": 4,
-    "quiet": True,
-}
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -8,7 +8,7 @@ from gankit import AdversarialModel, AdversarialOptions, Terms, Variant
 class HingeModel(AdversarialModel):
     def terms(self, phase, batch, noise, carry):
         if phase == "generator":
-            (on_fake,) = self.judge(noise, fake=self.made(noise, carry))
+            (on_fake,) = self.score(noise, fake=self.made(noise, carry))
             return Terms(losses={"adversarial": -on_fake.mean()}, watch={"D(G(z))": on_fake.mean()})
         on_real, on_fake, kept = self.compare(batch, noise)
         return Terms(

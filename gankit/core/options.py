@@ -31,14 +31,16 @@ def option(
     group: str = "",
     aliases: tuple[str, ...] = (),
     registry: str = "",
+    neutral: bool = False,
 ) -> Any:
     """Declare a dataclass field as an option.
 
     ``low`` and ``high`` are inclusive bounds, ``above`` an exclusive lower one. ``choices`` lists the values of a
-    string; ``registry`` names the registry that holds them instead. A subclass that only changes the default writes
+    string; ``registry`` names the registry that holds them instead. ``neutral``: it changes
+    no weight, so a run can be resumed with another value. A subclass that only changes the default writes
     ``field: type = value``; the rest is inherited.
     """
-    described = Described(help, unit, low, high, above, choices, group, aliases, registry)
+    described = Described(help, unit, low, high, above, choices, group, aliases, registry, neutral)
     return dataclasses.field(default=default, metadata={"option": described})
 
 
@@ -55,6 +57,7 @@ class Described:
     group: str
     aliases: tuple[str, ...]
     registry: str
+    neutral: bool
 
     def range(self) -> str:
         """The allowed range in words a person reads, or an empty string."""

@@ -55,12 +55,12 @@ class BatchSource:
         self.other = None if images.other is None else images.other.to(device)
         self.order = Order(len(images), seed)
         self.other_order = Order(0 if self.other is None else len(self.other), seed, "other order")
-        self._due: list[UpdateKey] = []
-        self._ahead: dict[UpdateKey, tuple[Batch, Noise]] = {}
+        self.due: list[UpdateKey] = []
+        self.ahead: dict[UpdateKey, tuple[Batch, Noise]] = {}
 
     def expect(self, due: Sequence[UpdateKey]) -> None:
         """``due``: the updates of the next step, in their order."""
-        self._due, self._ahead = list(due), {}
+        self.due, self.ahead = list(due), {}
 
     def __call__(self, key: UpdateKey) -> tuple[Batch, Noise]:
         """The batch and the noise of update ``key``.
@@ -68,15 +68,15 @@ class BatchSource:
         On a CPU those of the step's next updates are drawn with it: between updates, which go through megabytes, the
         caches lose the code and the tables that drawing needs, and it takes three times as long.
         """
-        if key not in self._ahead:
-            self._ahead, room = {}, LOOK_AHEAD if self.device.type == "cpu" else 0
-            after = self._due[self._due.index(key) + 1 :] if key in self._due else []
+        if key not in self.ahead:
+            self.ahead, room = {}, LOOK_AHEAD if self.device.type == "cpu" else 0
+            after = self.due[self.due.index(key) + 1 :] if key in self.due else []
             for each in (key, *after):
-                self._ahead[each] = drawn = self.batch(each.draw), self.noise(each.phase, each.step, each.repeat)
+                self.ahead[each] = drawn = self.batch(each.draw), self.noise(each.phase, each.step, each.repeat)
                 room -= nbytes(drawn)
                 if room <= 0:
                     break
-        return self._ahead.pop(key)
+        return self.ahead.pop(key)
 
     def batch(self, draw: int | None) -> Batch:
         """Batch number ``draw`` of the run; for None, one of no images."""

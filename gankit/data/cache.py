@@ -25,7 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gankit.core.errors import GankitError
-from gankit.core.files import explained, sync_folder, waiting_lock, write_json
+from gankit.core.files import explained, sync_folder, write_json
+from gankit.core.lock import hold
 from gankit.data.catalogue import cache_folder
 from gankit.data.decoding import digest
 
@@ -63,7 +64,7 @@ def kept(name: str, what: object, identity: str, build: Callable[[Path], dict[st
     if here is not None:
         return here
     lock = folder.with_name(f".{folder.name}.lock")
-    with waiting_lock(lock, f"{name} is being prepared by another process; waiting for it"):
+    with hold(lock, waiting=f"{name} is being prepared by another process; waiting for it"):
         here = opened(folder, identity)
         if here is None:
             _make(folder, identity, build)

@@ -70,7 +70,7 @@ class Worker:
     """A process that decodes. It is in a session of its own, so that Ctrl-C reaches only the one that started it."""
 
     def __init__(self, job: Job) -> None:
-        code = f"import sys; sys.path[:] = {sys.path!r}; from gankit.decoder import main; main()"
+        code = f"import sys; sys.path[:] = {sys.path!r}; from gankit.data.decode_worker import main; main()"
         self.errors = tempfile.TemporaryFile()  # noqa: SIM115 -- closed by stop
         self.process = subprocess.Popen(
             [sys.executable, "-P", "-c", code],

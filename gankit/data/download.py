@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from gankit.core.errors import GankitError
-from gankit.core.files import waiting_lock
+from gankit.core.lock import beside, hold
 from gankit.core.progress import ProgressBar
 
 _BLOCK = 1 << 18
@@ -32,7 +32,7 @@ def download(
     at once fetch it once. GankitError where the server cannot be reached or what came has another digest; then nothing
     is left under the name ``to``.
     """
-    with waiting_lock(to.with_name(f".{to.name}.lock"), f"{to.name} is being downloaded by another process; waiting"):
+    with hold(beside(to), waiting=f"{to.name} is being downloaded by another process; waiting"):
         if to.exists():
             if _digest(to, algorithm) == digest:
                 return to

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-import sys
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -17,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gankit.core.errors import DamagedFile, UsageError
-from gankit.core.progress import ProgressBar
+from gankit.core.progress import ProgressBar, warn
 from gankit.data import cache
 from gankit.data.cache import Prepared
 from gankit.data.decode_pool import decode
@@ -181,16 +180,14 @@ def spared(count: int) -> int:
 def report(root: Path, failed: dict[str, str], count: int) -> None:
     """Name the pictures that were left out. DamagedFile where they are too many."""
     for name, reason in list(failed.items())[:20]:
-        print(f"Warning: {root / name} is left out: {reason}", file=sys.stderr)
+        warn(f"{root / name} is left out: {reason}")
     if len(failed) > spared(count):
         raise DamagedFile(
             f"{len(failed)} of {count} images cannot be read, {root / next(iter(failed))} the first; remove or mend "
             "them (one in a hundred is left out by itself)"
         )
     if len(failed) > 20:
-        print(
-            f"Warning: {len(failed)} of {count} images are left out (`gankit data check` names them)", file=sys.stderr
-        )
+        warn(f"{len(failed)} of {count} images are left out (`gankit data check` names them)")
 
 
 def _close_up(path: Path, left: list[int], frame: Frame, start: int) -> None:

@@ -18,7 +18,7 @@ from gankit.evaluation.reference import comparable
 from gankit.evaluation.samples import SampleSource, subject
 from gankit.evaluation.score import Score, differences
 from gankit.registry import registry
-from gankit.runs.folder import Run
+from gankit.runs.folder import RunFolder
 
 FILE = "evaluations.jsonl"
 SEED = 0
@@ -95,18 +95,18 @@ def append(root: Path, figures: list[Score]) -> None:
     files.append_lines(root / FILE, [json.dumps(figure.as_dict()) for figure in figures], sync=True)
 
 
-def recorded(run: Run) -> list[Score]:
+def recorded(run: RunFolder) -> list[Score]:
     """The figures in the run's evaluations.jsonl, oldest first."""
     return [Score.from_dict(row, str(run.root)) for row in files.read_lines(run.root / FILE)]
 
 
-def recorded_at(run: Run, step: int) -> str:
+def recorded_at(run: RunFolder, step: int) -> str:
     """What the training found at ``step``, in one line."""
     some = [figure for figure in recorded(run) if figure.step == step and figure.by == "training"]
     return f"step {step}: {', '.join(f'{figure.metric} {figure.value:.4g}' for figure in some)}"
 
 
-def best(run: Run, like: Score | None = None) -> Score | None:
+def best(run: RunFolder, like: Score | None = None) -> Score | None:
     """The best figure that the run's training took, of those whose checkpoint is there: by the first of its metrics,
     and under the protocol of ``like``, by default of the last such figure. None where there is none.
     """
@@ -120,7 +120,7 @@ def best(run: Run, like: Score | None = None) -> Score | None:
     return found
 
 
-def mark_best(run: Run) -> None:
+def mark_best(run: RunFolder) -> None:
     """Write into the index of the checkpoints which is the best, by which it is kept and found.
 
     It follows from evaluations.jsonl and the checkpoints that are there, so a run killed at any moment is put right

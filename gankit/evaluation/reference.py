@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from gankit.core import checkpoint, files
+from gankit.core import checkpoint
 from gankit.core.errors import DamagedFile
+from gankit.core.lock import beside, hold
 from gankit.data.catalogue import cache_folder
 from gankit.data.dataset import ImageSet
 from gankit.evaluation.metric import Statistics
@@ -45,7 +46,7 @@ def of_real(kept: list[Statistics], seen: Mapping[str, Any], fill: Callable[[lis
     missing = [each for each in kept if not _restored(each, paths[kept_name(each)])]
     if not missing:
         return
-    with files.alone(folder / _digest(seen)):
+    with hold(beside(folder / _digest(seen))):
         missing = [each for each in missing if not _restored(each, paths[kept_name(each)])]
         if missing:
             fill(missing)

@@ -23,8 +23,8 @@ from gankit.data.dataset import ImageSet
 from gankit.data.decoding import UNREADABLE, decoded
 from gankit.data.sources import find_images
 from gankit.evaluation.judge import Samples, in_batches
-from gankit.models.interface import Model
-from gankit.runs.folder import Run
+from gankit.models.interface import Conditional, Model
+from gankit.runs.folder import RunFolder
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def subject(
 
 def of_run(root: Path, count: int, seed: int = 0, checkpoint: str = "last", device: str = "auto") -> SampleSource:
     """``count`` images that the run's model draws, with averaged weights where the run has them."""
-    run, place = Run(root), pick_device(device)
+    run, place = RunFolder(root), pick_device(device)
     model, step = run.load_at(checkpoint)
     model.to(place)
     images = None
@@ -115,7 +115,8 @@ def generated(
 
 def categorical(model: Model, noise: Noise) -> Tensor | None:
     """The values [n] of the model's first categorical code in ``noise``, None where it has none but the class."""
-    return next((noise[name] for name, count in model.codes.items() if count and name in noise), None)
+    conditions = model.conditions if isinstance(model, Conditional) else {}
+    return next((noise[name] for name, count in conditions.items() if count and name in noise), None)
 
 
 def of_array(path: Path, count: int) -> SampleSource:

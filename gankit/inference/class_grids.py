@@ -1,6 +1,6 @@
 """Samples of what was asked for: of a class, between two classes, and grids of one code.
 
-A model takes part by ``Model.codes`` and ``Model.with_code``; nothing here knows which variant it is.
+A model takes part by being ``Conditional``; nothing here knows which variant it is.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from gankit.core.errors import UsageError, closest
 from gankit.core.rng import RandomStream
 from gankit.core.types import Noise, placed
 from gankit.inference.interpolate import linear
-from gankit.models.interface import Model
+from gankit.models.interface import Conditional, Model
 from gankit.models.sampling import in_parts
-from gankit.runs.folder import Run
+from gankit.runs.folder import RunFolder
 
 
 def sample_classes(
-    run: Run, classes: Sequence[str | int], n: int = 64, seed: int = 0, checkpoint: str = "last"
+    run: RunFolder, classes: Sequence[str | int], n: int = 64, seed: int = 0, checkpoint: str = "last"
 ) -> Tensor:
     """N images [n,C,H,W] in [-1, 1], of each of ``classes`` (names or numbers) in turn; from the latents of
     ``run.sample``. UsageError for a class there is not, or a model that cannot be asked for one.
@@ -29,16 +29,18 @@ def sample_classes(
     model = conditional(run, checkpoint)
     chosen = torch.tensor([class_number(run, name) for name in classes])
     labels = chosen[torch.arange(n) % len(chosen)]
-    return made(model, model.with_code(model.noise("sample", n, RandomStream(seed, "sample")), "class", labels))
+    return made(model, model.with_condition(model.noise("sample", n, RandomStream(seed, "sample")), "class", labels))
 
 
-def between_classes(run: Run, a: str | int, b: str | int, rows: int = 8, steps: int = 10, seed: int = 0) -> Tensor:
+def between_classes(
+    run: RunFolder, a: str | int, b: str | int, rows: int = 8, steps: int = 10, seed: int = 0
+) -> Tensor:
     """Images [rows * steps, C, H, W] in [-1, 1]: each row one latent, its class going in a line from ``a`` to ``b``."""
     return _between(run, conditional(run), "class", (a, b), rows, steps, seed)
 
 
 def between_codes(
-    run: Run, code: str, a: str | float, b: str | float, rows: int = 8, steps: int = 10, seed: int = 0
+    run: RunFolder, code: str, a: str | float, b: str | float, rows: int = 8, steps: int = 10, seed: int = 0
 ) -> Tensor:
     """Images [rows * steps, C, H, W] in [-1, 1]: each row one latent, its ``code`` going in a line from ``a`` to ``b``.
 
@@ -49,26 +51,32 @@ def between_codes(
 
 
 def _between(
-    run: Run, model: Model, code: str, values: tuple[str | float, str | float], rows: int, steps: int, seed: int
+    run: RunFolder,
+    model: Conditional,
+    code: str,
+    values: tuple[str | float, str | float],
+    rows: int,
+    steps: int,
+    seed: int,
 ) -> Tensor:
-    if count := model.codes[code]:
+    if count := model.conditions[code]:
         a, b = torch.eye(count)[[value_number(run, code, count, value) for value in values]]
     else:
         a, b = torch.tensor([code_number(code, value) for value in values])
     path = linear(a.view(1, -1), b.view(1, -1), steps)[0].repeat(rows, 1)
-    return made(model, model.with_code(latents(model, rows, steps, seed), code, path if count else path[:, 0]))
+    return made(model, model.with_condition(latents(model, rows, steps, seed), code, path if count else path[:, 0]))
 
 
-def class_grid(run: Run, columns: int = 10, seed: int = 0) -> Tensor:
+def class_grid(run: RunFolder, columns: int = 10, seed: int = 0) -> Tensor:
     """Images [classes * columns, C, H, W] in [-1, 1]: each row one class, each column one latent."""
     model = conditional(run)
-    count = model.codes["class"]
+    count = model.conditions["class"]
     noise = {name: torch.cat([value] * count) for name, value in model.noise("sample", columns, key(seed)).items()}
-    return made(model, model.with_code(noise, "class", torch.arange(count).repeat_interleave(columns)))
+    return made(model, model.with_condition(noise, "class", torch.arange(count).repeat_interleave(columns)))
 
 
 def code_grid(
-    run: Run, code: str | None = None, rows: int = 10, columns: int = 10, seed: int = 0
+    run: RunFolder, code: str | None = None, rows: int = 10, columns: int = 10, seed: int = 0
 ) -> tuple[Tensor, int]:
     """(images [N,C,H,W] in [-1, 1], how many are in a row): each row one latent, along which one code is swept.
 
@@ -78,11 +86,11 @@ def code_grid(
     """
     model = coded(run, code)
     if code is not None:
-        columns = model.codes[code] or columns
-        values = sweep(model.codes[code], columns).repeat(rows)
-        return made(model, model.with_code(latents(model, rows, columns, seed), code, values)), columns
+        columns = model.conditions[code] or columns
+        values = sweep(model.conditions[code], columns).repeat(rows)
+        return made(model, model.with_condition(latents(model, rows, columns, seed), code, values)), columns
     noise = latents(model, 1, columns, seed)
-    swept = [model.with_code(noise, name, sweep(count, columns)) for name, count in model.codes.items()]
+    swept = [model.with_condition(noise, name, sweep(count, columns)) for name, count in model.conditions.items()]
     return made(model, {name: torch.cat([each[name] for each in swept]) for name in noise}), columns
 
 
@@ -109,30 +117,30 @@ def made(model: Model, noise: Noise) -> Tensor:
     return in_parts(model, placed(noise, like.device, like.dtype), n)
 
 
-def conditional(run: Run, checkpoint: str = "last") -> Model:
+def conditional(run: RunFolder, checkpoint: str = "last") -> Conditional:
     """The run's model. UsageError where it cannot be asked for a class."""
     model = run.load(checkpoint=checkpoint)
-    if "class" not in model.codes:
+    if not isinstance(model, Conditional) or "class" not in model.conditions:
         raise UsageError(
             f"{run.root}: {run.config.variant} was not told the classes; train a conditional variant such as cdcgan"
         )
     return model
 
 
-def coded(run: Run, code: str | None = None) -> Model:
+def coded(run: RunFolder, code: str | None = None) -> Conditional:
     """The run's model. UsageError where it has no codes, or not ``code``."""
     model = run.load()
-    if not model.codes:
+    if not isinstance(model, Conditional):
         raise UsageError(
             f"{run.root}: {run.config.variant} has neither classes nor codes; train infogan, or a conditional variant "
             "such as cdcgan"
         )
-    if code is not None and code not in model.codes:
-        raise UsageError(f"code '{code}': {closest(code, model.codes)}")
+    if code is not None and code not in model.conditions:
+        raise UsageError(f"code '{code}': {closest(code, model.conditions)}")
     return model
 
 
-def value_number(run: Run, code: str, count: int, value: str | float) -> int:
+def value_number(run: RunFolder, code: str, count: int, value: str | float) -> int:
     """The number of ``value`` of a code with ``count`` of them. UsageError where there is no such value."""
     if code == "class":
         return class_number(run, value if isinstance(value, str) else int(value))
@@ -152,7 +160,7 @@ def code_number(code: str, value: str | float) -> float:
     return number
 
 
-def class_number(run: Run, name: str | int) -> int:
+def class_number(run: RunFolder, name: str | int) -> int:
     """The number of class ``name``: its name in the data set, in any case, or else its number. UsageError otherwise."""
     names = [each.lower() for each in run.spec.names]
     wanted = str(name).lower()

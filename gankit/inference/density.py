@@ -18,13 +18,13 @@ from gankit.core.rng import RandomStream
 from gankit.inference import code_vae
 from gankit.inference import gaussian_mixture as mixture
 from gankit.inference import reconstruct as encoding
-from gankit.models.interface import Model
+from gankit.models.interface import Encoder, Quantised
 from gankit.models.sampling import CHUNK
-from gankit.runs.folder import Run
+from gankit.runs.folder import RunFolder
 
 
 def fit(
-    run: Run,
+    run: RunFolder,
     kind: str = "mixture",
     components: int = 16,
     dims: int = 256,
@@ -64,8 +64,10 @@ def _mixture(points: Tensor, components: int, dims: int, seed: int) -> tuple[dic
     return tensors, said
 
 
-def _codes(run: Run, model: Model, points: Tensor, steps: int, seed: int) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    if model.codebook is None:
+def _codes(
+    run: RunFolder, model: Encoder, points: Tensor, steps: int, seed: int
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    if not isinstance(model, Quantised):
         raise UsageError(f"{run.root}: {run.config.variant} has no codes for --kind vae; use --kind mixture")
     codebook = model.codebook.float()
     codes = points.float().reshape(len(points), -1, codebook.shape[1])
@@ -76,20 +78,20 @@ def _codes(run: Run, model: Model, points: Tensor, steps: int, seed: int) -> tup
     return dict(vae.state_dict()), said
 
 
-def _belongs_to(run: Run) -> dict[str, Any]:
+def _belongs_to(run: RunFolder) -> dict[str, Any]:
     """What tells the weights that a density was fitted for from others."""
     latest = run.latest()
     assert latest is not None
     return {"step": latest[1]["step"], "options": run.fingerprint()}
 
 
-def exists(run: Run) -> bool:
+def exists(run: RunFolder) -> bool:
     """Whether a density was fitted for ``run``."""
     return (run.root / "density.pt").exists()
 
 
 @torch.no_grad()
-def sample(run: Run, n: int, seed: int = 0) -> Tensor:
+def sample(run: RunFolder, n: int, seed: int = 0) -> Tensor:
     """N images [n,C,H,W] in [-1, 1] from the run's density. UsageError where there is none, or the run was trained on
     since.
     """

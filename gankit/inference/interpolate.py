@@ -9,10 +9,10 @@ from gankit.core.errors import UsageError
 from gankit.core.rng import RandomStream
 from gankit.core.types import placed
 from gankit.models.sampling import in_parts
-from gankit.runs.folder import Run
+from gankit.runs.folder import RunFolder
 
 
-def interpolate(run: Run, rows: int = 8, steps: int = 10, mode: str = "spherical", seed: int = 0) -> Tensor:
+def interpolate(run: RunFolder, rows: int = 8, steps: int = 10, mode: str = "spherical", seed: int = 0) -> Tensor:
     """Images [rows * steps, C, H, W] in [-1, 1]: each row a path between two latents, ends included.
 
     ``mode`` is linear or spherical (White 2016, arXiv:1609.04468). UsageError for a model without a latent z.

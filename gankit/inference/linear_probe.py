@@ -17,7 +17,7 @@ PRODUCTS, FEWEST, MOST = 1.5e10, 50, 300
 """A minimisation has as many iterations as so many products allow, but at least FEWEST and at most MOST."""
 
 
-class Linear:
+class LinearProbe:
     """Linear classifiers of features [n, d] with ``labels`` [n], which are standardised first: see ``scores``.
 
     Wide features vary thousands of times as much in a few directions as in most others, which is what makes

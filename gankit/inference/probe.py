@@ -16,8 +16,9 @@ from gankit.build import DTYPES, build_model
 from gankit.core.errors import UsageError
 from gankit.core.rng import RandomStream
 from gankit.inference import reconstruct as encoding
-from gankit.inference.linear_probe import Linear
-from gankit.runs.folder import Run
+from gankit.inference.linear_probe import LinearProbe
+from gankit.models.interface import Encoder
+from gankit.runs.folder import RunFolder
 
 
 class Row(NamedTuple):
@@ -30,7 +31,7 @@ class Row(NamedTuple):
     knn: float
 
 
-def probe(run: Run, count: int = 5000, held_out: float = 0.2, neighbours: int = 5, seed: int = 0) -> list[Row]:
+def probe(run: RunFolder, count: int = 5000, held_out: float = 0.2, neighbours: int = 5, seed: int = 0) -> list[Row]:
     """Accuracies on ``held_out`` of the first ``count`` images, which ``seed`` chooses: of the encoder, of the same
     encoder with its initial weights, of the pixels. UsageError for a run without an encoder or without labels.
     """
@@ -42,6 +43,7 @@ def probe(run: Run, count: int = 5000, held_out: float = 0.2, neighbours: int = 
         )
     size = run.spec.size
     untrained = build_model(run.config, run.spec).to(DTYPES[run.config.train.precision]).eval().requires_grad_(False)
+    assert isinstance(untrained, Encoder)
     order = RandomStream(seed, "probe").permutation(len(images))
     tested = round(held_out * len(images))
     if not 0 < tested < len(images):
@@ -64,7 +66,7 @@ def _accuracies(
     features: Tensor, labels: Tensor, train: Tensor, test: Tensor, classes: int, neighbours: int
 ) -> Sequence[float]:
     seen, unseen = features[train], features[test]
-    linear = Linear(seen, labels[train], classes)
+    linear = LinearProbe(seen, labels[train], classes)
     found = [linear.logistic(unseen), linear.svm(unseen), nearest(seen, unseen, labels[train], classes, neighbours)]
     return [float((predicted == labels[test]).double().mean()) for predicted in found]
 

@@ -22,10 +22,10 @@ from gankit.inference.interpolate import between
 from gankit.inference.translate import readable
 from gankit.kernels import gather
 from gankit.models.autoencoder import pairs
-from gankit.models.interface import Model
+from gankit.models.interface import Encoder
 from gankit.models.sampling import CHUNK
 from gankit.registry import registry
-from gankit.runs.folder import Run
+from gankit.runs.folder import RunFolder
 
 AT_ONCE = 64
 """Images encoded in one pass: few enough for what becomes of them on the way to stay in the processor's cache."""
@@ -50,22 +50,17 @@ class Reconstructions:
         return self.error / self.mean_image if self.mean_image else float("inf")
 
 
-def load(run: Run) -> Model:
+def load(run: RunFolder) -> Encoder:
     """The run's model. UsageError for one that has no encoder."""
     model = run.load()
-    check_encodes(run, model)
-    return model
-
-
-def check_encodes(run: Run, model: Model) -> None:
-    """UsageError where ``model`` of ``run`` has no way from images to latents."""
-    if not model.encodes:
+    if not isinstance(model, Encoder):
         raise UsageError(
             f"{run.root}: {run.config.variant} has no encoder; take a run of vae, vq-vae or another that has"
         )
+    return model
 
 
-def images_of(run: Run, split: str | None = None, limit: int | None = None) -> ImageSet:
+def images_of(run: RunFolder, split: str | None = None, limit: int | None = None) -> ImageSet:
     """The first ``limit`` images of the run's data set, of another ``split`` where one is named.
 
     UsageError where the data set is no longer what the run was trained on.
@@ -82,7 +77,7 @@ def images_of(run: Run, split: str | None = None, limit: int | None = None) -> I
     return ImageSet(images.images[:limit], labels, images.classes)
 
 
-def images_in(source: Path, run: Run) -> ImageSet:
+def images_in(source: Path, run: RunFolder) -> ImageSet:
     """The image file ``source``, or every image below a folder, in the size and channels of the run."""
     channels, size = run.spec.channels, run.spec.size
     found = []
@@ -92,7 +87,7 @@ def images_in(source: Path, run: Run) -> ImageSet:
     return ImageSet(torch.stack(found))
 
 
-def batches(model: Model, images: Tensor, size: int) -> list[Tensor]:
+def batches(model: Encoder, images: Tensor, size: int) -> list[Tensor]:
     """uint8 [N,C,H,W] as [n,C,size,size] in [-1, 1], the middle of each, in parts of ``AT_ONCE``."""
     dtype, room = next(model.parameters()).dtype, images.shape[2] - size
     found = []
@@ -103,14 +98,14 @@ def batches(model: Model, images: Tensor, size: int) -> list[Tensor]:
 
 
 @torch.no_grad()
-def encode(model: Model, images: Tensor, size: int) -> Tensor:
+def encode(model: Encoder, images: Tensor, size: int) -> Tensor:
     """The latents [N, width] of images uint8 [N,C,H,W]; ``size`` is that of the model's images."""
     return torch.cat([model.encode(batch) for batch in batches(model, images, size)])
 
 
 @torch.no_grad()
 def reconstruct(
-    run: Run,
+    run: RunFolder,
     source: str | Path | None = None,
     shown: int = 32,
     judged: int = 1000,
@@ -144,7 +139,7 @@ def reconstruct(
     return Reconstructions(torch.cat(kept)[: 2 * shown], n, squares / values, of_mean / values, share)
 
 
-def _classifier(run: Run, name: str) -> Callable[[Tensor], Tensor]:
+def _classifier(run: RunFolder, name: str) -> Callable[[Tensor], Tensor]:
     """What extractor ``name``, for the data set of ``run``, finds to be the classes [n] of images uint8 [n,C,H,W]."""
     kind = registry().get("extractors", name)
     if "classes" not in kind.gives:
@@ -163,7 +158,7 @@ def _classifier(run: Run, name: str) -> Callable[[Tensor], Tensor]:
 
 @torch.no_grad()
 def between_images(
-    run: Run, ends: Sequence[tuple[str | int, str | int]], steps: int = 10, mode: str = "spherical"
+    run: RunFolder, ends: Sequence[tuple[str | int, str | int]], steps: int = 10, mode: str = "spherical"
 ) -> Tensor:
     """Images [len(ends) * steps, C, H, W] in [-1, 1]: each row a path between the latents of two images, ends included.
 
@@ -183,7 +178,7 @@ def _is_number(name: str | int) -> bool:
     return isinstance(name, int) or name.isdecimal()
 
 
-def _image(run: Run, name: str | int, images: ImageSet | None) -> Tensor:
+def _image(run: RunFolder, name: str | int, images: ImageSet | None) -> Tensor:
     """The image ``name``, uint8 [1,C,size,size]: a file, or the number of one of ``images``."""
     size, data = run.spec.size, run.config.data.data
     if images is not None and _is_number(name):
@@ -197,7 +192,7 @@ def _image(run: Run, name: str | int, images: ImageSet | None) -> Tensor:
     return images_in(path, run).images
 
 
-def _mean_image(run: Run, given: ImageSet | None) -> Tensor:
+def _mean_image(run: RunFolder, given: ImageSet | None) -> Tensor:
     """The mean of the images that the run was trained on (of ``given`` where these are gone), [C,H,W] in [-1, 1]."""
     pixels = (given or images_of(run)).images
     start = (pixels.shape[2] - run.spec.size) // 2

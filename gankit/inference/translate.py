@@ -18,11 +18,11 @@ from gankit.core.progress import warn
 from gankit.core.rng import RandomStream
 from gankit.data.decoding import UNREADABLE, decoded
 from gankit.data.sources import find_images
-from gankit.models.interface import Model
-from gankit.runs.folder import Run
+from gankit.models.interface import Translator
+from gankit.runs.folder import RunFolder
 
 
-def translate(run: Run, source: str | Path, output: str | Path, direction: str = "a2b", seed: int = 0) -> Path:
+def translate(run: RunFolder, source: str | Path, output: str | Path, direction: str = "a2b", seed: int = 0) -> Path:
     """Translate an image file, or every image below a folder, each in its own size; returns ``output``.
 
     ``output`` by its ending: a folder gets one PNG for each image, of the image's name; .png a grid (one image: itself)
@@ -32,8 +32,8 @@ def translate(run: Run, source: str | Path, output: str | Path, direction: str =
     source, output = Path(source), Path(output)
     check_output(output)
     model = run.load()
-    if direction not in model.directions:
-        can = f"it does {' and '.join(model.directions)}" if model.directions else "take a run of cyclegan"
+    if not isinstance(model, Translator) or direction not in model.directions:
+        can = f"it does {' and '.join(model.directions)}" if isinstance(model, Translator) else "take a run of cyclegan"
         raise UsageError(f"{run.root}: {run.config.variant} does not translate {direction}; {can}")
     paths = readable(source)
     _check_sizes(run, model, paths, output)
@@ -64,7 +64,7 @@ def readable(source: Path) -> dict[Path, tuple[int, int]]:
     return found
 
 
-def _check_sizes(run: Run, model: Model, paths: dict[Path, tuple[int, int]], output: Path) -> None:
+def _check_sizes(run: RunFolder, model: Translator, paths: dict[Path, tuple[int, int]], output: Path) -> None:
     size = run.spec.size
     for path, (width, height) in paths.items():
         if not model.any_size and (width, height) != (size, size):
@@ -89,7 +89,7 @@ def _names(paths: list[Path], source: Path) -> list[Path]:
 
 
 @torch.no_grad()
-def _translated(model: Model, paths: list[Path], channels: int, direction: str, seed: int) -> Iterator[Tensor]:
+def _translated(model: Translator, paths: list[Path], channels: int, direction: str, seed: int) -> Iterator[Tensor]:
     """Each image [1,C,H,W] in [-1, 1], one at a time."""
     dtype = next(model.parameters()).dtype
     for i, path in enumerate(paths):

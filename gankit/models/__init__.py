@@ -1,1 +1,42 @@
-"""What a variant is made of: the interface, networks, losses, conditioning."""
+"""What a variant is made of: the interface, networks, losses, conditioning, sampling."""
+
+from gankit.core.types import Batch, Carry, Noise, Spec
+from gankit.models.adversarial import AdversarialModel, AdversarialOptions
+from gankit.models.autoencoder import Autoencoder, AutoencoderOptions, convolutions, pairs, strides, transposed
+from gankit.models.conditional import ConditionalModel, ConditionalOptions, LabelledModel
+from gankit.models.image_pool import ImagePool
+from gankit.models.interface import (
+    Conditional,
+    Encoder,
+    Model,
+    OptimSpec,
+    Phase,
+    Quantised,
+    Terms,
+    Translator,
+    Variant,
+)
+from gankit.models.label_embedding import LabelOptions, shares
+from gankit.models.losses import bce_fake, bce_real, generator_loss, least_squares
+from gankit.models.networks import (
+    Architecture,
+    Discriminator,
+    Generator,
+    NetworkOptions,
+    doublings,
+    drop,
+    flat,
+    forward_batched,
+    initialise,
+    needs_bias,
+    norm,
+)
+
+__all__ = [
+    "AdversarialModel", "AdversarialOptions", "Architecture", "Autoencoder", "AutoencoderOptions", "Batch", "Carry",
+    "Conditional", "ConditionalModel", "ConditionalOptions", "Discriminator", "Encoder", "Generator", "ImagePool",
+    "LabelOptions", "LabelledModel", "Model", "NetworkOptions", "Noise", "OptimSpec", "Phase", "Quantised", "Spec",
+    "Terms", "Translator", "Variant", "bce_fake", "bce_real", "convolutions", "doublings", "drop", "flat",
+    "forward_batched", "generator_loss", "initialise", "least_squares", "needs_bias", "norm", "pairs", "shares",
+    "strides", "transposed",
+]  # fmt: skip

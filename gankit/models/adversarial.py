@@ -12,7 +12,7 @@ from gankit.core.options import option
 from gankit.core.rng import RandomStream
 from gankit.core.types import Batch, Carry, Noise, Spec
 from gankit.models.interface import Model, OptimSpec, Phase
-from gankit.models.networks import Architecture, Discriminator, Generator, NetworkOptions, initialise, through
+from gankit.models.networks import Architecture, Discriminator, Generator, NetworkOptions, forward_batched, initialise
 from gankit.registry import registry
 
 
@@ -43,6 +43,14 @@ class AdversarialModel(Model):
     """A generator and a discriminator, updated in that many repeats each; a subclass writes ``terms``."""
 
     critic_name = "discriminator"
+    advice = {
+        "discriminator loss at zero": "lower --lr-d or --n-critic, --instance-noise 0.1",
+        "discriminator loss with spikes": "lower --lr-d and --lr-g, --beta1 0.5 or less",
+        "gradient norm over 100": "--discriminator-norm layer or spectral",
+        "vanishing gradient in the first layer": "lower --lr-d",
+        "generator loss falls while samples collapse": "lower --lr-g or --n-generator, raise --n-critic or --lr-d",
+        "low sample diversity": "lower --lr-g, raise --n-critic",
+    }
 
     def __init__(self, options: AdversarialOptions, spec: Spec) -> None:
         super().__init__()
@@ -119,21 +127,21 @@ class AdversarialModel(Model):
         """The generator's phase's images: those the discriminator has just seen, or new ones."""
         return carry["fake"] if self.shares_fake else self.generate(noise)
 
-    def seen(self, noise: Noise, **images: Tensor) -> list[Tensor]:
+    def with_instance_noise(self, noise: Noise, **images: Tensor) -> list[Tensor]:
         """What the discriminator is shown of ``images``, which are called real or fake: with instance noise, where the
         options ask for it (Sonderby et al. 2017).
         """
         names = {name: f"instance_{name}" for name in images}
         return [image + noise[names[name]] if names[name] in noise else image for name, image in images.items()]
 
-    def judge(self, noise: Noise, **images: Tensor) -> Sequence[Tensor]:
+    def score(self, noise: Noise, **images: Tensor) -> Sequence[Tensor]:
         """The discriminator's scores of each of ``images`` as ``seen``, in one pass where its norm allows that."""
-        return through(self.discriminator, self.seen(noise, **images))
+        return forward_batched(self.discriminator, self.with_instance_noise(noise, **images))
 
     def compare(self, batch: Batch, noise: Noise) -> tuple[Tensor, Tensor, Carry]:
         """The discriminator's phase up to its loss: scores of real images, scores of fakes, and what to carry on."""
         fake = self.fakes(noise)
-        on_real, on_fake = self.judge(noise, real=batch.images, fake=fake.detach())
+        on_real, on_fake = self.score(noise, real=batch.images, fake=fake.detach())
         return on_real, on_fake, self.kept(fake)
 
     def sample(self, noise: Noise, batch: Batch | None = None) -> Tensor:

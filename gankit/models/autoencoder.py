@@ -11,7 +11,7 @@ from gankit.core.errors import UsageError
 from gankit.core.options import option
 from gankit.core.types import Spec
 from gankit.cpu.convolution import Conv2d, ConvTranspose2d
-from gankit.models.interface import Model, OptimSpec, Phase
+from gankit.models.interface import Encoder, OptimSpec, Phase
 from gankit.models.networks import AnyBatchNorm, doublings
 
 LAYERS = 4
@@ -67,10 +67,8 @@ def transposed(top: int, channels: int, size: int) -> nn.Sequential:
     return nn.Sequential(*layers, ConvTranspose2d(before, channels, 3, 1, 1))
 
 
-class Autoencoder(Model):
+class Autoencoder(Encoder):
     """Networks named by ``ema_networks``, moved together by one optimizer in the phase "autoencoder"."""
-
-    encodes = True
 
     def __init__(self, options: AutoencoderOptions, spec: Spec) -> None:
         super().__init__()

@@ -18,9 +18,9 @@ from gankit.core.options import option
 from gankit.core.rng import RandomStream
 from gankit.core.types import Batch, Carry, Noise, Spec
 from gankit.models.adversarial import AdversarialModel
-from gankit.models.interface import Terms
-from gankit.models.label_embedding import LabelOptions, check_labelled, label_code, planes, shares
-from gankit.models.networks import Architecture, Discriminator, Generator, through
+from gankit.models.interface import Conditional, Terms
+from gankit.models.label_embedding import LabelOptions, check_labelled, label_embedding, planes, shares
+from gankit.models.networks import Architecture, Discriminator, Generator, forward_batched
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,8 @@ class ConditionalOptions(LabelOptions):
     )  # fmt: skip
 
 
-class LabelledModel(AdversarialModel):
-    """The label's code is joined to z (Mirza & Osindero 2014, section 3.2).
+class LabelledModel(AdversarialModel, Conditional):
+    """The label's embedding is joined to z (Mirza & Osindero 2014, section 3.2).
 
     In the discriminator's phase the fakes have the labels of the real batch: it compares like with like, the classes
     are as frequent among fakes as among real images, and a point between the two lies within one class. Elsewhere
@@ -46,17 +46,17 @@ class LabelledModel(AdversarialModel):
     def __init__(self, options: Any, spec: Spec) -> None:
         check_labelled(spec)
         super().__init__(options, spec)
-        self.codes = {"class": spec.classes}
+        self.conditions = {"class": spec.classes}
 
     def build_generator(self, arch: Architecture) -> Generator:
-        code = label_code(self.options, self.spec, beside_latent=True)
-        found = arch.generator(self.inputs() + code.width, self.spec, self.options)
-        found.add_module("label", code)  # so that it is moved, averaged and saved with the network it feeds
+        label = label_embedding(self.options, self.spec, beside_latent=True)
+        found = arch.generator(self.inputs() + label.width, self.spec, self.options)
+        found.add_module("label", label)  # so that it is moved, averaged and saved with the network it feeds
         return found
 
     def latents(self, noise: Noise) -> Tensor:
-        code = self.generator.get_submodule("label")(self.shares(noise))
-        return torch.cat([super().latents(noise), code.to(noise["z"].dtype)], 1)
+        label = self.generator.get_submodule("label")(self.shares(noise))
+        return torch.cat([super().latents(noise), label.to(noise["z"].dtype)], 1)
 
     def shares(self, noise: Noise) -> Tensor:
         """The labels of ``noise`` as shares of each class, [n, classes]."""
@@ -77,14 +77,14 @@ class LabelledModel(AdversarialModel):
         terms = super().terms(phase, batch, {**noise, "labels": labels}, carry)
         return replace(terms, carry={**terms.carry, "labels": labels}) if terms.carry else terms
 
-    def with_code(self, noise: Noise, name: str, values: Tensor) -> Noise:
+    def with_condition(self, noise: Noise, name: str, values: Tensor) -> Noise:
         return {**noise, "labels": values}
 
     def preview(self, noise: Noise, batch: Batch | None = None) -> Tensor:
         """One class after the other."""
         n = len(noise["z"])
         labels = torch.arange(n, device=noise["z"].device) * self.spec.classes // n
-        return self.sample(self.with_code(noise, "class", labels))
+        return self.sample(self.with_condition(noise, "class", labels))
 
 
 class ConditionalModel(LabelledModel):
@@ -95,24 +95,27 @@ class ConditionalModel(LabelledModel):
     def build_discriminator(self, arch: Architecture) -> Discriminator:
         if self.options.discriminator_label == "off":
             return super().build_discriminator(arch)
-        code = label_code(self.options, self.spec)
+        label = label_embedding(self.options, self.spec)
         beside = self.options.conditioning == "onehot"
         found = arch.discriminator(
             self.spec,
             self.options,
-            extra_channels=code.width if beside else 0,
-            extra_features=0 if beside else code.width,
+            extra_channels=label.width if beside else 0,
+            extra_features=0 if beside else label.width,
         )
-        found.add_module("label", code)
+        found.add_module("label", label)
         return found
 
-    def judge(self, noise: Noise, **images: Tensor) -> Sequence[Tensor]:
+    def score(self, noise: Noise, **images: Tensor) -> Sequence[Tensor]:
         if self.options.discriminator_label == "off":
-            return super().judge(noise, **images)
-        code, seen = self.discriminator.get_submodule("label")(self.shares(noise)), self.seen(noise, **images)
+            return super().score(noise, **images)
+        label, seen = (
+            self.discriminator.get_submodule("label")(self.shares(noise)),
+            self.with_instance_noise(noise, **images),
+        )
         if self.options.conditioning == "onehot":
-            return through(self.discriminator, [planes(code, each) for each in seen])
-        return through(self.discriminator, seen, [code] * len(seen))
+            return forward_batched(self.discriminator, [planes(label, each) for each in seen])
+        return forward_batched(self.discriminator, seen, [label] * len(seen))
 
 
 def labels_of(batch: Batch) -> Tensor:

@@ -68,29 +68,16 @@ class Model(nn.Module):
     phases: tuple[Phase, ...]
     ema_networks: tuple[str, ...] = ("generator",)
     """The networks that ``sample`` needs, averaged over training where the run asks for it."""
+    advice: Mapping[str, str] = MappingProxyType({})
+    """Which options of the variant usually help, by the name of the condition that a run's health can be in."""
     reads_images: bool = False
     """Whether ``sample`` needs a batch of the data set's images, as a model that maps images to images does."""
-    directions: tuple[str, ...] = ()
-    """What ``translate`` can do; nothing where the model maps no images to images."""
-    any_size: bool = False
-    """Whether ``translate`` takes images of other sizes than the model was built for."""
-    encodes: bool = False
-    """Whether the model has ``encode`` and ``decode``."""
-    codes: Mapping[str, int] = MappingProxyType({})
-    """What a sample can be asked to be, by name, with the number of its values; 0: any number in [-1, 1]. "class" is
-    the class of the data set.
-    """
-
-    @property
-    def codebook(self) -> Tensor | None:
-        """The codes [K, d] that latents are made of, where they are discrete."""
-        return None
 
     def noise(self, phase: str, n: int, draws: RandomStream) -> Noise:
         """Everything random that ``terms`` (or, for phase "sample", ``sample``) needs for ``n`` images, on the CPU.
 
-        A conditional model puts the classes that its samples are of, int64 [n], into it as "labels"; the values of a
-        categorical one of ``codes``, int64 [n], stand in it under the code's name.
+        A conditional model puts the classes of its samples, int64 [n], into it as "labels", and the values of any
+        other of its ``conditions`` that is categorical, int64 [n], under the condition's name.
         """
         raise NotImplementedError
 
@@ -109,15 +96,24 @@ class Model(nn.Module):
         """The N images to look at while training, where they are others than ``sample``'s: with their sources, say."""
         return self.sample(noise, batch)
 
-    def with_code(self, noise: Noise, name: str, values: Tensor) -> Noise:
-        """``noise`` for n samples with code ``name``, one of ``codes``, set to ``values``: int64 [n]; or shares of each
-        value, floating [n, count], for one between them; or floating [n] in [-1, 1] where it has no count.
+
+class Conditional(Model):
+    """A model whose samples can be asked for: a class, or a value of a latent code."""
+
+    conditions: Mapping[str, int] = MappingProxyType({})
+    """What a sample can be asked to be, by name, with the number of its values; 0: any number in [-1, 1]. "class" is
+    the class of the data set.
+    """
+
+    def with_condition(self, noise: Noise, name: str, values: Tensor) -> Noise:
+        """``noise`` for n samples with condition ``name`` set to ``values``: int64 [n]; or shares of each value,
+        floating [n, count], for one between them; or floating [n] in [-1, 1] where it has no count.
         """
         raise NotImplementedError
 
-    def translate(self, images: Tensor, direction: str, draws: RandomStream) -> Tensor:
-        """images: [n,C,H,W] in [-1, 1]; direction: one of ``directions``. Returns what they become, of their size."""
-        raise NotImplementedError
+
+class Encoder(Model):
+    """A model with a way from images to latents and back."""
 
     def encode(self, images: Tensor, noise: Noise | None = None) -> Tensor:
         """images: [n,C,H,W] in [-1, 1]. Returns latents [n, width]; the mean of the posterior where there is one."""
@@ -128,8 +124,30 @@ class Model(nn.Module):
         raise NotImplementedError
 
     def reconstruct(self, images: Tensor) -> Tensor:
-        """What is left of images [n,C,H,W] on their way to latents and back."""
+        """images: [n,C,H,W] in [-1, 1]. Returns what is left of them on their way to latents and back."""
         return self.decode(self.encode(images))
+
+
+class Quantised(Encoder):
+    """An encoder whose latents are entries of a codebook."""
+
+    @property
+    def codebook(self) -> Tensor:
+        """The entries, [K, d]."""
+        raise NotImplementedError
+
+
+class Translator(Model):
+    """A model that maps images to images."""
+
+    directions: tuple[str, ...]
+    """The names of its mappings: "a2b"."""
+    any_size: bool = False
+    """Whether it takes images of other sizes than it was built for."""
+
+    def translate(self, images: Tensor, direction: str, draws: RandomStream) -> Tensor:
+        """images: [n,C,H,W] in [-1, 1]; direction: one of ``directions``. Returns their translations, of their size."""
+        raise NotImplementedError
 
 
 class Variant(ABC):

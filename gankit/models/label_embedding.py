@@ -35,7 +35,7 @@ class LabelOptions:
     text_width: int = option(119, "width of --conditioning text", low=1, high=65536, group="Conditioning")
 
 
-class Code(nn.Module):
+class LabelEmbedding(nn.Module):
     """Shares of each class [n, classes] -> [n, width]."""
 
     width: int
@@ -44,7 +44,7 @@ class Code(nn.Module):
         raise NotImplementedError
 
 
-class OneHot(Code):
+class OneHot(LabelEmbedding):
     """The shares themselves."""
 
     def __init__(self, classes: int) -> None:
@@ -55,7 +55,7 @@ class OneHot(Code):
         return shares
 
 
-class Embedding(Code):
+class Embedding(LabelEmbedding):
     """A learned vector for each class, at first N(0, 1), times ``scale``."""
 
     def __init__(self, classes: int, width: int, scale: float = 1.0) -> None:
@@ -67,7 +67,7 @@ class Embedding(Code):
         return shares @ self.weight * self.scale
 
 
-class Text(Code):
+class Text(LabelEmbedding):
     """The text vector of each class's name -> Linear 256 -> ReLU (Reed et al. 2016, section 4.1)."""
 
     table: Tensor
@@ -95,8 +95,8 @@ def text_vector(text: str, width: int) -> Tensor:
     return torch.stack([RandomStream("text", gram).normal(width) for gram in grams]).sum(0) / math.sqrt(len(grams))
 
 
-def label_code(options: LabelOptions, spec: Spec, *, beside_latent: bool = False) -> Code:
-    """The network's code for the labels of ``spec``, of the kind that ``options`` ask for.
+def label_embedding(options: LabelOptions, spec: Spec, *, beside_latent: bool = False) -> LabelEmbedding:
+    """The network's embedding of the labels of ``spec``, of the kind that ``options`` ask for.
 
     ``beside_latent``: it is joined to z. There an embedding is about as long as a one-hot vector, 1. It is the same for
     every image of a class, so Adam moves all its weights together, and at the length of z they would outgrow z's share
@@ -120,10 +120,10 @@ def shares(labels: Tensor, classes: int, dtype: torch.dtype) -> Tensor:
     return (labels[:, None] == torch.arange(classes, device=labels.device)).to(dtype)
 
 
-def planes(code: Tensor, images: Tensor) -> Tensor:
-    """``images`` [n,C,H,W] with ``code`` [n, k] beside them as k more channels, each constant."""
+def planes(label: Tensor, images: Tensor) -> Tensor:
+    """``images`` [n,C,H,W] with ``label`` [n, k] beside them as k more channels, each constant."""
     height, width = images.shape[2:]
-    constant = code.to(images.dtype)[:, :, None, None].expand(-1, -1, height, width)
+    constant = label.to(images.dtype)[:, :, None, None].expand(-1, -1, height, width)
     return torch.cat([images, constant], 1)
 
 

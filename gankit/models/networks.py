@@ -189,7 +189,7 @@ def uses_batch_statistics(module: nn.Module) -> bool:
     return any(isinstance(child, _BatchNorm) for child in module.modules())
 
 
-def through(
+def forward_batched(
     net: nn.Module, images: Sequence[Tensor], more: Sequence[Tensor | Sequence[Tensor]] | None = None
 ) -> list[Tensor]:
     """What ``net`` makes of each of ``images``; ``more``: what else it takes with each of them, the dropout masks where

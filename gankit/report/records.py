@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from gankit.core import files
 from gankit.core.errors import GankitError
-from gankit.runs.folder import Run
+from gankit.runs.folder import RunFolder
 
 Floats = NDArray[np.float64]
 
@@ -93,7 +93,7 @@ class Record:
 
 def read(root: str | Path, name: str) -> Record:
     """The record of the run folder ``root``, which a report calls ``name``. UsageError where it is no run folder."""
-    run = Run(root)
+    run = RunFolder(root)
     rows = _rows(run.root / "metrics.jsonl")
     seconds, clock, images = timing(run.root / "timing.jsonl")
     return Record(

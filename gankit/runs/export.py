@@ -20,13 +20,13 @@ from gankit.core.types import Batch, Spec
 from gankit.core.version import __version__
 from gankit.models.interface import Model
 from gankit.models.sampling import sample
-from gankit.runs.folder import Run
+from gankit.runs.folder import RunFolder
 
 CHECKED = 8
 """Images that the exported file must give exactly as the run does."""
 
 
-def export(run: Run, output: str | Path) -> Path:
+def export(run: RunFolder, output: str | Path) -> Path:
     """Write the networks that sampling needs, averaged where the run has an average, to ``output``.
 
     The file is loaded again before it gets its name, and must give the same images bit for bit. UsageError where the

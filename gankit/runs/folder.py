@@ -1,37 +1,40 @@
-"""A run folder: what a training leaves behind, and everything that is done with it later."""
+"""A run folder: what a training leaves behind, and what everything after the training reads."""
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
 import platform
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy
+import torch
+from torch import Tensor
+
+from gankit.build import DTYPES, build_model
+from gankit.config import Config, TrainOptions, read
 from gankit.core import checkpoint, files
 from gankit.core.errors import DamagedFile, GankitError, UsageError
+from gankit.core.lock import hold
+from gankit.core.options import fields
 from gankit.core.progress import warn
 from gankit.core.types import Spec
 from gankit.core.version import __version__
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from gankit.config import Config
-    from gankit.data.dataset import ImageSet
-    from gankit.models.interface import Model
+from gankit.cpu.malloc import keep_freed
+from gankit.data.dataset import ImageSet
+from gankit.models.interface import Model
 
 KEEP = 2
 """Checkpoints kept besides milestones: one may turn out to be damaged."""
 
 
-class Run:
+class RunFolder:
     """A run folder: config.json, environment.json, metrics.jsonl, timing.jsonl, samples/ and checkpoints/."""
 
     def __init__(self, root: str | Path) -> None:
@@ -42,7 +45,7 @@ class Run:
             )
 
     @classmethod
-    def create(cls, root: Path, config: Config, recorded: Mapping[str, Any]) -> Run:
+    def create(cls, root: Path, config: Config, recorded: Mapping[str, Any]) -> RunFolder:
         """Make the folder ``root`` for ``config``. UsageError where it holds something already."""
         check_new(root)
         with files.explained(root):
@@ -64,8 +67,6 @@ class Run:
     @cached_property
     def config(self) -> Config:
         """The configuration the run was started with."""
-        from gankit.config import Config, read
-
         return Config.from_dict(read(self.root / "config.json"))
 
     @cached_property
@@ -101,15 +102,7 @@ class Run:
         values = {name: self.recorded.get(name) for name in ("variant", "data", "train", "options")}
         train = values["train"]
         if isinstance(train, dict):
-            free = {"epochs", "log_every", "sample_every", "samples", "checkpoint_every", "milestone_every"}
-            free |= {
-                "evaluate_every",
-                "evaluate_images",
-                "metric",
-                "extractor",
-                "extractor_weights",
-                "stop_on_collapse",
-            }
+            free = {field.name for field in fields(TrainOptions) if field.described.neutral}
             if train.get("decay_start") == 1.0:  # else the schedule depends on it
                 free.add("steps")
             values["train"] = {name: value for name, value in train.items() if name not in free}
@@ -190,11 +183,6 @@ class Run:
 
     def load_at(self, which: str, *, average: bool = True) -> tuple[Model, int]:
         """The model of ``load``, and the step it is at."""
-        import torch
-
-        from gankit.build import DTYPES, build_model
-        from gankit.cpu.malloc import keep_freed
-
         keep_freed()
         model = build_model(self.config, self.spec).to(DTYPES[self.config.train.precision])
         tensors, meta = self.chosen(which)
@@ -204,62 +192,10 @@ class Run:
             model.load_state_dict(averaged, strict=False)
         return model.eval().requires_grad_(False).to(torch.device("cpu")), int(meta["step"])
 
-    def sample(
-        self,
-        n: int = 64,
-        seed: int = 0,
-        checkpoint: str = "last",
-        *,
-        density: bool | None = None,
-        classes: Sequence[str | int] = (),
-    ) -> Tensor:
-        """N images [n,C,H,W] in [-1, 1] from latents that ``seed`` gives, or from images of the run's data set that it
-        chooses; of each of ``classes`` (names or numbers) in turn where there are any. ``checkpoint``: "last", "best"
-        or a step. ``density``: whether to draw from the one that `gankit density` fitted to the last checkpoint;
-        unset: where there is one. UsageError where the data set is no longer what the run was trained on, and for a
-        class it does not have.
-        """
-        import torch
 
-        if classes:
-            from gankit.inference.class_grids import sample_classes
-
-            return sample_classes(self, classes, n, seed, checkpoint)
-        from gankit.build import DTYPES, load_images
-        from gankit.inference import density as fitted
-        from gankit.models.sampling import sample
-
-        if density and checkpoint != "last":
-            raise UsageError(
-                f"--checkpoint {checkpoint}: a density belongs to the last checkpoint; leave one of them out"
-            )
-        if density or (density is None and checkpoint == "last" and fitted.exists(self)):
-            return fitted.sample(self, n, seed)
-
-        model, batch = self.load(checkpoint=checkpoint), None
-        if model.reads_images:
-            images = load_images(self.config)
-            self.check_images(images)
-            batch = images.pick(n, seed, self.spec.size)
-        return sample(model, n, seed, torch.device("cpu"), DTYPES[self.config.train.precision], batch)
-
-    def locked(self) -> AbstractContextManager[None]:
-        """Hold the run for training; see ``locked``."""
-        return locked(self.root)
-
-
-@contextmanager
-def locked(root: Path) -> Iterator[None]:
-    """Hold run folder ``root``. UsageError where another process does; a killed holder leaves no lock behind."""
-    with files.explained(root):
-        root.mkdir(parents=True, exist_ok=True)
-        file = (root / ".lock").open("w")
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise UsageError(f"{root}: another process is training this run; wait for it or stop it") from error
-        yield
+def locked(root: Path) -> AbstractContextManager[None]:
+    """Hold run folder ``root`` for training. UsageError where another process does."""
+    return hold(root / ".lock", busy=f"{root}: another process is training this run; wait for it or stop it")
 
 
 def check_new(root: Path) -> None:
@@ -295,9 +231,6 @@ def claim(variant: str, data: str, parent: Path = Path("runs")) -> Path:
 
 def environment() -> dict[str, Any]:
     """What a run was made on, as far as it can change its figures."""
-    import numpy
-    import torch
-
     return {
         "gankit": __version__,
         "python": platform.python_version(),

@@ -11,7 +11,7 @@ from gankit.evaluation.evaluate import SEED, append, best, judged
 from gankit.evaluation.judge import Judge, Samples, make_metric, metric_names
 from gankit.evaluation.reference import comparable
 from gankit.evaluation.samples import SampleSource, categorical, generated
-from gankit.runs.folder import Run
+from gankit.runs.folder import RunFolder
 from gankit.training.trainer import Trainer
 
 
@@ -41,7 +41,7 @@ class Evaluator:
             device=trainer.device,
         )
 
-    def evaluate(self, trainer: Trainer, run: Run) -> bool:
+    def evaluate(self, trainer: Trainer, run: RunFolder) -> bool:
         """Judge the model as it is now, with averaged weights where there are any, and record the figures. Returns
         whether the first is the best so far, so that the checkpoint of this step is to be kept.
         """

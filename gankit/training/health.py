@@ -10,8 +10,9 @@ from __future__ import annotations
 import math
 import statistics
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 WINDOW = 100
@@ -36,43 +37,41 @@ class Condition:
 LOSS_AT_ZERO = Condition(
     "discriminator loss at zero",
     "it tells real from generated images without error, so the generator gets nothing to learn from",
-    "lower --lr-d or --n-critic, give the discriminator less to go on (--instance-noise 0.1, --label-smoothing 0.1), "
-    "or train a wgan-gp, whose critic may be as good as it likes",
+    "lower the discriminator's learning rate or its updates a step, give it less to go on (noise on what it sees, "
+    "smoothed labels), or train with a critic, which may be as good as it likes",
     collapse=True,
 )
 LOSS_SPIKES = Condition(
     "discriminator loss with spikes",
     "it jumps to many times its usual value instead of varying little: single updates undo what was learnt",
-    "lower --lr-d and --lr-g, take --beta1 0.5 or less, or larger batches",
+    "lower the learning rates, take a decay of the mean gradient of 0.5 or less, or larger batches",
 )
 LARGE_GRADIENTS = Condition(
     "gradient norm over 100",
     "the updates of this network are ruled by its steepest moments, and training may diverge",
-    "lower the learning rate of this side, normalise the discriminator (--discriminator-norm layer or spectral), "
-    "or, with a gradient penalty, leave its weight at 10",
+    "lower the learning rate of this network, or normalise the discriminator (layer or spectral norm)",
 )
 VANISHING_GRADIENTS = Condition(
     "vanishing gradient in the first layer",
     "hardly any of the loss reaches this network's first layer, so it has stopped learning",
-    "use the non-saturating loss or a wgan-gp, make the discriminator less sure (lower --lr-d), or, where weights are "
-    "clipped, raise --clip",
+    "make the discriminator less sure (a lower learning rate), or train with a loss that does not saturate",
 )
 COLLAPSING = Condition(
     "generator loss falls while samples collapse",
     "the generator wins by drawing ever more alike images: it has found a few that the discriminator lets pass",
-    "lower --lr-g or --n-generator, raise --n-critic or --lr-d, take larger batches, or train a wgan-gp",
+    "slow the generator down, let the discriminator do more updates, take larger batches, or train with a critic",
     collapse=True,
 )
 LOW_DIVERSITY = Condition(
     "low sample diversity",
     "generated images differ far less from one another than real ones do",
-    "lower --lr-g, raise --n-critic, take larger batches, or train a wgan-gp; a checkpoint from before may be good",
+    "slow the generator down, take larger batches, or train with a critic; a checkpoint from before may be good",
     collapse=True,
 )
 SLOPE = Condition(
     "critic slope far from 1",
     "the penalty does not hold the critic to slope 1, so its loss estimates no distance and its gradients mislead",
-    "lower --lr-d, raise --n-critic, leave --gp-weight at 10, and keep batch norm out of the critic",
+    "lower the critic's learning rate, or let it do more updates a step",
 )
 CONDITIONS = (
     LOSS_AT_ZERO, LOSS_SPIKES, LARGE_GRADIENTS, VANISHING_GRADIENTS, COLLAPSING, LOW_DIVERSITY, SLOPE,
@@ -81,25 +80,33 @@ CONDITIONS = (
 
 @dataclass(frozen=True)
 class Event:
-    """A condition that starts, or ends, at ``step``. ``of``: what was looked at, as it is recorded; ``seen``: why."""
+    """A condition that starts, or ends, at ``step``. ``of``: what was looked at, as it is recorded; ``seen``: why;
+    ``advice``: the variant's own, ``Model.advice``.
+    """
 
     step: int
     condition: Condition
     of: str
     seen: str
     ended: bool = False
+    advice: str = ""
+
+    @property
+    def helps(self) -> str:
+        """What usually helps, with the options of the variant that do it."""
+        return self.condition.helps + (f": {self.advice}" if self.advice else "")
 
     def as_dict(self) -> dict[str, Any]:
         """As health.jsonl holds it."""
         found = {"step": self.step, "condition": self.condition.name, "of": self.of}
         if self.ended:
             return {**found, "ended": True, "seen": self.seen}
-        return {**found, "seen": self.seen, "means": self.condition.means, "helps": self.condition.helps}
+        return {**found, "seen": self.seen, "means": self.condition.means, "helps": self.helps}
 
     def __str__(self) -> str:
         return (
             f"Health: step {self.step}: {self.condition.name} ({self.of}: {self.seen}): {self.condition.means}. "
-            f"What usually helps: {self.condition.helps}."
+            f"What usually helps: {self.helps}."
         )
 
 
@@ -279,12 +286,16 @@ class Collapsing(Check):
 
 
 class Monitor:
-    """The state of all checks; a function of the rows and samples it was handed, in their order."""
+    """The state of all checks; a function of the rows and samples it was handed, in their order.
+
+    ``advice``: the model's, by the condition's name.
+    """
 
     FEWEST = 8
     """Samples from which their diversity can be judged."""
 
-    def __init__(self) -> None:
+    def __init__(self, advice: Mapping[str, str] = MappingProxyType({})) -> None:
+        self.advice = advice
         self.checks: list[WindowCheck] = []
         self.collapsing, self.diversity = Collapsing(), LowDiversity()
         self._seen: set[str] = set()
@@ -302,7 +313,7 @@ class Monitor:
         if row["step"] % EVERY:
             return []
         full = (check for check in self.checks if len(check.values) == WINDOW)
-        return [event for check in full for event in check.look(row["step"])]
+        return self._advised(event for check in full for event in check.look(row["step"]))
 
     def samples(self, step: int, diversity: float, images: int) -> list[Event]:
         """What starts or ends with the ``images`` samples saved at ``step``, after that step's row.
@@ -311,7 +322,10 @@ class Monitor:
         """
         if step <= SETTLE or images < self.FEWEST:
             return []
-        return [*self.collapsing.look(step, diversity), *self.diversity.look(step, diversity)]
+        return self._advised((*self.collapsing.look(step, diversity), *self.diversity.look(step, diversity)))
+
+    def _advised(self, events: Iterable[Event]) -> list[Event]:
+        return [replace(event, advice=self.advice.get(event.condition.name, "")) for event in events]
 
 
 def checks(names: Sequence[str]) -> list[WindowCheck]:

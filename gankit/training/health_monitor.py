@@ -18,7 +18,8 @@ from gankit.core import files
 from gankit.core.errors import GankitError
 from gankit.core.images import to_uint8
 from gankit.core.rng import RandomStream
-from gankit.runs.folder import Run
+from gankit.models.interface import Translator
+from gankit.runs.folder import RunFolder
 from gankit.training.health import Event, Monitor
 from gankit.training.trainer import Trainer
 
@@ -35,9 +36,9 @@ class Watch:
     since this object was made: a run that is taken up again has been told of the earlier ones.
     """
 
-    def __init__(self, run: Run, trainer: Trainer, note: Callable[[str], None]) -> None:
+    def __init__(self, run: RunFolder, trainer: Trainer, note: Callable[[str], None]) -> None:
         self.run, self.trainer, self.note = run, trainer, note
-        self.monitor = Monitor()
+        self.monitor = Monitor(trainer.model.advice)
         self.collapse: Event | None = None
         self._real: list[float] | None = None
         lines = [_line(event.as_dict()) + "\n" for event in replay(run, self.monitor)]
@@ -67,10 +68,10 @@ class Watch:
         shows holds sources, too. None where there is too little to compare.
         """
         model = self.trainer.sampling_model
-        count = TRANSLATED if model.directions else len(saved)
+        count = TRANSLATED if isinstance(model, Translator) else len(saved)
         real = self.trainer.images.pick(min(count, MOST), self.trainer.options.seed, self.trainer.spec.size)
-        if model.directions:
-            made, targets = translations(self.trainer, real.domains), list(reversed(real.domains))
+        if isinstance(model, Translator):
+            made, targets = translations(self.trainer, model, real.domains), list(reversed(real.domains))
         else:
             made, targets = [saved], [real.images]
         if self._real is None:
@@ -85,7 +86,7 @@ class Watch:
         event, root = self.collapse, self.run.root
         return GankitError(
             f"stopped after step {self.trainer.done}: {event.condition.name} since step {event.step} ({event.of}: "
-            f"{event.seen}); {event.condition.helps}; a checkpoint was written, `gankit resume {root}` goes on from it"
+            f"{event.seen}); {event.helps}; a checkpoint was written, `gankit resume {root}` goes on from it"
         )
 
     def _tell(self, events: list[Event]) -> None:
@@ -98,7 +99,7 @@ class Watch:
             files.append_lines(self.run.root / "health.jsonl", [_line(event.as_dict()) for event in events])
 
 
-def replay(run: Run, monitor: Monitor) -> Iterator[Event]:
+def replay(run: RunFolder, monitor: Monitor) -> Iterator[Event]:
     """What ``monitor`` says of all that the run has recorded, which brings it to where the run is."""
     samples = {line["step"]: line for line in files.lines(run.root / "samples.jsonl")}
     for row in files.lines(run.root / "metrics.jsonl"):
@@ -115,9 +116,8 @@ def spread(images: Tensor) -> float:
 
 
 @torch.no_grad()
-def translations(trainer: Trainer, domains: tuple[Tensor, Tensor]) -> list[Tensor]:
+def translations(trainer: Trainer, model: Translator, domains: tuple[Tensor, Tensor]) -> list[Tensor]:
     """What each direction makes of its domain's images [N,C,H,W] in [-1, 1], one by one, as `gankit translate` does."""
-    model = trainer.sampling_model
     training = model.training
     model.eval()
     try:

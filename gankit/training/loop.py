@@ -28,7 +28,7 @@ from gankit.evaluation.evaluate import FILE as EVALUATIONS
 from gankit.evaluation.evaluate import mark_best, recorded_at
 from gankit.kernels import implementations, selected, steered
 from gankit.registry import registry
-from gankit.runs.folder import Run, check_new, claim, locked
+from gankit.runs.folder import RunFolder, check_new, claim, locked
 from gankit.training.evaluator import Evaluator, evaluator
 from gankit.training.health_monitor import Watch
 from gankit.training.trainer import Trainer
@@ -50,7 +50,7 @@ def train(
     images: ImageSet | None = None,
     quiet: bool = False,
     **flags: Any,
-) -> Run:
+) -> RunFolder:
     """Train ``variant`` and return its run folder: ``train("wgan-gp", data="shapes", steps=500)``.
 
     ``flags`` are the options of `gankit train VARIANT --help` with underscores. ``images`` takes the place of a
@@ -66,22 +66,24 @@ def train(
         # Only now, when nothing can be wrong with the options any more, is something written.
         root = Path(out) if out is not None else claim(settings.variant, settings.data.name)
         with locked(root):
-            run = Run.create(root, pinned(settings, trainer), recorded(trainer, given=images is not None))
+            run = RunFolder.create(root, pinned(settings, trainer), recorded(trainer, given=images is not None))
             return _train(trainer, run, judging, quiet=quiet)
 
 
-def resume(root: str | Path, *, steps: int | None = None, images: ImageSet | None = None, quiet: bool = False) -> Run:
+def resume(
+    root: str | Path, *, steps: int | None = None, images: ImageSet | None = None, quiet: bool = False
+) -> RunFolder:
     """Go on with the run in folder ``root`` from its last whole checkpoint, to ``steps`` if given.
 
     A run killed before its first checkpoint starts again at step 0. On a CPU with the recorded number of threads and
     vector width the result is that of a run that was never interrupted, bit for bit.
     """
-    run = Run(root)
+    run = RunFolder(root)
     if images is None and run.recorded.get("images given"):
         raise UsageError(
             f"{run.root}: was trained on images that a program gave; gankit.resume(run, images=...) them again"
         )
-    with _ops(run.config.train.impl), run.locked():
+    with _ops(run.config.train.impl), locked(run.root):
         latest = run.latest()
         settings = run.config if steps is None else _extended(run, steps, latest[1]["step"] if latest else 0)
         trainer = Trainer(settings, images)
@@ -94,7 +96,7 @@ def resume(root: str | Path, *, steps: int | None = None, images: ImageSet | Non
             run.set_aside(trainer.done)
         if steps is not None:
             files.write_json(run.root / "config.json", {**run.recorded, **settings.as_dict()})
-            run = Run(root)
+            run = RunFolder(root)
         for name in ("metrics.jsonl", "timing.jsonl", "samples.jsonl", EVALUATIONS):
             files.cut_lines(run.root / name, trainer.done)
         if judging is not None:
@@ -110,7 +112,7 @@ def _ops(impl: str) -> AbstractContextManager[None]:
     return steered(impl)
 
 
-def _extended(run: Run, steps: int, done: int) -> Config:
+def _extended(run: RunFolder, steps: int, done: int) -> Config:
     """The run's configuration with another number of steps. UsageError where it cannot be changed to that."""
     train = run.config.train
     if train.decay_start < 1 and steps != train.steps:
@@ -159,14 +161,14 @@ def machine(trainer: Trainer) -> dict[str, str]:
     }
 
 
-def _warn_of_another_machine(run: Run, trainer: Trainer) -> None:
+def _warn_of_another_machine(run: RunFolder, trainer: Trainer) -> None:
     was, now = run.recorded.get("machine", {}), machine(trainer)
     other = [f"{name} {was.get(name)}, now {value}" for name, value in now.items() if was.get(name) != value]
     if other:
         warn(f"the run was made with {'; '.join(other)}: figures may differ in the last bits from here on")
 
 
-def _train(trainer: Trainer, run: Run, judging: Evaluator | None, *, quiet: bool) -> Run:
+def _train(trainer: Trainer, run: RunFolder, judging: Evaluator | None, *, quiet: bool) -> RunFolder:
     options, progress, clock = trainer.options, Progress(trainer.steps), Clock()
     if trainer.done >= trainer.steps:
         progress.note(f"{run.root} is at step {trainer.done} of {trainer.steps} already; --steps takes it further")
@@ -221,7 +223,7 @@ def _train(trainer: Trainer, run: Run, judging: Evaluator | None, *, quiet: bool
     return run
 
 
-def record(run: Run, rows: list[dict[str, Any]], *, sync: bool) -> None:
+def record(run: RunFolder, rows: list[dict[str, Any]], *, sync: bool) -> None:
     """Append ``rows`` to metrics.jsonl. GankitError naming the first step and term that is not finite, after the steps
     before it were written.
     """

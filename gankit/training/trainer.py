@@ -167,6 +167,7 @@ class Trainer:
         if self.ema is not None:
             self.ema.model.load_state_dict(checkpoint.under(tensors, "average/"), strict=False)
         self.done, self.drawn, self.rows = done, drawn, []
+        self.batches.expect([])
 
 
 def check_phases(phases: tuple[Phase, ...]) -> None:

@@ -9,25 +9,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
-from gankit.core.types import Spec
+from gankit import Architecture, Discriminator, Generator, Spec
 from gankit.cpu.convolution import ChannelsLast, Conv2d, ConvTranspose2d
-from gankit.models.networks import (
-    Architecture,
-    Discriminator,
-    Generator,
-    NetworkOptions,
-    doublings,
-    drop,
-    needs_bias,
-    norm,
-)
+from gankit.models import NetworkOptions, doublings, drop, needs_bias, norm
 
 
 class DCGANArchitecture(Architecture):
     """Strided convolutions from b x b to the full size and back; widths double up to eight times the base."""
-
-    name = "dcgan"
-    summary = "strided convolutions, sizes b*2^k with b from 4 to 7"
 
     def generator(self, inputs: int, spec: Spec, options: NetworkOptions) -> Generator:
         return ConvGenerator(inputs, spec, options)

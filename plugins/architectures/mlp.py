@@ -8,15 +8,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
-from gankit.core.types import Spec
-from gankit.models.networks import Architecture, Discriminator, Generator, NetworkOptions, drop, flat, needs_bias, norm
+from gankit import Architecture, Discriminator, Generator, Spec
+from gankit.models import NetworkOptions, drop, flat, needs_bias, norm
 
 
 class MLPArchitecture(Architecture):
     """Generator 128-256-512-1024-pixels, discriminator 512-256-1 at the default widths of 64."""
-
-    name = "mlp"
-    summary = "fully connected layers, any size"
 
     def generator(self, inputs: int, spec: Spec, options: NetworkOptions) -> Generator:
         return MLPGenerator(inputs, spec, options)

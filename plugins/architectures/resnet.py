@@ -13,11 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
-from gankit.core.errors import UsageError
-from gankit.core.options import option
-from gankit.core.types import Spec
+from gankit import Architecture, Discriminator, Generator, Spec, UsageError, option
 from gankit.cpu.convolution import Conv2d, ConvTranspose2d
-from gankit.models.networks import Architecture, Discriminator, Generator, NetworkOptions, drop, needs_bias, norm
+from gankit.models import NetworkOptions, drop, needs_bias, norm
 
 
 @dataclass(frozen=True)
@@ -36,9 +34,6 @@ class ResnetOptions(NetworkOptions):
 
 class ResnetArchitecture(Architecture):
     """Residual blocks at a quarter of the size, and discriminators that judge overlapping patches."""
-
-    name = "resnet"
-    summary = "residual translators and patch discriminators, sizes divisible by 4"
 
     def generator(self, inputs: int, spec: Spec, options: NetworkOptions) -> Generator:
         raise UsageError("--arch resnet maps images to images, not latents; it is for cyclegan; use dcgan or mlp")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gankit.data.catalogue import About, Remote
+from gankit.data import About, Remote
 
 DRAWN = "drawn by gankit; free"
 

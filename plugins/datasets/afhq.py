@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gankit.data.catalogue import DataOptions, fetched
-from gankit.data.dataset import Dataset, ImageSet, check_split
-from gankit.data.sources import Tree
+from gankit import DataOptions, Dataset, ImageSet
+from gankit.data import Tree, check_split, fetched
 from gankit.plugins.datasets import about
 from gankit.plugins.datasets.folder import class_folders
 
@@ -14,8 +13,6 @@ from gankit.plugins.datasets.folder import class_folders
 class AFHQ(Dataset):
     """Choi, Uh, Yoo & Ha 2020, arXiv:1912.01865."""
 
-    name = "afhq"
-    summary = "faces of cats, dogs and wild animals"
     about = about.AFHQ
 
     def load(self, options: DataOptions, seed: int) -> ImageSet:

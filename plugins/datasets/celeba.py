@@ -5,10 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import PurePosixPath
 
-from gankit.core.errors import DamagedFile
-from gankit.data.catalogue import DataOptions, fetched
-from gankit.data.dataset import Dataset, ImageSet, check_split, frame, image_set
-from gankit.data.sources import Pictures, Tree
+from gankit import DamagedFile, DataOptions, Dataset, ImageSet
+from gankit.data import Pictures, Tree, check_split, fetched, frame, image_set
 from gankit.plugins.datasets import about
 
 CROP = 148
@@ -21,8 +19,6 @@ SPLITS = {"train": (1, 162_770), "valid": (162_771, 182_637), "test": (182_638, 
 class CelebA(Dataset):
     """Liu, Luo, Wang & Tang 2015, Deep learning face attributes in the wild."""
 
-    name = "celeba"
-    summary = "faces of celebrities, aligned"
     about = about.CELEBA
 
     def load(self, options: DataOptions, seed: int) -> ImageSet:

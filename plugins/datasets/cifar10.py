@@ -11,10 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gankit.core.errors import DamagedFile
-from gankit.data.catalogue import DataOptions, fetched
-from gankit.data.dataset import Dataset, ImageSet, check_split, pixel_set
-from gankit.data.sources import Pixels, Unpacked
+from gankit import DamagedFile, DataOptions, Dataset, ImageSet
+from gankit.data import Pixels, Unpacked, check_split, fetched, pixel_set
 from gankit.plugins.datasets import about
 
 RECORD = 1 + 3 * 32 * 32
@@ -28,8 +26,6 @@ BATCHES = {"train": r"data_batch_[1-5]\.bin", "test": r"test_batch\.bin"}
 class CIFAR10(Dataset):
     """Krizhevsky 2009, Learning multiple layers of features from tiny images."""
 
-    name = "cifar10"
-    summary = "small photos of animals and vehicles"
     about = about.CIFAR10
 
     def load(self, options: DataOptions, seed: int) -> ImageSet:

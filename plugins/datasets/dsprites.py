@@ -15,10 +15,8 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from gankit.core.errors import DamagedFile
-from gankit.data.catalogue import DataOptions, fetched
-from gankit.data.dataset import Dataset, ImageSet, check_split, pixel_set
-from gankit.data.sources import Pixels, Unpacked
+from gankit import DamagedFile, DataOptions, Dataset, ImageSet
+from gankit.data import Pixels, Unpacked, check_split, fetched, pixel_set
 from gankit.plugins.datasets import about
 
 FACTORS = ("color", "shape", "scale", "orientation", "position x", "position y")
@@ -30,8 +28,6 @@ _BLOCK = 4096
 class DSprites(Dataset):
     """Matthey, Higgins, Hassabis & Lerchner 2017. The label is the shape; ``factors`` are all six latent classes."""
 
-    name = "dsprites"
-    summary = "white shapes, every combination of 6 factors"
     about = about.DSPRITES
 
     def load(self, options: DataOptions, seed: int) -> ImageSet:

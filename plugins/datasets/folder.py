@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gankit.core.errors import UsageError
-from gankit.data.catalogue import DataOptions
-from gankit.data.dataset import Dataset, ImageSet, frame, image_set
-from gankit.data.sources import Pictures, Tree
+from gankit import DataOptions, Dataset, ImageSet, UsageError
+from gankit.data import Pictures, Tree, frame, image_set
 from gankit.plugins.datasets.about import FOLDER
 
 DEFAULT_SIZE = 64
@@ -16,8 +14,6 @@ DEFAULT_SIZE = 64
 class Folder(Dataset):
     """folder:PATH, a folder or a zip archive"""
 
-    name = "folder"
-    summary = "your own images: folder:PATH; class folders become labels"
     about = FOLDER
 
     def load(self, options: DataOptions, seed: int) -> ImageSet:

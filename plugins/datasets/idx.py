@@ -11,10 +11,8 @@ from typing import IO, ClassVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from gankit.core.errors import DamagedFile
-from gankit.data.catalogue import DataOptions, fetched
-from gankit.data.dataset import Dataset, ImageSet, check_split, pixel_set
-from gankit.data.sources import Pixels, Unpacked
+from gankit import DamagedFile, DataOptions, Dataset, ImageSet
+from gankit.data import Pixels, Unpacked, check_split, fetched, pixel_set
 from gankit.plugins.datasets.about import FASHION_MNIST
 from gankit.plugins.datasets.about import MNIST as DIGITS
 
@@ -73,8 +71,6 @@ class IDXDataset(Dataset):
 class MNIST(IDXDataset):
     """LeCun, Bottou, Bengio & Haffner 1998, Proceedings of the IEEE 86(11)."""
 
-    name = "mnist"
-    summary = "handwritten digits"
     about = DIGITS
     classes = tuple("0123456789")
 
@@ -82,8 +78,6 @@ class MNIST(IDXDataset):
 class FashionMNIST(IDXDataset):
     """Xiao, Rasul & Vollgraf 2017, arXiv:1708.07747."""
 
-    name = "fashion-mnist"
-    summary = "clothes"
     about = FASHION_MNIST
     classes = (
         "t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot",

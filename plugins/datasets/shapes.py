@@ -6,10 +6,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gankit.core.errors import UsageError
+from gankit import DataOptions, Dataset, ImageSet, UsageError
 from gankit.core.rng import key
-from gankit.data.catalogue import DataOptions
-from gankit.data.dataset import Dataset, ImageSet
 from gankit.plugins.datasets.about import SHAPES
 
 COUNT = 10_000
@@ -24,8 +22,6 @@ Array = NDArray[np.float32]
 class Shapes(Dataset):
     """One bright filled shape on a dark ground: large, nearly upright, near the middle, in colour of any hue."""
 
-    name = "shapes"
-    summary = "circles, squares and triangles, drawn from a seed"
     about = SHAPES
 
     def load(self, options: DataOptions, seed: int) -> ImageSet:

@@ -12,13 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gankit.core.errors import UsageError
-from gankit.core.rng import RandomStream, key
-from gankit.data.catalogue import DataOptions
-from gankit.data.dataset import Dataset, ImageSet
+from gankit import DataOptions, Dataset, ImageSet, RandomStream, UsageError
+from gankit.core.rng import key
+from gankit.models import Translator
 from gankit.plugins.datasets import shapes
 from gankit.plugins.datasets.about import STRIPES
-from gankit.runs.folder import Run
+from gankit.runs.folder import RunFolder
 
 COUNT = 2_000
 PERIOD = 4
@@ -30,8 +29,6 @@ DARK = 0.25
 class Stripes(Dataset):
     """Plain shapes, and others striped."""
 
-    name = "stripes"
-    summary = "two unpaired domains: plain shapes, and striped ones; drawn from a seed"
     about = STRIPES
 
     def load(self, options: DataOptions, seed: int) -> ImageSet:
@@ -71,17 +68,17 @@ class MappingError(NamedTuple):
 
 
 @torch.no_grad()
-def mapping_error(run: Run, direction: str = "a2b", count: int = 256) -> MappingError:
+def mapping_error(run: RunFolder, direction: str = "a2b", count: int = 256) -> MappingError:
     """How far a run's translation is from the true mapping, on ``count`` held-out images of its size.
 
     UsageError for a run that does not translate, or was trained on another data set.
     """
-    if run.config.data.name != Stripes.name:
+    if run.config.data.name != "stripes":
         raise UsageError(
             f"{run.root}: was trained on {run.config.data.data}; the true mapping is known for stripes only"
         )
     model = run.load()
-    if direction not in model.directions:
+    if not isinstance(model, Translator) or direction not in model.directions:
         raise UsageError(f"{run.root}: {run.config.variant} does not translate {direction}")
     options = DataOptions(split="test", size=run.spec.size, channels=run.spec.channels, limit=count)
     held_out = Stripes().load(options, 0)

@@ -8,10 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gankit.core.errors import DamagedFile
-from gankit.data.catalogue import DataOptions, fetched
-from gankit.data.dataset import Dataset, ImageSet, check_split, pixel_set
-from gankit.data.sources import Pixels, Unpacked
+from gankit import DamagedFile, DataOptions, Dataset, ImageSet
+from gankit.data import Pixels, Unpacked, check_split, fetched, pixel_set
 from gankit.plugins.datasets import about, mat5
 
 PARTS = ("train", "test", "extra")
@@ -23,8 +21,6 @@ _IMAGE = 3 * 32 * 32
 class SVHN(Dataset):
     """Netzer et al. 2011, Reading digits in natural images with unsupervised feature learning."""
 
-    name = "svhn"
-    summary = "digits of house numbers"
     about = about.SVHN
 
     def load(self, options: DataOptions, seed: int) -> ImageSet:

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 
-from gankit.core.errors import DamagedFile
-from gankit.data.catalogue import DataOptions, fetched
-from gankit.data.dataset import Dataset, ImageSet, check_split, frame, image_set
-from gankit.data.sources import Pictures, Tree
+from gankit import DamagedFile, DataOptions, Dataset, ImageSet
+from gankit.data import Pictures, Tree, check_split, fetched, frame, image_set
 from gankit.plugins.datasets import about
 
 
 class TinyImageNet(Dataset):
     """Le & Yang 2015. Classes are in the order of their WordNet numbers, named as words.txt names them."""
 
-    name = "tiny-imagenet"
-    summary = "photos of 200 of ImageNet's classes"
     about = about.TINY_IMAGENET
 
     def load(self, options: DataOptions, seed: int) -> ImageSet:

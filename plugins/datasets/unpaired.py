@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gankit.core.errors import UsageError
-from gankit.data.catalogue import DataOptions, fetched
-from gankit.data.dataset import Dataset, ImageSet, check_split, frame, unpaired_set
-from gankit.data.sources import Pictures, Tree
+from gankit import DataOptions, Dataset, ImageSet, UsageError
+from gankit.data import Pictures, Tree, check_split, fetched, frame, unpaired_set
 from gankit.plugins.datasets.about import PAIRS, UNPAIRED
 
 DEFAULT_SIZE = 256
@@ -16,8 +14,6 @@ DEFAULT_SIZE = 256
 class Unpaired(Dataset):
     """unpaired:PATH, a folder or a zip archive"""
 
-    name = "unpaired"
-    summary = "your own two domains: unpaired:PATH with trainA and trainB in it"
     about = UNPAIRED
 
     def load(self, options: DataOptions, seed: int) -> ImageSet:
@@ -30,9 +26,6 @@ class Unpaired(Dataset):
 
 class Published(Dataset):
     """One of the data sets that Zhu, Park, Isola & Efros published with CycleGAN (2017, arXiv:1703.10593)."""
-
-    name = "cyclegan-sets"
-    summary = "two unpaired domains"
 
     def load(self, options: DataOptions, seed: int) -> ImageSet:
         known = PAIRS[options.name]

@@ -17,14 +17,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gankit.core import checkpoint, files
-from gankit.core.errors import DamagedFile, GankitError, UsageError
-from gankit.core.rng import RandomStream, key
-from gankit.data.catalogue import cache_folder
-from gankit.data.dataset import Dataset, ImageSet
-from gankit.data.order import Order
-from gankit.evaluation.metric import Extracted, Extractor, Source
-from gankit.evaluation.reference import comparable
+from gankit import DamagedFile, Dataset, Extracted, Extractor, GankitError, ImageSet, RandomStream, Source, UsageError
+from gankit.core import checkpoint
+from gankit.core.lock import beside, hold
+from gankit.core.progress import warn
+from gankit.core.rng import key
+from gankit.data import Order, cache_folder
+from gankit.evaluation import comparable
 from gankit.registry import registry
 
 VERSION = 1
@@ -65,8 +64,6 @@ class Network(nn.Module):
 class Classifier(Extractor):
     """Features before the last layer, and logits of the data set's own classes."""
 
-    name = "classifier"
-    summary = "small network, trained once on a labelled data set and cached; works offline"
     gives = ("features", "logits", "classes")
 
     def __init__(self, source: Source) -> None:
@@ -77,7 +74,7 @@ class Classifier(Extractor):
         path = cache_folder() / "extractors" / f"classifier-{_key(train)}.pt"
         tensors = _cached(path)
         if tensors is None:
-            with files.alone(path):
+            with hold(beside(path)):
                 tensors = _cached(path)
                 if tensors is None:
                     tensors = trained(train, test, shape, source.device)
@@ -89,10 +86,9 @@ class Classifier(Extractor):
         self.net.eval().requires_grad_(False).to(source.device)
         self.digest = checkpoint.digest(tensors, "")
         if self.accuracy < POOR:
-            print(
-                f"Warning: the classifier is right on only {self.accuracy:.0%} of the images held out; "
-                "do not trust figures that are based on it",
-                file=sys.stderr,
+            warn(
+                f"the classifier is right on only {self.accuracy:.0%} of the images held out; "
+                "do not trust figures that are based on it"
             )
 
     @torch.no_grad()

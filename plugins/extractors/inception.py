@@ -11,9 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gankit.data.catalogue import cache_folder
-from gankit.data.download import download
-from gankit.evaluation.metric import Extracted, Extractor, Source
+from gankit import Extracted, Extractor, Source
+from gankit.data import cache_folder, download
 from gankit.plugins.extractors.weights import load_weights, rgb
 
 FILE = "pt_inception-2015-12-05-6726825d.pth"
@@ -160,8 +159,6 @@ class InceptionV3(nn.Module):
 class Inception(Extractor):
     """Features of 2048 after the last pool; logits of 1008 without their bias, as Inception Scores are computed."""
 
-    name = "inception"
-    summary = "the InceptionV3 of published FIDs; its weights from --weights or downloaded (96 MB)"
     gives = ("features", "logits")
     resize = f"bilinear {SIZE}"
 

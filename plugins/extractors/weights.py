@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from gankit.core.errors import UsageError
+from gankit import UsageError
 
 
 def load_weights(net: nn.Module, path: Path, published: str) -> str:

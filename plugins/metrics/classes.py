@@ -9,8 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gankit.core.errors import UsageError
-from gankit.evaluation.metric import Metric, Seen, Statistics
+from gankit import Metric, Seen, Statistics, UsageError
 
 SPLITS = 10
 
@@ -48,8 +47,6 @@ class InceptionScore(Metric):
     The mean over ten splits; image i is in split i mod 10, where the published code takes runs of images.
     """
 
-    name = "inception-score"
-    summary = "sure of each image's class, and of all classes; 1 to their number, higher is better"
     needs = "logits"
     better = "higher"
     compares = False
@@ -94,8 +91,6 @@ class Votes(Statistics):
 class ClassAccuracy(Metric):
     """The share of conditional samples in which the classifier sees the class they were asked for."""
 
-    name = "class-accuracy"
-    summary = "share of samples of the class they were asked for; higher is better"
     needs = "classes"
     better = "higher"
     compares = False
@@ -113,8 +108,6 @@ class ClassAccuracy(Metric):
 class ClassBalance(Metric):
     """The entropy of the classes seen, over that of all classes alike: 1 where all are as frequent, 0 for only one."""
 
-    name = "class-balance"
-    summary = "how evenly the samples are spread over the classes, 0 to 1; higher is better"
     needs = "classes"
     better = "higher"
     compares = False
@@ -157,8 +150,6 @@ class CodePurity(Metric):
     own: those for which the share is largest. So do Chen et al. 2016 match values to classes, to judge Q.
     """
 
-    name = "code-purity"
-    summary = "share of samples of the class that their code stands for; higher is better"
     needs = "classes"
     better = "higher"
     compares = False

@@ -5,15 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gankit.evaluation.metric import Metric
-from gankit.evaluation.statistics import Moments
+from gankit import Metric, Moments
 
 
 class FID(Metric):
     """The Frechet distance between Gaussians with the mean and covariance of the features."""
 
-    name = "fid"
-    summary = "Frechet distance of features; lower is better"
     needs = "features"
     better = "lower"
 

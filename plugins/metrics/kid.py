@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from gankit.core.errors import UsageError
-from gankit.core.rng import RandomStream
-from gankit.evaluation.metric import Metric
-from gankit.evaluation.statistics import KEPT, Selection
+from gankit import Metric, RandomStream, Selection, UsageError
+from gankit.evaluation import KEPT
 
 SUBSETS = 100
 SIZE = 1000
@@ -16,8 +14,6 @@ SIZE = 1000
 class KID(Metric):
     """The squared maximum mean discrepancy under the cubic kernel, unbiased: the mean over random subsets."""
 
-    name = "kid"
-    summary = "kernel distance of features, unbiased; lower is better"
     needs = "features"
     better = "lower"
     settings = {"kept": KEPT, "subsets": SUBSETS, "subset": SIZE}

@@ -11,9 +11,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from gankit.core.errors import UsageError
-from gankit.evaluation.metric import Metric
-from gankit.evaluation.statistics import KEPT, Selection
+from gankit import Metric, Selection, UsageError
+from gankit.evaluation import KEPT
 
 _ROWS = 1000
 """Rows of the distance matrix at a time: the whole of it is 0.8 GB."""
@@ -65,8 +64,7 @@ class NeighbourMetric(Metric):
 class Precision(NeighbourMetric):
     """The share of samples that lie in the ball of some real image (Kynkaanniemi et al. 2019, eq. 2)."""
 
-    name, k = "precision", 3
-    summary = "share of samples near a real image; higher is better"
+    k = 3
     settings = {"kept": KEPT, "k": k}
 
     def value(self, fake: Selection, real: Selection) -> float:
@@ -76,8 +74,7 @@ class Precision(NeighbourMetric):
 class Recall(NeighbourMetric):
     """The share of real images that lie in the ball of some sample (Kynkaanniemi et al. 2019, eq. 2)."""
 
-    name, k = "recall", 3
-    summary = "share of real images near a sample; higher is better"
+    k = 3
     settings = {"kept": KEPT, "k": k}
 
     def value(self, fake: Selection, real: Selection) -> float:
@@ -87,8 +84,7 @@ class Recall(NeighbourMetric):
 class Density(NeighbourMetric):
     """In how many real balls a sample lies, in k-ths (Naeem et al. 2020); about 1 for real images, no bound."""
 
-    name, k = "density", 5
-    summary = "real neighbourhoods that a sample lies in, over k; higher is better"
+    k = 5
     settings = {"kept": KEPT, "k": k}
 
     def value(self, fake: Selection, real: Selection) -> float:
@@ -98,8 +94,7 @@ class Density(NeighbourMetric):
 class Coverage(NeighbourMetric):
     """The share of real images whose ball holds a sample (Naeem et al. 2020)."""
 
-    name, k = "coverage", 5
-    summary = "share of real images with a sample nearby; higher is better"
+    k = 5
     settings = {"kept": KEPT, "k": k}
 
     def value(self, fake: Selection, real: Selection) -> float:

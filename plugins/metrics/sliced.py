@@ -7,9 +7,8 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from gankit.core.rng import RandomStream
-from gankit.evaluation.metric import Metric, Seen
-from gankit.evaluation.statistics import KEPT, Selection
+from gankit import Metric, RandomStream, Seen, Selection
+from gankit.evaluation import KEPT
 
 DIRECTIONS = 256
 
@@ -33,8 +32,6 @@ class SlicedWasserstein(Metric):
     directions. On the pixels themselves, without the pyramid of patches that Karras et al. 2018 cut.
     """
 
-    name = "swd"
-    summary = "sliced Wasserstein distance of pixels, in grey levels of 255; lower is better"
     needs = "images"
     better = "lower"
     settings = {"kept": KEPT, "directions": DIRECTIONS}

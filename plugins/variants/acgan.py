@@ -8,14 +8,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from gankit.core.options import option
-from gankit.core.types import Batch, Carry, Noise, Spec
-from gankit.models.adversarial import AdversarialModel, AdversarialOptions
-from gankit.models.conditional import LabelledModel
-from gankit.models.interface import Terms, Variant
-from gankit.models.label_embedding import LabelOptions
-from gankit.models.losses import bce_fake, bce_real, generator_loss
-from gankit.models.networks import Architecture, Discriminator
+from gankit import (
+    AdversarialModel,
+    AdversarialOptions,
+    Architecture,
+    Batch,
+    Discriminator,
+    Spec,
+    Terms,
+    Variant,
+    option,
+)
+from gankit.models import Carry, LabelledModel, LabelOptions, Noise, bce_fake, bce_real, generator_loss
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ class AuxiliaryClassifier(AdversarialModel):
     def terms(self, phase: str, batch: Batch, noise: Noise, carry: Carry) -> Terms:
         if phase == "discriminator":
             return self.discriminator_terms(batch, noise)
-        on_fake, named = heads(*self.judge(noise, fake=self.made(noise, carry)))
+        on_fake, named = heads(*self.score(noise, fake=self.made(noise, carry)))
         return Terms(
             losses={
                 "adversarial": generator_loss(on_fake, "non-saturating"),
@@ -92,8 +96,6 @@ def accuracy(logits: Tensor, labels: Tensor) -> Tensor:
 class ACGAN(Variant):
     """A generator that is told the class and a discriminator that has to name it."""
 
-    name = "acgan"
-    summary = "conditional GAN whose discriminator names the class"
     paper = "Odena, Olah & Shlens 2017, arXiv:1610.09585"
     Options = ACGANOptions
     defaults = {"batch_size": 128}

@@ -8,13 +8,20 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from gankit.core.options import option
-from gankit.core.rng import RandomStream
-from gankit.core.types import Batch, Carry, Noise, Spec
-from gankit.models.adversarial import AdversarialModel, AdversarialOptions
-from gankit.models.interface import OptimSpec, Terms, Variant
-from gankit.models.losses import bce_fake, bce_real
-from gankit.models.networks import Architecture, Discriminator, initialise, through
+from gankit import (
+    AdversarialModel,
+    AdversarialOptions,
+    Architecture,
+    Batch,
+    Discriminator,
+    OptimSpec,
+    RandomStream,
+    Spec,
+    Terms,
+    Variant,
+    option,
+)
+from gankit.models import Carry, Encoder, Noise, bce_fake, bce_real, forward_batched, initialise
 from gankit.registry import registry
 
 
@@ -48,7 +55,7 @@ def keep_scale(layers: nn.Module) -> None:
             nn.init.kaiming_normal_(layer.weight, a=SLOPE)
 
 
-class BiGANModel(AdversarialModel):
+class BiGANModel(AdversarialModel, Encoder):
     """D tells (x, E(x)) from (G(z), z); G and E, which are moved together, minimise the inverse objective: the same
     with the two exchanged, as -log D is to log(1 - D) in a GAN.
 
@@ -58,7 +65,6 @@ class BiGANModel(AdversarialModel):
     """
 
     options: BiGANOptions
-    encodes = True
     ema_networks = ("generator", "encoder")
 
     def __init__(self, options: BiGANOptions, spec: Spec) -> None:
@@ -117,9 +123,9 @@ class BiGANModel(AdversarialModel):
         with torch.set_grad_enabled(torch.is_grad_enabled() and (self.shares_fake or not training_d)):
             made = self.pairs(batch, noise, carry)
         shown = {name: value.detach() for name, value in made.items()} if training_d else made
-        seen = self.seen(noise, real=shown["real"], fake=shown["fake"])
+        seen = self.with_instance_noise(noise, real=shown["real"], fake=shown["fake"])
         latent = self.discriminator.get_submodule("latent")
-        on_real, on_fake = through(self.discriminator, seen, [latent(shown["code"]), latent(shown["z"])])
+        on_real, on_fake = forward_batched(self.discriminator, seen, [latent(shown["code"]), latent(shown["z"])])
         if training_d:
             losses = {"real": bce_real(on_real, self.options.label_smoothing), "fake": bce_fake(on_fake)}
         else:
@@ -134,8 +140,6 @@ class BiGANModel(AdversarialModel):
 class BiGAN(Variant):
     """A GAN that learns the way back, from images to latents, without ever comparing images."""
 
-    name = "bigan"
-    summary = "GAN with an encoder: images to latents and back"
     paper = "Donahue, Krähenbühl & Darrell 2017, arXiv:1605.09782; Dumoulin et al. 2017, arXiv:1606.00704"
     Options = BiGANOptions
     defaults = {"batch_size": 128}

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gankit.core.types import Spec
-from gankit.models.conditional import ConditionalOptions
-from gankit.models.interface import Variant
+from gankit import ConditionalOptions, Spec, Variant
 from gankit.plugins.variants.cgan import CGANModel
 from gankit.plugins.variants.dcgan import DCGANOptions
 
@@ -19,8 +17,6 @@ class CDCGANOptions(ConditionalOptions, DCGANOptions):
 class CDCGAN(Variant):
     """The conditional GAN with convolutions."""
 
-    name = "cdcgan"
-    summary = "conditional DCGAN: convolutional networks that are told the class"
     paper = "Mirza & Osindero 2014, arXiv:1411.1784; Radford, Metz & Chintala 2016, arXiv:1511.06434"
     Options = CDCGANOptions
     defaults = {"batch_size": 64}

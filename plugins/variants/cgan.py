@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gankit.core.types import Spec
-from gankit.models.conditional import ConditionalModel, ConditionalOptions
-from gankit.models.interface import Variant
+from gankit import ConditionalModel, ConditionalOptions, Spec, Variant
 from gankit.plugins.variants.gan import GANModel, GANOptions
 
 
@@ -24,8 +22,6 @@ class CGANModel(ConditionalModel, GANModel):
 class CGAN(Variant):
     """A GAN whose two networks are told the class of the image."""
 
-    name = "cgan"
-    summary = "conditional GAN: fully connected networks that are told the class"
     paper = "Mirza & Osindero 2014, arXiv:1411.1784"
     Options = CGANOptions
     defaults = {"batch_size": 64}

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gankit.core.types import Spec
-from gankit.models.conditional import ConditionalModel, ConditionalOptions
-from gankit.models.interface import Variant
+from gankit import ConditionalModel, ConditionalOptions, Spec, Variant
 from gankit.plugins.variants.wgan import WGANModel, WGANOptions
 
 
@@ -24,8 +22,6 @@ class CWGANModel(ConditionalModel, WGANModel):
 class CWGAN(Variant):
     """A clipped critic of images with their classes."""
 
-    name = "cwgan"
-    summary = "conditional Wasserstein GAN with clipped weights"
     paper = "Mirza & Osindero 2014, arXiv:1411.1784; Arjovsky, Chintala & Bottou 2017, arXiv:1701.07875"
     Options = CWGANOptions
     defaults = {"batch_size": 64}

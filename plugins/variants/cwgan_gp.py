@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gankit.core.types import Spec
-from gankit.models.conditional import ConditionalModel, ConditionalOptions
-from gankit.models.interface import Variant
+from gankit import ConditionalModel, ConditionalOptions, Spec, Variant
 from gankit.plugins.variants.wgan_gp import WGANGPModel, WGANGPOptions, decided
 
 
@@ -24,8 +22,6 @@ class CWGANGPModel(ConditionalModel, WGANGPModel):
 class CWGANGP(Variant):
     """A penalised critic of images with their classes."""
 
-    name = "cwgan-gp"
-    summary = "conditional Wasserstein GAN with gradient penalty"
     paper = "Mirza & Osindero 2014, arXiv:1411.1784; Gulrajani et al. 2017, arXiv:1704.00028"
     Options = CWGANGPOptions
     defaults = {"batch_size": 64}

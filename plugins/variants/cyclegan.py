@@ -8,16 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gankit.core.errors import UsageError
-from gankit.core.options import option
-from gankit.core.rng import RandomStream
-from gankit.core.types import Batch, Carry, Noise, Spec
+from gankit import AdversarialOptions, Batch, Phase, RandomStream, Spec, Terms, UsageError, Variant, option
 from gankit.kernels import l1_terms
-from gankit.models.adversarial import AdversarialOptions
-from gankit.models.image_pool import ImagePool
-from gankit.models.interface import Model, Phase, Terms, Variant
-from gankit.models.losses import least_squares
-from gankit.models.networks import initialise, through
+from gankit.models import Carry, ImagePool, Noise, Translator, forward_batched, initialise, least_squares
 from gankit.plugins.architectures.resnet import ResnetOptions
 from gankit.registry import registry
 
@@ -36,7 +29,7 @@ class CycleGANOptions(AdversarialOptions, ResnetOptions):
     discriminator_norm: str = "instance"
 
 
-class CycleGANModel(Model):
+class CycleGANModel(Translator):
     """Generators a2b and b2a, discriminators of a and of b. As in the published code the generators move first and hand
     their images and fakes to the discriminators: both phases see one batch a step.
     """
@@ -80,12 +73,12 @@ class CycleGANModel(Model):
         """What generator ``direction`` makes of each source; the keyword is what ``noise`` calls the result."""
         net = self.generator[direction]
         masks = [[noise[f"{made} {i}"] for i in range(len(net.mask_shapes))] for made in sources]
-        return through(net, list(sources.values()), masks)
+        return forward_batched(net, list(sources.values()), masks)
 
-    def judge(self, domain: str, noise: Noise, **images: Tensor) -> list[Tensor]:
+    def score(self, domain: str, noise: Noise, **images: Tensor) -> list[Tensor]:
         """The scores that discriminator ``domain`` gives each of ``images``, instance noise added where asked for."""
         seen = [image + noise[f"on {name}"] if f"on {name}" in noise else image for name, image in images.items()]
-        return through(self.discriminator[domain], seen)
+        return forward_batched(self.discriminator[domain], seen)
 
     def terms(self, phase: str, batch: Batch, noise: Noise, carry: Carry) -> Terms:
         """Equations 1 and 2 with section 4's squares, and section 5.2's identity terms, weighted in lambda_cycle."""
@@ -97,7 +90,7 @@ class CycleGANModel(Model):
         fake_a, *same_a = self.generate("b2a", noise, fake_a=b, **({"same_a": a} if identity else {}))
         (cycled_a,) = self.generate("b2a", noise, cycled_a=fake_b)
         (cycled_b,) = self.generate("a2b", noise, cycled_b=fake_a)
-        (on_a,), (on_b,) = self.judge("a", noise, fake_a=fake_a), self.judge("b", noise, fake_b=fake_b)
+        (on_a,), (on_b,) = self.score("a", noise, fake_a=fake_a), self.score("b", noise, fake_b=fake_b)
         pairs = {"cycle a": (cycled_a, a), "cycle b": (cycled_b, b)}
         if identity:
             pairs |= {"identity a": (same_a[0], a), "identity b": (same_b[0], b)}
@@ -114,7 +107,7 @@ class CycleGANModel(Model):
         losses, watch = {}, {}
         for name in "ab":
             real, fake = carry[f"real_{name}"], self.pools[name](carry[f"fake_{name}"], noise)
-            on_real, on_fake = self.judge(name, noise, **{f"real_{name}": real, f"fake_{name}": fake})
+            on_real, on_fake = self.score(name, noise, **{f"real_{name}": real, f"fake_{name}": fake})
             losses[f"real {name}"] = 0.5 * least_squares(on_real, 1 - self.options.label_smoothing)
             losses[f"fake {name}"] = 0.5 * least_squares(on_fake, 0)
             watch[f"D_{name}({name})"], watch[f"D_{name}(fake)"] = on_real.mean(), on_fake.mean()
@@ -139,8 +132,6 @@ class CycleGANModel(Model):
 class CycleGAN(Variant):
     """Two maps between two sets of images, held together by asking that there and back again changes nothing."""
 
-    name = "cyclegan"
-    summary = "unpaired image-to-image translation, both ways"
     paper = "Zhu, Park, Isola & Efros 2017, arXiv:1703.10593"
     Options = CycleGANOptions
     defaults = {"data": "stripes", "batch_size": 1, "decay_start": 0.5, "samples": 16}

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gankit.core.types import Spec
-from gankit.models.interface import Variant
+from gankit import Spec, Variant
 from gankit.plugins.variants.gan import GANModel, GANOptions
 
 
@@ -20,8 +19,6 @@ class DCGANOptions(GANOptions):
 class DCGAN(Variant):
     """The first GAN's terms, with networks that are easy to train."""
 
-    name = "dcgan"
-    summary = "deep convolutional GAN with the non-saturating loss"
     paper = "Radford, Metz & Chintala 2016, arXiv:1511.06434"
     Options = DCGANOptions
     defaults = {"batch_size": 64}

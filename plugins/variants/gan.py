@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gankit.core.options import option
-from gankit.core.types import Batch, Carry, Noise, Spec
-from gankit.models.adversarial import AdversarialModel, AdversarialOptions
-from gankit.models.interface import Terms, Variant
-from gankit.models.losses import bce_fake, bce_real, generator_loss
+from gankit import AdversarialModel, AdversarialOptions, Batch, Spec, Terms, Variant, option
+from gankit.models import Carry, Noise, bce_fake, bce_real, generator_loss
 
 
 @dataclass(frozen=True)
@@ -30,6 +27,11 @@ class GANModel(AdversarialModel):
     """Equation 1, on the discriminator's logits."""
 
     options: GANOptions
+    advice = {
+        **AdversarialModel.advice,
+        "discriminator loss at zero": "lower --lr-d or --n-critic, --instance-noise 0.1, --label-smoothing 0.1",
+        "vanishing gradient in the first layer": "--loss non-saturating, lower --lr-d",
+    }
 
     def terms(self, phase: str, batch: Batch, noise: Noise, carry: Carry) -> Terms:
         if phase == "discriminator":
@@ -39,7 +41,7 @@ class GANModel(AdversarialModel):
                 watch={"D(x)": on_real.sigmoid().mean(), "D(G(z))": on_fake.sigmoid().mean()},
                 carry=kept,
             )
-        (on_fake,) = self.judge(noise, fake=self.made(noise, carry))
+        (on_fake,) = self.score(noise, fake=self.made(noise, carry))
         return Terms(
             losses={"adversarial": generator_loss(on_fake, self.options.loss)},
             watch={"D(G(z))": on_fake.sigmoid().mean()},
@@ -49,8 +51,6 @@ class GANModel(AdversarialModel):
 class GAN(Variant):
     """A generator and a discriminator that play against each other."""
 
-    name = "gan"
-    summary = "the first GAN: fully connected networks, the non-saturating loss"
     paper = "Goodfellow et al. 2014, arXiv:1406.2661"
     Options = GANOptions
     defaults = {"batch_size": 64}

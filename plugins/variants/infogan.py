@@ -9,14 +9,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gankit.core.options import option
-from gankit.core.rng import RandomStream
-from gankit.core.types import Batch, Carry, Noise, Spec
-from gankit.models.adversarial import AdversarialModel, AdversarialOptions
-from gankit.models.interface import Terms, Variant
-from gankit.models.label_embedding import shares
-from gankit.models.losses import bce_fake, bce_real, generator_loss
-from gankit.models.networks import flat, initialise, needs_bias, norm
+from gankit import AdversarialModel, AdversarialOptions, Batch, RandomStream, Spec, Terms, Variant, option
+from gankit.models import (
+    Carry,
+    Conditional,
+    Noise,
+    bce_fake,
+    bce_real,
+    flat,
+    generator_loss,
+    initialise,
+    needs_bias,
+    norm,
+    shares,
+)
 
 
 @dataclass(frozen=True)
@@ -58,7 +64,7 @@ def gaussian_nll(code: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
     return 0.5 * (math.log(2 * math.pi) + log_variance + squared).sum(1).mean()
 
 
-class InfoGANModel(AdversarialModel):
+class InfoGANModel(AdversarialModel, Conditional):
     """Equation 6: G and Q minimise V(D, G) - lambda * L_I, D maximises V. Up to the codes' constant entropy, L_I is the
     log likelihood of the codes under Q (equation 5), and Q shares D's trunk.
     """
@@ -69,7 +75,7 @@ class InfoGANModel(AdversarialModel):
         super().__init__(options, spec)
         self.q = QHead(self.discriminator.features, options)
         initialise(self.q, options.init)
-        self.codes = {"category": options.categories} | {f"continuous{i}": 0 for i in range(options.continuous)}
+        self.conditions = {"category": options.categories} | {f"continuous{i}": 0 for i in range(options.continuous)}
         discriminator, generator = self.phases
         self.phases = (discriminator, replace(generator, networks=("generator", "q")))
 
@@ -80,7 +86,7 @@ class InfoGANModel(AdversarialModel):
         categories = shares(noise["category"], self.options.categories, noise["z"].dtype)
         return torch.cat([noise["z"], categories, noise["code"]], 1)
 
-    def with_code(self, noise: Noise, name: str, values: Tensor) -> Noise:
+    def with_condition(self, noise: Noise, name: str, values: Tensor) -> Noise:
         if name == "category":
             return {**noise, "category": values}
         code = noise["code"].clone()
@@ -107,7 +113,7 @@ class InfoGANModel(AdversarialModel):
         if phase == "discriminator":
             return self.discriminator_terms(batch, noise)
         made = carry if self.shares_fake else {**noise, "fake": self.generate(noise)}
-        (seen,) = self.seen(noise, fake=made["fake"])
+        (seen,) = self.with_instance_noise(noise, fake=made["fake"])
         features = self.discriminator.trunk(seen)
         on_fake = self.discriminator.head(features).squeeze(1).to(seen.dtype)
         losses, watch = self.information(features, made)
@@ -121,9 +127,9 @@ class InfoGANModel(AdversarialModel):
         losses: dict[str, Tensor] = {}
         if self.options.q_trunk:
             fake = self.fakes(noise)
-            (seen,) = self.seen(noise, fake=fake.detach())
+            (seen,) = self.with_instance_noise(noise, fake=fake.detach())
             features = self.discriminator.trunk(seen)
-            (on_real,), on_fake = self.judge(noise, real=batch.images), self.discriminator.head(features).squeeze(1)
+            (on_real,), on_fake = self.score(noise, real=batch.images), self.discriminator.head(features).squeeze(1)
             losses, on_fake = self.information(features, noise)[0], on_fake.to(seen.dtype)
             kept = self.kept(fake)
         else:
@@ -138,8 +144,6 @@ class InfoGANModel(AdversarialModel):
 class InfoGAN(Variant):
     """A GAN whose codes can be read off the images again, and so come to mean something."""
 
-    name = "infogan"
-    summary = "GAN with readable codes: one categorical, some continuous"
     paper = "Chen et al. 2016, arXiv:1606.03657"
     Options = InfoGANOptions
     defaults = {"batch_size": 128}

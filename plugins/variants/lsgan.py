@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gankit.core.options import option
-from gankit.core.types import Batch, Carry, Noise, Spec
-from gankit.models.adversarial import AdversarialModel, AdversarialOptions
-from gankit.models.interface import Terms, Variant
-from gankit.models.losses import least_squares
+from gankit import AdversarialModel, AdversarialOptions, Batch, Spec, Terms, Variant, option
+from gankit.models import Carry, Noise, least_squares
 
 
 @dataclass(frozen=True)
@@ -34,15 +31,13 @@ class LSGANModel(AdversarialModel):
                 watch={"D(x)": on_real.mean(), "D(G(z))": on_fake.mean()},
                 carry=kept,
             )
-        (on_fake,) = self.judge(noise, fake=self.made(noise, carry))
+        (on_fake,) = self.score(noise, fake=self.made(noise, carry))
         return Terms(losses={"adversarial": 0.5 * least_squares(on_fake, 1)}, watch={"D(G(z))": on_fake.mean()})
 
 
 class LSGAN(Variant):
     """Squared errors in place of the cross-entropy: a fake that is judged real, but far from it, still has a slope."""
 
-    name = "lsgan"
-    summary = "GAN with least squares in place of the cross-entropy"
     paper = "Mao et al. 2017, arXiv:1611.04076"
     Options = LSGANOptions
     defaults = {"batch_size": 64}

@@ -7,13 +7,9 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gankit.core.errors import UsageError
-from gankit.core.options import option
-from gankit.core.rng import RandomStream
-from gankit.core.types import Batch, Carry, Noise, Spec
+from gankit import Batch, RandomStream, Spec, Terms, UsageError, Variant, option
 from gankit.cpu.convolution import ChannelsLast
-from gankit.models.autoencoder import Autoencoder, AutoencoderOptions, convolutions, strides, transposed
-from gankit.models.interface import Terms, Variant
+from gankit.models import Autoencoder, AutoencoderOptions, Carry, Noise, convolutions, strides, transposed
 
 
 @dataclass(frozen=True)
@@ -109,8 +105,6 @@ class VAEModel(Autoencoder):
 class VAE(Variant):
     """An encoder and a decoder, trained on a bound of the images' likelihood."""
 
-    name = "vae"
-    summary = "variational autoencoder with a Gaussian latent"
     paper = "Kingma & Welling 2014, arXiv:1312.6114"
     Options = VAEOptions
     defaults = {"batch_size": 100}

@@ -8,12 +8,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gankit.core.errors import UsageError
-from gankit.core.options import option
-from gankit.core.rng import RandomStream
-from gankit.core.types import Batch, Carry, Noise, Spec
-from gankit.models.autoencoder import Autoencoder, AutoencoderOptions, convolutions, pairs, strides, transposed
-from gankit.models.interface import Terms, Variant
+from gankit import Batch, RandomStream, Spec, Terms, UsageError, Variant, option
+from gankit.models import (
+    Autoencoder,
+    AutoencoderOptions,
+    Carry,
+    Noise,
+    Quantised,
+    convolutions,
+    pairs,
+    strides,
+    transposed,
+)
 
 
 @dataclass(frozen=True)
@@ -55,7 +61,7 @@ class Quantiser(nn.Module):
         return entropy.exp()
 
 
-class VQVAEModel(Autoencoder):
+class VQVAEModel(Autoencoder, Quantised):
     """Section 3.2's loss with each term a mean, as in the published code."""
 
     options: VQVAEOptions
@@ -141,8 +147,6 @@ def image(logits: Tensor) -> Tensor:
 class VQVAE(Variant):
     """An autoencoder whose latents are entries of a learned codebook."""
 
-    name = "vq-vae"
-    summary = "autoencoder with discrete codes; `gankit density` then makes it generate"
     paper = "van den Oord, Vinyals & Kavukcuoglu 2017, arXiv:1711.00937"
     Options = VQVAEOptions
     defaults = {"batch_size": 128}

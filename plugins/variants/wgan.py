@@ -7,10 +7,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from gankit.core.options import option
-from gankit.core.types import Batch, Carry, Noise, Spec
-from gankit.models.adversarial import AdversarialModel, AdversarialOptions
-from gankit.models.interface import Terms, Variant
+from gankit import AdversarialModel, AdversarialOptions, Batch, Spec, Terms, Variant, option
+from gankit.models import Carry, Noise
 
 
 @dataclass(frozen=True)
@@ -52,12 +50,12 @@ class WassersteinModel(AdversarialModel):
     def terms(self, phase: str, batch: Batch, noise: Noise, carry: Carry) -> Terms:
         if phase == "critic":
             return self.critic_terms(noise, batch.images, self.fakes(noise))
-        (on_fake,) = self.judge(noise, fake=self.generate(noise))
+        (on_fake,) = self.score(noise, fake=self.generate(noise))
         return Terms(losses={"adversarial": -on_fake.mean()}, watch={"D(G(z))": on_fake.mean()})
 
     def critic_terms(self, noise: Noise, real: Tensor, fake: Tensor) -> Terms:
         """Equation 2, which the critic maximises."""
-        on_real, on_fake = self.judge(noise, real=real, fake=fake)
+        on_real, on_fake = self.score(noise, real=real, fake=fake)
         return Terms(
             losses={"real": -on_real.mean(), "fake": on_fake.mean()},
             watch={"D(x)": on_real.mean(), "D(G(z))": on_fake.mean()},
@@ -66,6 +64,8 @@ class WassersteinModel(AdversarialModel):
 
 class WGANModel(WassersteinModel):
     """A critic held Lipschitz by the size of its weights."""
+
+    advice = {**WassersteinModel.advice, "vanishing gradient in the first layer": "raise --clip"}
 
     options: WGANOptions
 
@@ -84,8 +84,6 @@ class WGANModel(WassersteinModel):
 class WGAN(Variant):
     """A critic that estimates the earth mover's distance between real and generated images."""
 
-    name = "wgan"
-    summary = "Wasserstein GAN with clipped weights"
     paper = "Arjovsky, Chintala & Bottou 2017, arXiv:1701.07875"
     Options = WGANOptions
     defaults = {"batch_size": 64}

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from gankit.core.options import option
-from gankit.core.rng import RandomStream
-from gankit.core.types import Noise, Spec
+from gankit import AdversarialOptions, RandomStream, Spec, Terms, Variant, option
+from gankit.core.progress import warn
 from gankit.kernels import interpolate, norm_penalty
-from gankit.models.adversarial import AdversarialOptions
-from gankit.models.interface import Terms, Variant
+from gankit.models import Noise
 from gankit.plugins.variants.wgan import WassersteinModel
 
 
@@ -37,6 +34,12 @@ class WGANGPOptions(AdversarialOptions):
 class WGANGPModel(WassersteinModel):
     """A critic held to slope 1 between real and fake."""
 
+    advice = {
+        **WassersteinModel.advice,
+        "gradient norm over 100": "--critic-norm layer, --gp-weight 10",
+        "critic slope far from 1": "lower --lr-d, raise --n-critic, --gp-weight 10, no --critic-norm batch",
+    }
+
     options: WGANGPOptions
 
     def noise(self, phase: str, n: int, draws: RandomStream) -> Noise:
@@ -48,9 +51,9 @@ class WGANGPModel(WassersteinModel):
     def critic_terms(self, noise: Noise, real: Tensor, fake: Tensor) -> Terms:
         """Equation 3: one point for each pair, on the line between what the critic is shown of the two."""
         plain = super().critic_terms(noise, real, fake)
-        shown_real, shown_fake = self.seen(noise, real=real, fake=fake)
+        shown_real, shown_fake = self.with_instance_noise(noise, real=real, fake=fake)
         between = interpolate(shown_real, shown_fake, noise["t"]).requires_grad_()
-        (on_between,) = self.judge(noise, between=between)
+        (on_between,) = self.score(noise, between=between)
         (slope,) = torch.autograd.grad(on_between.sum(), between, create_graph=True)
         penalty, norms = norm_penalty(slope, one_sided=self.options.one_sided)
         return Terms(
@@ -62,10 +65,9 @@ class WGANGPModel(WassersteinModel):
 def decided(options: WGANGPOptions, spec: Spec) -> WGANGPOptions:
     """``options`` with the published beta1 for images of ``spec`` where none was given; warns of batch norm."""
     if options.discriminator_norm == "batch":
-        warnings.warn(
+        warn(
             "--critic-norm batch: the penalty holds each sample's own slope to 1, but batch norm ties a sample's "
-            "score to its batch, so the measured slope is not the critic's; use layer, instance or none",
-            stacklevel=3,
+            "score to its batch, so the measured slope is not the critic's; use layer, instance or none"
         )
     beta1 = (0.0 if spec.size >= 48 else 0.5) if options.beta1 is None else options.beta1
     return replace(options, beta1=beta1)
@@ -74,8 +76,6 @@ def decided(options: WGANGPOptions, spec: Spec) -> WGANGPOptions:
 class WGANGP(Variant):
     """A Wasserstein GAN whose critic is kept Lipschitz by a penalty on its slope."""
 
-    name = "wgan-gp"
-    summary = "Wasserstein GAN with gradient penalty"
     paper = "Gulrajani et al. 2017, arXiv:1704.00028"
     Options = WGANGPOptions
     defaults = {"batch_size": 64}

@@ -18,6 +18,8 @@ from tiny import fitted
 
 import gankit
 import gankit.build
+import gankit.core.images
+import gankit.data.catalogue
 import gankit.evaluation.score
 from gankit import Extracted, Extractor, ImageSet, Metric, Moments, Run, Score, UsageError
 from gankit.cli import main
@@ -122,7 +124,7 @@ def test_real_images_are_looked_at_once_and_again_when_anything_changes(finished
     finished = root
     assert looked() == 40 + 10
     assert looked() == 10
-    folder = Path(gankit.catalogue.cache_folder()) / "statistics"
+    folder = Path(gankit.data.catalogue.cache_folder()) / "statistics"
     for path in folder.glob("*.pt"):
         path.write_bytes(b"torn")
     assert looked() == 40 + 10
@@ -403,7 +405,7 @@ def test_folders_that_cannot_be_judged_are_named(tmp_path, cli, finished):
     gankit.save(Run(finished).sample(3), tmp_path / "folder")
     judge = ["--data", "shapes", "--metric", "swd"]
     assert "say what to compare it with" in cli("evaluate", tmp_path / "folder").stderr
-    gankit.images.grid(torch.zeros(1, 1, 9, 9, dtype=torch.uint8)).save(tmp_path / "folder" / "zz.png")
+    gankit.core.images.grid(torch.zeros(1, 1, 9, 9, dtype=torch.uint8)).save(tmp_path / "folder" / "zz.png")
     assert "9 x 9 pixels, but the first image has 8" in cli("evaluate", tmp_path / "folder", *judge).stderr
     (tmp_path / "folder" / "zz.png").write_bytes(b"torn")
     assert "zz.png: cannot be read as an image" in cli("evaluate", tmp_path / "folder", *judge).stderr

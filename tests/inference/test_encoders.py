@@ -11,9 +11,11 @@ import pytest
 import torch
 from click.testing import CliRunner
 from PIL import Image
+from tiny import options_of
 
 import gankit
 from gankit import RandomStream
+from gankit.build import load_images
 from gankit.cli import main
 from gankit.core import checkpoint
 from gankit.inference import code_vae, density, probe
@@ -126,7 +128,7 @@ def test_samples_of_a_vae_come_from_its_prior_and_of_a_vq_vae_from_images(runs, 
         runs["vae"].sample(3), vae.decode(vae.noise("sample", 3, RandomStream(0, "sample"))["z"])
     )
     vq = runs["vq-vae"]
-    batch = encoding.trainer.load_images(vq.config).pick(3, 0, 8)
+    batch = load_images(vq.config).pick(3, 0, 8)
     torch.testing.assert_close(vq.sample(3), vq.load().reconstruct(batch.images))
     assert call("interpolate", runs["vae"].root, "-o", tmp_path / "path.png").exit_code == 0
 
@@ -315,8 +317,6 @@ def test_a_density_of_other_weights_and_a_missing_or_damaged_one_are_named(copy)
 
 @pytest.mark.parametrize("variant", registry().names("variants"))
 def test_every_variants_exported_generator_gives_the_same_images_without_its_run(variant, tiny, tmp_path):
-    from test_trainer import options_of
-
     pytest.importorskip("safetensors")
     options = {
         name: value for name, value in tiny.items() if name not in {"arch", "ngf", "ndf", "nz"} - options_of(variant)

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from gankit import RandomStream
 from gankit.inference import probe
-from gankit.inference.linear_probe import FEWEST, Linear
+from gankit.inference.linear_probe import FEWEST, LinearProbe
 
 
 def blobs(seed, n=300, d=6, apart=6.0):
@@ -68,8 +68,8 @@ def least(x, y, rounds=200):
 @pytest.mark.parametrize(
     "classify",
     [
-        lambda seen, unseen, labels: Linear(seen, labels, 3).logistic(unseen),
-        lambda seen, unseen, labels: Linear(seen, labels, 3).svm(unseen),
+        lambda seen, unseen, labels: LinearProbe(seen, labels, 3).logistic(unseen),
+        lambda seen, unseen, labels: LinearProbe(seen, labels, 3).svm(unseen),
         lambda seen, unseen, labels: probe.nearest(seen, unseen, labels, 3, 5),
     ],
     ids=["logistic", "svm", "neighbours"],
@@ -84,7 +84,7 @@ def test_probes_read_separable_classes_and_nothing_from_noise(classify):
 @pytest.mark.parametrize("kind", ["logistic", "svm"])
 def test_on_narrow_features_the_derivative_is_0_where_the_classifier_stands(kind):
     x, labels = blobs(1, apart=1.0)
-    loss, linear = losses(labels)[kind], Linear(x, labels, 3)
+    loss, linear = losses(labels)[kind], LinearProbe(x, labels, 3)
     weight, bias = (each.requires_grad_() for each in weights_of(linear, loss))
     total = loss(linear.features.double() @ weight.T + bias) + 0.5 * weight.square().sum()
     assert max(float(slope.abs().max()) for slope in torch.autograd.grad(total, [weight, bias])) < 0.1
@@ -94,7 +94,7 @@ def test_on_narrow_features_the_derivative_is_0_where_the_classifier_stands(kind
 def test_squared_errors_give_the_closed_form_of_ridge_regression(n, d):
     x, labels = latents(n, d)
     y = F.one_hot(labels, 3).double()
-    linear = Linear(x, labels, 3)
+    linear = LinearProbe(x, labels, 3)
     weight, bias = weights_of(linear, lambda s: 0.5 * (s - y.float()).square().sum())
     z = linear.features.double()
     # In the dual form: the weights are combinations of the samples. The features' mean is 0, so the bias is the mean.
@@ -106,7 +106,7 @@ def test_squared_errors_give_the_closed_form_of_ridge_regression(n, d):
 @pytest.mark.parametrize(("n", "d"), [(200, 300), (400, 50)], ids=["wide", "tall"])
 def test_the_support_vector_machines_are_those_of_newtons_method(n, d):
     x, labels = latents(n, d)
-    linear = Linear(x, labels, 3)
+    linear = LinearProbe(x, labels, 3)
     weight, bias = weights_of(linear, losses(labels)["svm"])
     scores = linear.features.double() @ weight.T + bias
     found = [least(linear.features, 2.0 * (labels == k) - 1) for k in range(3)]
@@ -120,7 +120,7 @@ def test_the_support_vector_machines_are_those_of_newtons_method(n, d):
 def test_the_fewest_iterations_that_wide_features_get_come_near_the_minimum(kind, monkeypatch):
     """Were the widest directions not narrowed, the sums would still be 1.3 and 89 % too large then."""
     x, labels = latents(300, 500)
-    loss, linear = losses(labels)[kind], Linear(x, labels, 3)
+    loss, linear = losses(labels)[kind], LinearProbe(x, labels, 3)
 
     def total():
         weight, bias = weights_of(linear, loss)
@@ -133,8 +133,8 @@ def test_the_fewest_iterations_that_wide_features_get_come_near_the_minimum(kind
 
 def test_features_that_are_constant_or_as_they_are_shifted_and_scaled_change_nothing():
     (x, labels), (unseen, _) = blobs(1, apart=1.0), blobs(2)
-    plain = Linear(x, labels, 3)
-    other = Linear(torch.cat([100 * x + 7, torch.full((300, 1), 5.0)], 1), labels, 3)
+    plain = LinearProbe(x, labels, 3)
+    other = LinearProbe(torch.cat([100 * x + 7, torch.full((300, 1), 5.0)], 1), labels, 3)
     changed = torch.cat([100 * unseen + 7, torch.full((300, 1), 5.0)], 1)
     for kind in ("logistic", "svm"):
         assert torch.equal(getattr(plain, kind)(unseen), getattr(other, kind)(changed))

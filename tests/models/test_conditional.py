@@ -79,11 +79,11 @@ def test_a_step_traced_as_a_graph_holds_the_eager_steps_gradients(variant, tiny)
     it = trained(variant, tiny, precision="fp64", **({"conditioning": "text"} if variant == "cdcgan" else {}))
     assert isinstance(it.engine, EagerEngine)
     updates = it.due(it.done)
-    inputs = [it.inputs(update) for update in updates]
+    inputs = [it.batches(update.key) for update in updates]
     arithmetic = Arithmetic("cpu", it.dtype, autocast=False)
-    traced = tracing.trace(it.model, arithmetic, [update.part for update in updates], inputs, {})
-    terms = it.model.terms(updates[0].part.phase.name, *inputs[0], {})
-    expected = torch.autograd.grad(sum(terms.losses.values()), updates[0].part.parameters)
+    traced = tracing.trace(it.model, arithmetic, [update.state for update in updates], inputs, {})
+    terms = it.model.terms(updates[0].state.phase.name, *inputs[0], {})
+    expected = torch.autograd.grad(sum(terms.losses.values()), updates[0].state.parameters)
     piece, state = traced.pieces[0], tracing.state_of(it.model)
     given = tracing.given_to(0, *inputs[0], {})
     taken = [state[source[2]].detach() if source[1] == "state" else given[source] for source in piece.takes]
@@ -114,7 +114,7 @@ def test_a_strangers_variant_becomes_conditional_by_the_mixin_alone(tiny, monkey
     )}  # fmt: skip
     monkeypatch.setitem(registry().entries, "variants", entries)
     it = trained("chinge", tiny, instance_noise=0.1)
-    assert it.model.codes == {"class": 3}
+    assert it.model.conditions == {"class": 3}
     sys.modules.pop("gankit_hinge")
 
 
@@ -131,7 +131,7 @@ def test_instance_noise_is_on_what_the_discriminator_sees_and_on_nothing_else(va
     it = trained(variant, tiny, instance_noise=0.5)
     noise = {"instance_real": torch.full((2, 1, 8, 8), 0.25)}
     images = torch.zeros(2, 1, 8, 8)
-    real, fake, between = it.model.seen(noise, real=images, fake=images, between=images)
+    real, fake, between = it.model.with_instance_noise(noise, real=images, fake=images, between=images)
     assert float(real.min()) == float(real.max()) == 0.25
     assert float(fake.abs().max()) == float(between.abs().max()) == 0
     phase = it.model.critic_name

@@ -31,7 +31,7 @@ def test_the_label_turns_the_slope_at_the_image_and_not_only_the_score(variant, 
     slopes = []
     for label in (0, 1):
         images = RandomStream(0, "x").normal(16, 1, 8, 8).requires_grad_()
-        (scores,) = model.judge({"labels": torch.full((16,), label)}, fake=images)
+        (scores,) = model.score({"labels": torch.full((16,), label)}, fake=images)
         slopes.append(torch.autograd.grad(scores.sum(), images)[0])
     assert float((slopes[0] - slopes[1]).norm()) > 1e-3 * float(slopes[0].norm())
 
@@ -78,7 +78,7 @@ def test_a_text_vector_is_a_function_of_the_text_alone_and_likens_texts_that_sha
 
 
 def test_an_embedding_beside_z_is_as_long_as_a_one_hot_vector():
-    """At the length of z it would soon drown z: see `label_code`."""
+    """At the length of z it would soon drown z: see `label_embedding`."""
     model = tiny_trainer("acgan", embedding_width=400).model
     noise = model.noise("sample", 50, RandomStream(0, "x"))
     joined = model.latents({**noise, "z": noise["z"].double()})[:, 3:]

@@ -5,6 +5,19 @@ from __future__ import annotations
 from gankit.config import variant_class
 from gankit.core.options import fields
 
+TINY = {
+    "arch": "mlp",
+    "ngf": 2,
+    "ndf": 2,
+    "nz": 4,
+    "batch_size": 8,
+    "size": 8,
+    "channels": 1,
+    "limit": 40,
+    "samples": 4,
+    "quiet": True,
+}
+
 
 def options_of(variant):
     """The names of the variant's own options."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -21,11 +22,10 @@ from gankit.kernels import cpu, selected
 from gankit.models.interface import Phase
 from gankit.registry import registry
 from gankit.training import optimizers
-from gankit.training.engines import base as engine
-from gankit.training.engines import inductor as compiled
-from gankit.training.engines import planned
+from gankit.training.engines import choose, planned
 from gankit.training.engines.cuda_graph import CudaGraphEngine
-from gankit.training.trainer import updates
+from gankit.training.engines.inductor import InductorEngine
+from gankit.training.schedule import updates
 
 VARIANTS = registry().names("variants")
 STEPS = 20
@@ -42,7 +42,7 @@ def trainer(variant, tiny, **flags):
 @pytest.fixture
 def interpreted(monkeypatch):
     """Run traced updates as they were traced: in a moment, where Inductor takes half a minute."""
-    monkeypatch.setattr(compiled, "compiled", lambda piece: piece.graph)
+    monkeypatch.setattr(InductorEngine, "make", lambda self, piece: piece.graph)
 
 
 def assert_agree(one, other, tolerance):
@@ -129,14 +129,14 @@ def test_a_plan_in_bfloat16_moves_weights_as_an_eager_update_does(tiny):
 
 
 @needs_c
-def test_an_update_that_no_plan_can_hold_runs_op_by_op_and_says_so(tiny, monkeypatch):
+def test_an_update_that_no_plan_can_hold_runs_op_by_op_and_says_so(tiny, monkeypatch, capsys):
     def refuse(*_):
         raise Unsupported("tensors of torch.float16")
 
     monkeypatch.setattr(planned, "Plan", refuse)
     one = run(descending("gan", tiny, engine="eager", precision="fp64"), 2)
-    with pytest.warns(UserWarning, match="runs op by op.*float16"):
-        other = run(descending("gan", tiny, engine="planned", precision="fp64"), 2)
+    other = run(descending("gan", tiny, engine="planned", precision="fp64"), 2)
+    assert re.search("runs op by op.*float16", capsys.readouterr().err)
     assert_agree(one, other, TOLERANCE["fp64"])
 
 
@@ -231,7 +231,7 @@ def test_a_resumed_traced_run_equals_one_never_interrupted(variant, engine_name,
 
 @pytest.mark.parametrize(("arch", "expected"), [("dcgan", "eager"), pytest.param("mlp", "planned", marks=needs_c)])
 def test_the_engine_is_decided_before_the_run_and_written_down(arch, expected, tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr(engine, "PLAN_UPDATES", 6)
+    monkeypatch.setattr(choose, "PLAN_UPDATES", 6)
     monkeypatch.setattr(cpu, "multiplies_well", lambda: True)
     for steps, found in ((2, "eager"), (3, expected)):
         root = gankit.train("dcgan", out=tmp_path / str(steps), **{**tiny, "steps": steps, "arch": arch}).root
@@ -241,17 +241,20 @@ def test_the_engine_is_decided_before_the_run_and_written_down(arch, expected, t
 def test_auto_weighs_the_length_of_the_run_the_device_and_the_networks(monkeypatch):
     model, convolving = nn.Linear(2, 2), nn.Sequential(nn.Conv2d(1, 1, 3))
     monkeypatch.setattr(cpu, "multiplies_well", lambda: True)
-    few, many = engine.PLAN_UPDATES - 1, engine.PLAN_UPDATES
-    assert [engine.choose("cpu", n, model) for n in (few, many)] == ["eager", "planned"]
-    assert engine.choose("cpu", many, convolving) == "eager"
-    assert [engine.choose("cuda", n, convolving) for n in (engine.CAPTURE_UPDATES - 1, many)] == ["eager", "graph"]
+    few, many = choose.PLAN_UPDATES - 1, choose.PLAN_UPDATES
+    assert [choose.choose_engine("cpu", n, model) for n in (few, many)] == ["eager", "planned"]
+    assert choose.choose_engine("cpu", many, convolving) == "eager"
+    assert [choose.choose_engine("cuda", n, convolving) for n in (choose.CAPTURE_UPDATES - 1, many)] == [
+        "eager",
+        "graph",
+    ]
     monkeypatch.setattr(cpu, "multiplies_well", lambda: False)
-    monkeypatch.setattr(engine, "has_compiler", lambda: True)
-    few, many = engine.COMPILE_UPDATES - 1, engine.COMPILE_UPDATES
-    assert [engine.choose("cpu", n, model) for n in (few, many)] == ["eager", "compiled"]
-    assert engine.choose("cpu", many, convolving) == "eager"
-    monkeypatch.setattr(engine, "has_compiler", lambda: False)
-    assert engine.choose("cpu", many, model) == "eager"
+    monkeypatch.setattr(choose, "has_compiler", lambda: True)
+    few, many = choose.COMPILE_UPDATES - 1, choose.COMPILE_UPDATES
+    assert [choose.choose_engine("cpu", n, model) for n in (few, many)] == ["eager", "compiled"]
+    assert choose.choose_engine("cpu", many, convolving) == "eager"
+    monkeypatch.setattr(choose, "has_compiler", lambda: False)
+    assert choose.choose_engine("cpu", many, model) == "eager"
 
 
 def test_the_length_of_a_run_counts_every_repeat():
@@ -266,7 +269,7 @@ def test_the_length_of_a_run_counts_every_repeat():
 def test_an_engine_that_cannot_run_here_is_named_with_the_way_out(tiny, monkeypatch):
     with pytest.raises(UsageError, match="use compiled or eager"):
         trainer("dcgan", tiny, engine="graph", device="cpu")
-    monkeypatch.setattr(engine, "has_compiler", lambda: False)
+    monkeypatch.setattr(choose, "has_compiler", lambda: False)
     with pytest.raises(UsageError, match="install one"):
         trainer("dcgan", tiny, engine="compiled", device="cpu")
     monkeypatch.setattr(cpu, "REASON", "the C extension is missing")
@@ -297,7 +300,7 @@ def test_replayed_updates_compute_what_eager_ones_do(variant, tiny):
     """Without a GPU this tests what is ours: fixed inputs, carried tensors, and a warm-up that leaves no trace."""
     one = run(trainer(variant, tiny, engine="eager", precision="fp64"))
     other = trainer(variant, tiny, engine="eager", precision="fp64")
-    other.engine = CudaGraphEngine(other.model, other.engine.arithmetic, other.inputs, recorder=Rerun())
+    other.engine = CudaGraphEngine(other.model, other.engine.arithmetic, other.batches, recorder=Rerun())
     run(other)
     assert len(other.engine.captured) == 2
     assert_agree(one, other, 0)

@@ -80,7 +80,7 @@ def test_a_learning_rate_set_to_zero_holds_the_weights_still():
 
 def test_a_first_step_waits_for_no_compiler_to_be_imported():
     script = (
-        "import sys\nfrom gankit.config import configure\nfrom gankit.trainer import Trainer\n"
+        "import sys\nfrom gankit.config import configure\nfrom gankit.training.trainer import Trainer\n"
         "flags = dict(data='shapes', size=16, channels=1, arch='mlp', ngf=2, ndf=2, batch_size=4, steps=1)\n"
         "trainer = Trainer(configure('wgan-gp', flags, None))\ntrainer.step()\n"
         "print(*{'torch._dynamo', 'torch._inductor', 'sympy'} & set(sys.modules))"

@@ -20,6 +20,7 @@ from tiny import fitted, options_of
 import gankit
 from gankit.core import checkpoint
 from gankit.registry import registry
+from gankit.runs.folder import locked
 
 DRIVER = SUPPORT / "killed_run.py"
 FLAGS = {
@@ -265,7 +266,7 @@ def test_a_run_can_be_taken_further_unless_its_schedule_has_ended(tmp_path, tiny
 
 def test_two_processes_cannot_train_one_run(finished):
     run = gankit.Run(finished)
-    with run.locked(), pytest.raises(gankit.UsageError, match="another process"):
+    with locked(run.root), pytest.raises(gankit.UsageError, match="another process"):
         gankit.resume(finished, steps=9, quiet=True)
 
 

@@ -17,8 +17,7 @@ from gankit.cpu.convolution import Conv2d
 from gankit.data.order import Order
 from gankit.models.interface import Phase
 from gankit.registry import registry
-from gankit.training.schedule import rate
-from gankit.training.trainer import total_steps
+from gankit.training.schedule import rate, total_steps
 from gankit.training.update import PhaseState, Update
 
 VARIANTS = registry().names("variants")
@@ -162,11 +161,11 @@ def test_epochs_count_a_phase_whose_repeats_change():
 def test_same_batch_gives_every_update_of_a_step_the_same_images(tiny, monkeypatch):
     it = trainer("wgan-gp", tiny, same_batch=True, n_critic=3)
     seen = []
-    batch = it.batch
-    monkeypatch.setattr(it, "batch", lambda draw, data: seen.append((draw, data)) or batch(draw, data))
+    batch = it.batches.batch
+    monkeypatch.setattr(it.batches, "batch", lambda draw: seen.append(draw) or batch(draw))
     for _ in range(2):
         it.step()
-    assert [draw for draw, data in seen if data] == [0, 0, 0, 1, 1, 1]
+    assert [draw for draw in seen if draw is not None] == [0, 0, 0, 1, 1, 1]
 
 
 def same(one, two):
@@ -180,13 +179,14 @@ def test_inputs_are_a_function_of_their_update_however_many_are_drawn_at_once(ro
     it = trainer("wgan-gp", tiny, n_critic=3)
     it.step()
     monkeypatch.setattr("gankit.data.batches.LOOK_AHEAD", room)
-    due = it.due(it.done)
-    expected = [it.draw(update) for update in due]
-    for update, one in zip(due, expected, strict=True):
-        assert same(it.inputs(update), one)
-        assert len(it.ahead) == (0 if room == 0 else len(due) - 1 - due.index(update))
+    due = [update.key for update in it.due(it.done)]
+    expected = [(it.batches.batch(key.draw), it.batches.noise(key.phase, key.step, key.repeat)) for key in due]
+    it.batches.expect(due)
+    for key, one in zip(due, expected, strict=True):
+        assert same(it.batches(key), one)
+        assert len(it.batches.ahead) == (0 if room == 0 else len(due) - 1 - due.index(key))
     for number in (2, 0, 3):  # in another order, and again
-        assert same(it.inputs(due[number]), expected[number])
+        assert same(it.batches(due[number]), expected[number])
 
 
 def test_inputs_drawn_for_a_step_that_was_not_taken_do_not_outlive_a_checkpoint(tiny):
@@ -195,10 +195,12 @@ def test_inputs_drawn_for_a_step_that_was_not_taken_do_not_outlive_a_checkpoint(
     tensors, drawn = {name: tensor.clone() for name, tensor in it.tensors().items()}, it.drawn
     for _ in range(2):
         it.step()
-    it.inputs(it.due(it.done)[0])
-    assert it.ahead
+    due = [update.key for update in it.due(it.done)]
+    it.batches.expect(due)
+    it.batches(due[0])
+    assert it.batches.ahead
     it.restore(tensors, 1, drawn)
-    assert not it.ahead
+    assert not it.batches.ahead
 
 
 @pytest.mark.parametrize(("n_critic", "n_generator"), [(1, 3), (4, 1), (2, 2)])
@@ -207,7 +209,7 @@ def test_update_ratios_hold_either_way(n_critic, n_generator, tiny, monkeypatch)
     updates = []
     update = it.engine.update
     monkeypatch.setattr(
-        it.engine, "update", lambda one, *rest: updates.append(one.part.phase.name) or update(one, *rest)
+        it.engine, "update", lambda one, *rest: updates.append(one.state.phase.name) or update(one, *rest)
     )
     it.step()
     assert updates == ["discriminator"] * n_critic + ["generator"] * n_generator
@@ -269,9 +271,9 @@ def test_initial_weights_have_the_published_deviation_and_depend_on_the_seed_alo
     assert not torch.equal(weight, other.model.discriminator.trunk[0].weight)
 
 
-def test_batch_norm_in_a_penalised_critic_is_warned_about(tiny):
-    with pytest.warns(UserWarning, match="penalty holds each sample"):
-        trainer("wgan-gp", tiny, discriminator_norm="batch")
+def test_batch_norm_in_a_penalised_critic_is_warned_about(tiny, capsys):
+    trainer("wgan-gp", tiny, discriminator_norm="batch")
+    assert "penalty holds each sample" in capsys.readouterr().err
 
 
 def test_wgan_gp_takes_the_published_beta1_of_its_image_size():
@@ -343,7 +345,7 @@ def test_a_batch_of_one_with_batch_norm_is_refused_in_words(tiny):
 
 def test_many_images_are_sampled_in_parts_that_join_to_the_same(tiny, monkeypatch):
     it = trainer("dcgan", tiny)
-    from gankit.training import trainer as module
+    from gankit.models import sampling as module
 
     whole = module.sample(it.model, 7, 0, it.device, it.dtype)
     monkeypatch.setattr(module, "CHUNK", 3)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from gankit.core.progress import warn
 from gankit.core.types import Carry
 from gankit.cpu.plan.ir import Unsupported
 from gankit.cpu.plan.plan import Plan
@@ -36,7 +36,7 @@ class PlannedEngine(TracedEngine):
             return Plan(piece.graph, [len(piece.state.names)], still, self.moves)
         except Unsupported as reason:
             name = piece.state.phase.name
-            warnings.warn(f"phase '{name}' runs op by op, since a plan cannot hold {reason}", stacklevel=2)
+            warn(f"phase '{name}' runs op by op, since a plan cannot hold {reason}")
             code: Code = piece.graph
             return code
 

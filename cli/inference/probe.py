@@ -25,9 +25,9 @@ def probe(run: Path, count: int, held_out: float, neighbours: int, seed: int, as
     and beside the pixels.
     """
     from gankit.inference.probe import probe as probe_it
-    from gankit.runs.folder import Run
+    from gankit.runs.folder import RunFolder
 
-    rows = probe_it(Run(run), count, held_out, neighbours, seed)
+    rows = probe_it(RunFolder(run), count, held_out, neighbours, seed)
     if as_json:
         click.echo(json.dumps([row._asdict() for row in rows], indent=2))
         return

@@ -25,11 +25,13 @@ def grid(run: Path, code: str | None, rows: int, columns: int, seed: int, output
     """
     from gankit.core.images import check_output, save
     from gankit.inference.class_grids import class_grid, code_grid
-    from gankit.runs.folder import Run
+    from gankit.models.interface import Conditional
+    from gankit.runs.folder import RunFolder
 
     check_output(output)
-    trained = Run(run)
-    if code is None and "class" in trained.load().codes:
+    trained = RunFolder(run)
+    model = trained.load()
+    if code is None and isinstance(model, Conditional) and "class" in model.conditions:
         images = class_grid(trained, columns, seed)
     else:
         images, columns = code_grid(trained, code, rows, columns, seed)

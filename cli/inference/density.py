@@ -30,9 +30,9 @@ def density(
     It is kept in the run folder and takes the place of one fitted before.
     """
     from gankit.inference.density import fit
-    from gankit.runs.folder import Run
+    from gankit.runs.folder import RunFolder
 
-    about = fit(Run(run), kind, components, dims, latents, steps, seed)
+    about = fit(RunFolder(run), kind, components, dims, latents, steps, seed)
     about.pop("options")
     if as_json:
         click.echo(json.dumps(about))

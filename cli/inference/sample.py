@@ -37,7 +37,7 @@ def sample(
 ) -> None:
     """Draw images from a trained generator."""
     from gankit.core.images import check_output, save
-    from gankit.runs.folder import Run
+    from gankit.run import Run
 
     check_output(output)
     click.echo(str(save(Run(run).sample(count, seed, checkpoint, density=density, classes=classes), output, columns)))

@@ -30,6 +30,6 @@ def translate(run: Path, input: Path, direction: str, seed: int, output: Path) -
     Each keeps its size. The run must be one of a variant that maps images to images, such as cyclegan.
     """
     from gankit.inference.translate import translate as translate_it
-    from gankit.runs.folder import Run
+    from gankit.runs.folder import RunFolder
 
-    click.echo(str(translate_it(Run(run), input, output, direction, seed)))
+    click.echo(str(translate_it(RunFolder(run), input, output, direction, seed)))

@@ -50,14 +50,14 @@ def interpolate(
     from gankit.inference import class_grids as codes
     from gankit.inference import interpolate as latents
     from gankit.inference import reconstruct as encoding
-    from gankit.runs.folder import Run
+    from gankit.runs.folder import RunFolder
 
     check_output(output)
     ends = {"classes": between_classes, "codes": between_codes, "images": between_images}
     given = [f"--between-{name}" for name, value in ends.items() if value]
     if len(given) > 1:
         raise UsageError(f"{' and '.join(given)}: choose one of them")
-    trained = Run(run)
+    trained = RunFolder(run)
     if between_classes:
         images = codes.between_classes(trained, *between_classes, rows, steps, seed)
     elif between_codes:

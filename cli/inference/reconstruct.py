@@ -43,10 +43,10 @@ def reconstruct(
     """
     from gankit.core.images import check_output, save
     from gankit.inference.reconstruct import reconstruct as reconstruct_it
-    from gankit.runs.folder import Run
+    from gankit.runs.folder import RunFolder
 
     check_output(output)
-    found = reconstruct_it(Run(run), images, count, judge, split, extractor)
+    found = reconstruct_it(RunFolder(run), images, count, judge, split, extractor)
     path = str(save(found.pairs, output, columns or 2 * max(1, round((len(found.pairs) / 4) ** 0.5))))
     if as_json:
         values = {"error": found.error, "mean image": found.mean_image, "ratio": found.ratio, "images": found.images}

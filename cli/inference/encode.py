@@ -28,11 +28,11 @@ def encode(run: Path, images: Path | None, count: int | None, split: str | None,
     from gankit.core.errors import UsageError
     from gankit.core.files import atomic_write, explained
     from gankit.inference import reconstruct as encoding
-    from gankit.runs.folder import Run
+    from gankit.runs.folder import RunFolder
 
     if output.suffix != ".npy":
         raise UsageError(f"-o {output}: end it with .npy")
-    it = Run(run)
+    it = RunFolder(run)
     model = encoding.load(it)
     found = encoding.images_of(it, split, count) if images is None else encoding.images_in(images, it)
     buffer = io.BytesIO()
