@@ -1,4 +1,4 @@
-"""DCGAN, WGAN-GP and CycleGAN as plain eager PyTorch at its best, by hand: the second yardstick for gankit's speed.
+"""DCGAN, WGAN-GP and CycleGAN as plain eager PyTorch at its best, by hand: the second baseline for gankit's speed.
 
     python benchmarks/careful.py wgan-gp-mlp --epochs 1 --threads 2 --precision bf16
 
@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # also where this file is loaded by its path
-from yardstick import Images, Job, MakeLoop, Pool, Random, Result, command, job_of, loop_of, measure, prepare
+from baseline import Images, Job, MakeLoop, Pool, Random, Result, command, job_of, loop_of, measure, prepare
 
 from gankit.config import Config
 from gankit.data.dataset import ImageSet
@@ -180,7 +180,7 @@ LOOPS: dict[str, MakeLoop] = {"dcgan": DCGAN, "wgan-gp": WGANGP, "cyclegan": Cyc
 def run(workload: str, steps: int | None = None, **flags: Any) -> Result:
     """Set up ``workload`` and time ``steps`` steps.
 
-    ``flags`` are gankit's, and ``since`` as `yardstick.prepare` takes it.
+    ``flags`` are gankit's, and ``since`` as `baseline.prepare` takes it.
     """
     job = prepare(workload, steps=steps, **flags)
     return measure("careful", job, loop_of(LOOPS, job), batches(job))

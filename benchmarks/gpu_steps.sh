@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Everything about the engines that needs a GPU, in one call: bash benchmarks/gpu_steps.sh
-# Tests captured updates against eager ones for every variant, times them beside both yardsticks (a row per run in
+# Tests captured updates against eager ones for every variant, times them beside both baselines (a row per run in
 # $OUT/steps_gpu.csv), and profiles the captured step: kernels launched, and the share of it without any.
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -23,7 +23,7 @@ echo "== the captured step: kernels, and the time without one"
 for variant in dcgan wgan-gp; do
     for size in 32 64; do
         "$PYTHON" -c "from gankit.cli.profile import profile; profile()" step "$variant" --size "$size" --data shapes \
-            --engine graph --timed-steps 100 --yardsticks benchmarks --trace "$OUT/$variant-$size.json" || failed=1
+            --engine graph --timed-steps 100 --baselines benchmarks --trace "$OUT/$variant-$size.json" || failed=1
     done
 done
 

@@ -1,4 +1,4 @@
-"""gankit's own loop on the yardsticks' workloads, with their clock.
+"""gankit's own loop on the baselines' workloads, with their clock.
 
     python benchmarks/ours.py wgan-gp-mlp --epochs 1 --threads 2 --engine compiled
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # also where this file is loaded by its path
-from yardstick import Job, Result, command, measure, prepare
+from baseline import Job, Result, command, measure, prepare
 
 from gankit.training.trainer import Trainer
 
@@ -42,10 +42,10 @@ class Ours:
 
 
 def run(workload: str, steps: int | None = None, **flags: Any) -> Result:
-    """Set up ``workload`` and time ``steps`` steps; ``flags`` as `yardstick.prepare` takes them."""
+    """Set up ``workload`` and time ``steps`` steps; ``flags`` as `baseline.prepare` takes them."""
     job = prepare(workload, steps=steps, **flags)
     loop = Ours(job)
-    # The networks that the yardsticks would train make room for the trainer's own.
+    # The networks that the baselines would train make room for the trainer's own.
     result = measure("gankit", replace(job, model=loop.trainer.model), loop, iter(()))
     return replace(result, loop=f"gankit {loop.trainer.engine.name}")
 

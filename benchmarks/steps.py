@@ -1,4 +1,4 @@
-"""gankit's step beside both yardsticks: each run a process of its own, taking turns, by the whole clock.
+"""gankit's step beside both baselines: each run a process of its own, taking turns, by the whole clock.
 
     python benchmarks/steps.py wgan-gp-mlp --epochs 10 --rounds 3 --append benchmarks/steps.csv
     python benchmarks/steps.py dcgan-28 wgan-gp-28 --steps 12

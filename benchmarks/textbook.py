@@ -1,4 +1,4 @@
-"""DCGAN, WGAN-GP and CycleGAN as public tutorials write them: the first yardstick for gankit's speed.
+"""DCGAN, WGAN-GP and CycleGAN as public tutorials write them: the first baseline for gankit's speed.
 
     python benchmarks/textbook.py wgan-gp-mlp --workers 2 --epochs 1 --threads 2
 
@@ -35,7 +35,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, RandomSampler
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # also where this file is loaded by its path
-from yardstick import Images, Job, MakeLoop, Pool, Random, Result, command, job_of, loop_of, measure, prepare
+from baseline import Images, Job, MakeLoop, Pool, Random, Result, command, job_of, loop_of, measure, prepare
 
 from gankit.config import Config
 from gankit.data.dataset import ImageSet
@@ -267,7 +267,7 @@ LOOPS: dict[str, MakeLoop] = {"dcgan": DCGAN, "wgan-gp": WGANGP, "cyclegan": Cyc
 def run(workload: str, steps: int | None = None, *, workers: int = 0, **flags: Any) -> Result:
     """Set up ``workload`` and time ``steps`` steps.
 
-    ``flags`` are gankit's, and ``since`` as `yardstick.prepare` takes it.
+    ``flags`` are gankit's, and ``since`` as `baseline.prepare` takes it.
     """
     job = prepare(workload, steps=steps, **flags)
     return measure("textbook", job, loop_of(LOOPS, job), batches(job, workers), workers)

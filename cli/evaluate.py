@@ -40,13 +40,13 @@ def evaluate(
 ) -> None:
     """Judge samples against real images: of a run, in a folder, or in a .npy file uint8 [N,H,W,C].
 
-    Each figure comes with its protocol. Several are put side by side; where their protocols differ that is said. A
-    run's figures are added to its evaluations.jsonl. `gankit plugins list` shows metrics and extractors.
+    Each score comes with its protocol. Several are put side by side; where their protocols differ that is said. A
+    run's scores are added to its evaluations.jsonl. `gankit plugins list` shows metrics and extractors.
     """
     from gankit.evaluation.evaluate import evaluate as evaluate_them
     from gankit.evaluation.score import table
 
-    figures = evaluate_them(
+    scores = evaluate_them(
         samples,
         metrics,
         data=data,
@@ -60,7 +60,7 @@ def evaluate(
         device=device,
     )
     if as_json:
-        click.echo(json.dumps([{"subject": figure.subject, **figure.as_dict()} for figure in figures], indent=2))
+        click.echo(json.dumps([{"subject": score.subject, **score.as_dict()} for score in scores], indent=2))
         return
-    for line in table(figures):
+    for line in table(scores):
         click.echo(line)

@@ -74,12 +74,12 @@ def step_command(name: str) -> click.Command:
     from gankit.cli.options import GroupedCommand, typed
 
     def callback(
-        rounds: int, timed_steps: int, yardsticks: Path | None, trace: Path | None, as_json: bool, **flags: Any
+        rounds: int, timed_steps: int, baselines: Path | None, trace: Path | None, as_json: bool, **flags: Any
     ) -> None:
         from gankit.config import configure
         from gankit.profiling.step import profile_step
 
-        found = profile_step(configure(name, typed(flags)), timed_steps, rounds, yardsticks, trace)
+        found = profile_step(configure(name, typed(flags)), timed_steps, rounds, baselines, trace)
         if as_json:
             click.echo(json.dumps(dataclasses.asdict(found)))
         else:
@@ -90,7 +90,7 @@ def step_command(name: str) -> click.Command:
     own: list[click.Parameter] = [
         click.Option(["--timed-steps"], type=click.IntRange(min=1), default=20, show_default=True, help="Each round."),
         click.Option(["--rounds"], type=click.IntRange(min=1), default=3, show_default=True, help="Turns taken."),
-        click.Option(["--yardsticks"], type=path, help="Folder of careful.py and textbook.py, to compare with."),
+        click.Option(["--baselines", "--yardsticks"], type=path, help="Folder of careful.py and textbook.py."),
         click.Option(["--trace"], type=path, help="Write Chrome's trace of a few steps to this file."),
         click.Option(["--json", "as_json"], is_flag=True, help="For programs."),
     ]

@@ -7,9 +7,11 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
+from click.testing import CliRunner
 from tiny import TINY
 
 import gankit
+from gankit.cli import main
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -32,3 +34,13 @@ def finished(tmp_path_factory):
     root = tmp_path_factory.mktemp("finished") / "run"
     gankit.train("wgan-gp", out=root, steps=4, **TINY)
     return root
+
+
+@pytest.fixture
+def cli():
+    """Calls the command line in this process; its words may be paths and numbers."""
+
+    def call(*args):
+        return CliRunner().invoke(main, [str(arg) for arg in args])
+
+    return call

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -201,3 +202,14 @@ def test_no_file_outgrows_a_reader_and_no_folder_a_glance():
         folder.relative_to(ROOT).as_posix(): n for folder in folders if (n := len(list(folder.glob("*.py")))) > 17
     }
     assert not crowded
+
+
+def test_private_names_of_pytorch_stand_in_one_file():
+    private = re.compile(r"\btorch(\.\w+)*\._[a-z]|from torch\S* import [^\n]*\b_[A-Za-z]")
+    found = [
+        f"{path.relative_to(ROOT).as_posix()}: {line.strip()}"
+        for path in modules(ROOT).values()
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if private.search(line) and path.name != "torch_private.py" and '"' not in line and "`" not in line
+    ]
+    assert not found

@@ -1,4 +1,4 @@
-"""`gankit evaluate`, and the evaluations of a training: figures, their record in the run, and the best checkpoint."""
+"""`gankit evaluate`, and the evaluations of a training: scores, their record in the run, and the best checkpoint."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from gankit.data.catalogue import DataOptions
 from gankit.data.dataset import Dataset, ImageSet
 from gankit.evaluation.judge import Judge, metric_names
 from gankit.evaluation.reference import comparable
-from gankit.evaluation.samples import SampleSource, subject
+from gankit.evaluation.samples import SampleSource, sample_source
 from gankit.evaluation.score import Score, differences
 from gankit.registry import registry
 from gankit.runs.folder import RunFolder
 
 FILE = "evaluations.jsonl"
 SEED = 0
-"""Of the latents: one for all runs and both ways of evaluating, so that their figures can be compared."""
+"""Of the latents: one for all runs and both ways of evaluating, so that their scores can be compared."""
 
 
 def evaluate(
@@ -42,23 +42,23 @@ def evaluate(
     """Judge the samples at each of ``paths``, run folders, folders of images or .npy files, by ``metrics``.
 
     ``data``: NAME or NAME:PATH of the real images, by default what a run was trained on; they are brought to the size
-    and channels of the samples. The figures of a run are added to its evaluations.jsonl.
+    and channels of the samples. The scores of a run are added to its evaluations.jsonl.
     """
     names = metric_names(metrics)
     found: list[Score] = []
     judges: dict[tuple[Any, ...], Judge] = {}
     for path in [paths] if isinstance(paths, str | Path) else paths:
-        samples = subject(path, images, seed=seed, checkpoint=checkpoint, device=device)
+        samples = sample_source(path, images, seed=seed, checkpoint=checkpoint, device=device)
         options = _reference_options(samples, data, split, data_root)
         place = (options, samples.size)
         if place not in judges:
             real = comparable(_load(options), samples.size)
             file = Path(weights) if weights is not None else None
             judges[place] = Judge(names, real, options, extractor=extractor, weights=file, device=pick_device(device))
-        figures = judged(judges[place], samples)
+        scores = judged(judges[place], samples)
         if samples.step is not None:
-            append(Path(samples.name), figures)
-        found += figures
+            append(Path(samples.name), scores)
+        found += scores
     return found
 
 
@@ -78,6 +78,7 @@ def _load(options: DataOptions) -> ImageSet:
 
 
 def judged(judge: Judge, samples: SampleSource, by: str = "evaluate") -> list[Score]:
+    """The scores that ``judge`` gives ``samples``. UsageError where they have another shape than the real images."""
     channels, size = judge.real.images.shape[1:3]
     if (samples.channels, samples.size) != (channels, size):
         raise UsageError(
@@ -91,32 +92,33 @@ def judged(judge: Judge, samples: SampleSource, by: str = "evaluate") -> list[Sc
     ]
 
 
-def append(root: Path, figures: list[Score]) -> None:
-    files.append_lines(root / FILE, [json.dumps(figure.as_dict()) for figure in figures], sync=True)
+def append(root: Path, scores: list[Score]) -> None:
+    """Add ``scores`` to the record of the run in ``root``."""
+    files.append_lines(root / FILE, [json.dumps(score.as_dict()) for score in scores], sync=True)
 
 
 def recorded(run: RunFolder) -> list[Score]:
-    """The figures in the run's evaluations.jsonl, oldest first."""
+    """The scores in the run's evaluations.jsonl, oldest first."""
     return [Score.from_dict(row, str(run.root)) for row in files.read_lines(run.root / FILE)]
 
 
 def recorded_at(run: RunFolder, step: int) -> str:
     """What the training found at ``step``, in one line."""
-    some = [figure for figure in recorded(run) if figure.step == step and figure.by == "training"]
-    return f"step {step}: {', '.join(f'{figure.metric} {figure.value:.4g}' for figure in some)}"
+    some = [score for score in recorded(run) if score.step == step and score.by == "training"]
+    return f"step {step}: {', '.join(f'{score.metric} {score.value:.4g}' for score in some)}"
 
 
 def best(run: RunFolder, like: Score | None = None) -> Score | None:
-    """The best figure that the run's training took, of those whose checkpoint is there: by the first of its metrics,
-    and under the protocol of ``like``, by default of the last such figure. None where there is none.
+    """The best score that the run's training took, of those whose checkpoint is there: by the first of its metrics,
+    and under the protocol of ``like``, by default of the last such score. None where there is none.
     """
     name = metric_names(run.config.train.metric)[0]
-    figures = [figure for figure in recorded(run) if figure.by == "training" and figure.metric == name]
+    scores = [score for score in recorded(run) if score.by == "training" and score.metric == name]
     kept = {int(path.stem) for path in run.checkpoints()}
     found: Score | None = None
-    for figure in figures:
-        if figure.step in kept and not differences(figure, like or figures[-1]):
-            found = figure if found is None or figure.beats(found) else found
+    for score in scores:
+        if score.step in kept and not differences(score, like or scores[-1]):
+            found = score if found is None or score.beats(found) else found
     return found
 
 

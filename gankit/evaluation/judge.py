@@ -1,4 +1,4 @@
-"""A judge: metrics, the extractor they need, and what they keep of the real images; shown samples, it gives figures."""
+"""A judge: metrics, the extractor they need, and what they keep of the real images; shown samples, it gives scores."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Samples(NamedTuple):
 
 
 class Value(NamedTuple):
-    """A figure as the judge gives it: ``settings`` and ``extractor`` are its part of the protocol."""
+    """A score as the judge gives it: ``settings`` and ``extractor`` are its part of the protocol."""
 
     metric: Metric
     value: float
@@ -82,7 +82,7 @@ class Judge:
         return values
 
     def protocol(self, metric: Metric) -> dict[str, Any]:
-        """What the judge knows of the protocol of ``metric``'s figures."""
+        """What the judge knows of the protocol of ``metric``'s scores."""
         return {
             **self._network(metric.needs != "images"),
             "settings": dict(metric.settings),
@@ -96,7 +96,7 @@ class Judge:
         }
 
     def _network(self, used: bool) -> dict[str, str | None]:
-        """The part of a protocol that the extractor is, of figures by it and of figures by pixels."""
+        """The part of a protocol that the extractor is, of scores by it and of scores by pixels."""
         if self.extractor is None or not used:
             return {"extractor": None, "weights": None, "resize": None}
         return {

@@ -1,4 +1,4 @@
-"""What a metric is made of: what it needs to see, the statistics it keeps of that, and the figure it makes of them.
+"""What a metric is made of: what it needs to see, the statistics it keeps of that, and the score it makes of them.
 
 A metric never holds the images. It names the statistics to keep, which take the images batch by batch and stay of one
 size however many there are; its ``value`` compares those of the samples with those of the real images.
@@ -67,14 +67,14 @@ class Statistics(ABC):
 
 
 class Metric(ABC):
-    """What a plugin registers: a name, what it needs, and how its figure is computed."""
+    """What a plugin registers: a name, what it needs, and how its score is computed."""
 
     name: ClassVar[str]
     summary: ClassVar[str]
     needs: ClassVar[str]
     """One of NEEDS."""
     better: ClassVar[str]
-    """"lower" or "higher": which figures are better, to choose the best checkpoint by."""
+    """"lower" or "higher": which scores are better, to choose the best checkpoint by."""
     compares: ClassVar[bool] = True
     """Whether ``value`` looks at the real images."""
     reads_labels: ClassVar[bool] = False
@@ -82,7 +82,7 @@ class Metric(ABC):
     reads_codes: ClassVar[bool] = False
     """Whether it needs the values of the categorical code that the samples were made with."""
     settings: ClassVar[Mapping[str, Any]] = {}
-    """Constants that decide the figure, for its protocol."""
+    """Constants that decide the score, for its protocol."""
 
     @abstractmethod
     def start(self) -> Statistics:
@@ -90,7 +90,7 @@ class Metric(ABC):
 
     @abstractmethod
     def value(self, fake: Any, real: Any) -> float:
-        """The figure, from the statistics of the samples and of the real images (None where ``compares`` is false).
+        """The score, from the statistics of the samples and of the real images (None where ``compares`` is false).
 
         UsageError where there are too few images for it.
         """

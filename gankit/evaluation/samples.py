@@ -32,7 +32,7 @@ class SampleSource:
     """``count`` samples of [channels,size,size], which ``batches`` gives anew at each call.
 
     ``data``: the data set they are compared with unless another is named; ``seed``, ``averaged``, ``step``: what a
-    figure's protocol holds of a run's samples, None for files.
+    score's protocol holds of a run's samples, None for files.
     """
 
     name: str
@@ -47,7 +47,7 @@ class SampleSource:
     step: int | None = None
 
 
-def subject(
+def sample_source(
     path: str | Path, count: int, *, seed: int = 0, checkpoint: str = "last", device: str = "auto"
 ) -> SampleSource:
     """The samples at ``path``: a run folder, a folder of images or a .npy file; of files at most ``count``.
@@ -168,7 +168,7 @@ def opened(path: Path) -> Image.Image:
 
 def read(path: Path, size: int, channels: int) -> NDArray[np.uint8]:
     """uint8 [channels,size,size]. DamagedFile where it cannot be read, UsageError where it has another size: to resize
-    samples without being asked would change their figures.
+    samples without being asked would change their scores.
     """
     try:
         image = decoded(path, channels)

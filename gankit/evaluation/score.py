@@ -1,4 +1,4 @@
-"""A figure and how it was come by. Two figures can be compared if only what they are of differs."""
+"""A score with its protocol: how it was measured. Two scores are comparable where only their samples differ."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PROTOCOL = (
     "extractor", "weights", "resize", "settings", "data", "split", "images", "size", "channels", "real", "fake",
     "seed", "averaged", "gankit",
 )  # fmt: skip
-"""What decides a figure, besides the samples. extractor, weights, resize: the network, its digest and the filter it has
+"""What decides a score, besides the samples. extractor, weights, resize: the network, its digest and the filter it has
 images resized by, None where pixels are judged; settings: the metric's constants; data, split, images: the real images
 and their digest; size, channels: their shape; real, fake: how many of each; seed: of the latents, and averaged: whether
 they went through the moving average's weights, both None where the samples are files; gankit: its version.
@@ -43,40 +43,40 @@ class Score:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], subject: str = "") -> Score:
-        """The figure of a line of evaluations.jsonl. DamagedFile where it is none."""
+        """The score of a line of evaluations.jsonl. DamagedFile where it is none."""
         try:
             return cls(**values, subject=subject)
         except TypeError as error:
             raise DamagedFile(f"{subject}: a line of its evaluations.jsonl is not what gankit writes") from error
 
     def beats(self, other: Score) -> bool:
-        """Whether this figure is better. UsageError where the two cannot be compared."""
+        """Whether this score is better. UsageError where the two cannot be compared."""
         if found := differences(self, other):
-            raise UsageError(f"{self.metric}: figures of different protocols cannot be compared: {'; '.join(found)}")
+            raise UsageError(f"{self.metric}: scores of different protocols cannot be compared: {'; '.join(found)}")
         return self.value < other.value if self.better == "lower" else self.value > other.value
 
 
 def differences(one: Score, other: Score) -> list[str]:
-    """In what the protocols of two figures differ, in words; [] where they can be compared."""
+    """In what the protocols of two scores differ, in words; [] where they can be compared."""
     if one.metric != other.metric:
         return [f"metric {one.metric}, {other.metric}"]
     pairs = ((name, one.protocol.get(name), other.protocol.get(name)) for name in PROTOCOL)
     return [f"{name} {_short(a)}, {_short(b)}" for name, a, b in pairs if a != b]
 
 
-def table(figures: Sequence[Score]) -> list[str]:
-    """Lines for a person: a metric a line and, under it, why figures that differ in protocol cannot be compared."""
+def table(scores: Sequence[Score]) -> list[str]:
+    """Lines for a person: a metric a line and, under it, why scores that differ in protocol cannot be compared."""
     lines = []
-    width = max(len(figure.metric) for figure in figures)
-    for name in dict.fromkeys(figure.metric for figure in figures):
-        some = [figure for figure in figures if figure.metric == name]
-        for figure in some:
-            at = "" if figure.step is None else f" at step {figure.step}"
-            lines.append(f"{name:<{width}}  {figure.value:<10.6g}  {figure.subject}{at}  ({figure.better} is better)")
-        for figure in some[1:]:
-            if found := differences(some[0], figure):
-                lines.append(f"  not to be compared: {some[0].subject}, {figure.subject}: {'; '.join(found)}")
-    for protocol in dict.fromkeys(described(figure.protocol) for figure in figures):
+    width = max(len(score.metric) for score in scores)
+    for name in dict.fromkeys(score.metric for score in scores):
+        some = [score for score in scores if score.metric == name]
+        for score in some:
+            at = "" if score.step is None else f" at step {score.step}"
+            lines.append(f"{name:<{width}}  {score.value:<10.6g}  {score.subject}{at}  ({score.better} is better)")
+        for score in some[1:]:
+            if found := differences(some[0], score):
+                lines.append(f"  not to be compared: {some[0].subject}, {score.subject}: {'; '.join(found)}")
+    for protocol in dict.fromkeys(described(score.protocol) for score in scores):
         lines.append(protocol)
     return lines
 

@@ -9,13 +9,13 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.parametrizations import spectral_norm
 from torch.nn.utils.parametrize import is_parametrized
 
 from gankit.core.errors import UsageError
 from gankit.core.options import option
 from gankit.core.rng import RandomStream
+from gankit.core.torch_private import BatchNorm
 from gankit.core.types import Spec
 
 NORMS = ("none", "batch", "instance", "layer", "spectral")
@@ -176,7 +176,7 @@ def needs_bias(kind: str) -> bool:
     return kind not in ("batch", "instance")
 
 
-class AnyBatchNorm(_BatchNorm):
+class AnyBatchNorm(BatchNorm):
     """Batch norm of [n, C] as well as [n, C, H, W]."""
 
     def _check_input_dim(self, input: Tensor) -> None:  # noqa: A002 -- PyTorch's name
@@ -186,7 +186,7 @@ class AnyBatchNorm(_BatchNorm):
 
 def uses_batch_statistics(module: nn.Module) -> bool:
     """Whether a sample's output depends on the rest of its batch."""
-    return any(isinstance(child, _BatchNorm) for child in module.modules())
+    return any(isinstance(child, BatchNorm) for child in module.modules())
 
 
 def forward_batched(
@@ -252,6 +252,6 @@ def initialise(module: nn.Module, kind: str) -> None:
             nn.init.normal_(weight, 0, 0.02)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
-        elif isinstance(layer, _BatchNorm | nn.GroupNorm):
+        elif isinstance(layer, BatchNorm | nn.GroupNorm):
             nn.init.normal_(layer.weight, 1, 0.02)
             nn.init.zeros_(layer.bias)

@@ -40,7 +40,7 @@ WARM_UPS = 3
 class StepProfile:
     """Medians over ``steps`` steps. Times in seconds; ``phases``: of a step's updates, drawing their inputs included;
     ``share``: of the profiled time, what convolutions and matrix products took; ``floor``: those alone, run again by
-    themselves; ``first``: the first step, with what was compiled; ``ratios``: a yardstick's step over this one.
+    themselves; ``first``: the first step, with what was compiled; ``ratios``: a baseline's step over this one.
     """
 
     engine: str
@@ -79,9 +79,9 @@ class StepProfile:
 
 
 def profile_step(
-    config: Config, steps: int = 20, rounds: int = 3, yardsticks: Path | None = None, trace: Path | None = None
+    config: Config, steps: int = 20, rounds: int = 3, baselines: Path | None = None, trace: Path | None = None
 ) -> StepProfile:
-    """Profile the step of ``config``. ``yardsticks``: the folder of careful.py and textbook.py, which take turns with
+    """Profile the step of ``config``. ``baselines``: the folder of careful.py and textbook.py, which take turns with
     it in ``rounds`` rounds; ``trace``: where Chrome's trace of a few steps is written.
     """
     trainer = Trainer(config)
@@ -93,7 +93,7 @@ def profile_step(
     for _ in range(WARM_UPS):
         trainer.step()
     peak = peak_mib(trainer.device)
-    others = {name: _yardstick(yardsticks, name) for name in ("careful", "textbook")} if yardsticks else {}
+    others = {name: _baseline(baselines, name) for name in ("careful", "textbook")} if baselines else {}
     ours: list[float] = []
     theirs: dict[str, list[float]] = {name: [] for name in others}
     for _ in range(rounds):
@@ -271,11 +271,11 @@ def peak_mib(device: torch.device) -> float:
     return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
 
-def _yardstick(folder: Path, name: str) -> ModuleType:
-    """The module of a yardstick. UsageError where the folder has none."""
+def _baseline(folder: Path, name: str) -> ModuleType:
+    """The module of a baseline. UsageError where the folder has none."""
     spec = util.spec_from_file_location(name, folder / f"{name}.py")
     if spec is None or spec.loader is None or not (folder / f"{name}.py").exists():
-        raise UsageError(f"--yardsticks {folder}: has no {name}.py; name the folder benchmarks of gankit's source")
+        raise UsageError(f"--baselines {folder}: has no {name}.py; name the folder benchmarks of gankit's source")
     module = util.module_from_spec(spec)
     sys.path.insert(0, str(folder))
     sys.modules[name] = module
@@ -287,7 +287,7 @@ def _yardstick(folder: Path, name: str) -> ModuleType:
 
 
 def _median_step(module: ModuleType, trainer: Trainer, steps: int) -> float:
-    """The median seconds of a yardstick's step and its data, with the same options, images and device."""
+    """The median seconds of a baseline's step and its data, with the same options, images and device."""
     result = module.run_config(trainer.config, trainer.images, steps)
     times: list[float] = [data + step for data, step in zip(result.data_s, result.step_s, strict=True)]
     return statistics.median(times)

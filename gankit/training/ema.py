@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from gankit.core.torch_private import foreach_add_, foreach_mul_, foreach_sub
 from gankit.models.interface import Model
 
 EMA_RAMP = 0.05
@@ -31,9 +32,9 @@ class EMA:
         """Move the average towards the weights after ``step`` (0-based); buffers (batch-norm statistics) are copied."""
         halflife = min(self.halflife, EMA_RAMP * (step + 1) * self.batch_size)
         self._weight.fill_(1 - 0.5 ** (self.batch_size / halflife))
-        distance = torch._foreach_sub(self._sources, self._averages)
-        torch._foreach_mul_(distance, self._weight)
-        torch._foreach_add_(self._averages, distance)
+        distance = foreach_sub(self._sources, self._averages)
+        foreach_mul_(distance, self._weight)
+        foreach_add_(self._averages, distance)
         for average, source in self._pairs:
             for mine, theirs in zip(average.buffers(), source.buffers(), strict=True):
                 mine.copy_(theirs)

@@ -42,7 +42,7 @@ class Evaluator:
         )
 
     def evaluate(self, trainer: Trainer, run: RunFolder) -> bool:
-        """Judge the model as it is now, with averaged weights where there are any, and record the figures. Returns
+        """Judge the model as it is now, with averaged weights where there are any, and record the scores. Returns
         whether the first is the best so far, so that the checkpoint of this step is to be kept.
         """
         model = trainer.sampling_model
@@ -56,10 +56,10 @@ class Evaluator:
         samples = SampleSource(
             str(run.root), self.count, size, trainer.spec.channels, batches, None, SEED, averaged, trainer.done
         )
-        figures = judged(self.judge, samples, by="training")
-        append(run.root, figures)
-        so_far = best(run, like=figures[0])
-        return so_far is None or figures[0].beats(so_far)
+        scores = judged(self.judge, samples, by="training")
+        append(run.root, scores)
+        so_far = best(run, like=scores[0])
+        return so_far is None or scores[0].beats(so_far)
 
 
 def evaluator(trainer: Trainer, *, given: bool) -> Evaluator | None:

@@ -16,6 +16,17 @@ import torch
 from torch import Tensor
 
 from gankit.core.errors import GankitError, UsageError
+from gankit.core.torch_private import (
+    foreach_add,
+    foreach_add_,
+    foreach_addcdiv_,
+    foreach_addcmul_,
+    foreach_div_,
+    foreach_mul_,
+    foreach_sqrt,
+    fused_adam_,
+    fused_sgd_,
+)
 from gankit.models.interface import OptimSpec
 
 EPSILON = 1e-8
@@ -79,7 +90,7 @@ class Adam(Optimizer):
     @torch.no_grad()
     def step(self, grads: Sequence[Tensor]) -> None:
         self.steps += 1
-        torch._fused_adam_(
+        fused_adam_(
             self.parameters, list(grads), self.state["exp_avg"], self.state["exp_avg_sq"], [], self._steps,
             lr=self.lr, beta1=self.spec.betas[0], beta2=self.spec.betas[1], weight_decay=self.spec.weight_decay,
             eps=EPSILON, amsgrad=False, maximize=False,
@@ -97,13 +108,13 @@ class RMSprop(Optimizer):
         squares = self.state["square_avg"]
         grads = list(grads)
         if self.spec.weight_decay:
-            grads = torch._foreach_add(grads, self.parameters, alpha=self.spec.weight_decay)
-        torch._foreach_mul_(squares, ALPHA)
-        torch._foreach_addcmul_(squares, grads, grads, value=1 - ALPHA)
-        roots = torch._foreach_sqrt(squares)
-        torch._foreach_add_(roots, EPSILON)
-        torch._foreach_div_(roots, -self.lr)
-        torch._foreach_addcdiv_(self.parameters, grads, roots)
+            grads = foreach_add(grads, self.parameters, alpha=self.spec.weight_decay)
+        foreach_mul_(squares, ALPHA)
+        foreach_addcmul_(squares, grads, grads, value=1 - ALPHA)
+        roots = foreach_sqrt(squares)
+        foreach_add_(roots, EPSILON)
+        foreach_div_(roots, -self.lr)
+        foreach_addcdiv_(self.parameters, grads, roots)
 
 
 class SGD(Optimizer):
@@ -111,7 +122,7 @@ class SGD(Optimizer):
 
     @torch.no_grad()
     def step(self, grads: Sequence[Tensor]) -> None:
-        torch._fused_sgd_(
+        fused_sgd_(
             self.parameters, list(grads), [], lr=self.lr, weight_decay=self.spec.weight_decay, momentum=0.0,
             dampening=0.0, nesterov=False, maximize=False, is_first_step=False,
         )  # fmt: skip

@@ -18,6 +18,7 @@ from gankit.build import DTYPES, build_model, load_images, pick_device
 from gankit.config import Config
 from gankit.core import checkpoint
 from gankit.core.errors import GankitError, UsageError
+from gankit.core.torch_private import foreach_norm
 from gankit.core.types import Carry
 from gankit.cpu.convolution import channels_last
 from gankit.cpu.malloc import keep_freed
@@ -143,7 +144,7 @@ class Trainer:
     @torch.no_grad()
     def check_finite(self) -> None:
         """GankitError naming the first networks whose weights are not finite: the last update may have done that."""
-        norms = [torch.stack(torch._foreach_norm(list[Tensor](state.parameters))).norm() for state in self.phases]
+        norms = [torch.stack(foreach_norm(list[Tensor](state.parameters))).norm() for state in self.phases]
         for state, norm in zip(self.phases, torch.stack(norms).tolist(), strict=True):
             if not math.isfinite(norm):
                 raise GankitError(

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from gankit.core.errors import UsageError
+from gankit.core.torch_private import foreach_norm
 from gankit.core.types import Batch, Carry, Noise
 from gankit.data.batches import UpdateKey
 from gankit.models.interface import Model, Phase
@@ -99,7 +100,7 @@ def compute(
         in_strides_of(parameter, grad)
         for parameter, grad in zip(parameters, torch.autograd.grad(loss, parameters), strict=True)
     ]
-    norms = torch._foreach_norm(grads)
+    norms = foreach_norm(grads)
     watched = {**terms.losses, "loss": loss, **terms.watch}
     for network, start, end in state.spans:
         watched[f"grad norm {network}"] = torch.stack(norms[start:end]).norm()

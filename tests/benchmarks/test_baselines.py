@@ -1,4 +1,4 @@
-"""The yardsticks that gankit's speed is compared with do gankit's work: no more, no less."""
+"""The baselines that gankit's speed is compared with do gankit's work: no more, no less."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import copy
 import json
 from collections import deque
 
+import baseline
 import careful
 import pytest
 import textbook
 import torch
-import yardstick
 from click.testing import CliRunner
 from torch import nn
 
@@ -61,7 +61,7 @@ def set_up(name, **flags):
     trainer = Trainer(config, ImageSet(images[:27], other=images[27:] if name == "cyclegan" else None))
     draws = sum(part.phase.times(0) for part in trainer.phases if part.phase.data)
     model = copy.deepcopy(trainer.model)
-    job = yardstick.Job(name, config, trainer.images, model, trainer.device, trainer.steps, draws, 0.0)
+    job = baseline.Job(name, config, trainer.images, model, trainer.device, trainer.steps, draws, 0.0)
     return trainer, job
 
 
@@ -72,7 +72,7 @@ def reals(trainer, draw):
 
 @pytest.mark.parametrize("name", SAME)
 @pytest.mark.parametrize("loop", LOOPS)
-def test_three_steps_of_a_yardstick_give_gankits_weights(loop, name):
+def test_three_steps_of_a_baseline_give_gankits_weights(loop, name):
     trainer, job = set_up(name)
     before = copy.deepcopy(job.model.state_dict())
     noise = Recorded()
@@ -96,14 +96,14 @@ def test_three_steps_of_a_yardstick_give_gankits_weights(loop, name):
 
 
 @pytest.mark.parametrize("name", SAME)
-def test_both_yardsticks_start_with_the_losses_that_gankit_records(name):
+def test_both_baselines_start_with_the_losses_that_gankit_records(name):
     trainer, job = set_up(name)
     trainer.step()
     (row,) = trainer.take_rows()
     judge, repeats = trainer.phases[0 if name != "cyclegan" else 1].phase.name, trainer.phases[0].phase.times(0)
     for module in LOOPS.values():
         noise = Recorded()
-        start = yardstick.Job(**{**vars(job), "model": copy.deepcopy(job.model)})
+        start = baseline.Job(**{**vars(job), "model": copy.deepcopy(job.model)})
         it = module.LOOPS[job.config.variant](start, noise)
         for part in trainer.phases:
             for repeat in range(part.phase.times(0)):
@@ -116,7 +116,7 @@ def test_both_yardsticks_start_with_the_losses_that_gankit_records(name):
             assert on_d == pytest.approx(row[f"{judge}/loss"], abs=1e-9)
 
 
-@pytest.mark.parametrize("workload", yardstick.WORKLOADS)
+@pytest.mark.parametrize("workload", baseline.WORKLOADS)
 @pytest.mark.parametrize("loop", LOOPS)
 def test_every_workload_runs_in_both_loops(loop, workload):
     small = SMALL | ({"blocks": 1, "size": 32, "batch_size": 1} if workload.startswith("cyclegan") else {})
@@ -131,8 +131,8 @@ def test_every_workload_runs_in_both_loops(loop, workload):
 
 
 @pytest.mark.parametrize("workload", ["dcgan-28", "cyclegan-128"])
-def test_a_yardstick_has_pytorchs_own_layers_alone(workload):
-    job = yardstick.prepare(workload, steps=1, **SMALL | {"ngf": 4, "ndf": 4})
+def test_a_baseline_has_pytorchs_own_layers_alone(workload):
+    job = baseline.prepare(workload, steps=1, **SMALL | {"ngf": 4, "ndf": 4})
     kinds = {
         type(layer).__module__ for layer in job.model.modules() if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)
     }
@@ -141,8 +141,8 @@ def test_a_yardstick_has_pytorchs_own_layers_alone(workload):
 
 @pytest.mark.parametrize("workload", ["wgan-gp-mlp", "cyclegan-128"])
 @pytest.mark.parametrize("loop", LOOPS)
-def test_a_yardsticks_batches_are_gankits_images_each_once_an_epoch(loop, workload):
-    job = yardstick.prepare(workload, **{**SMALL, "size": 16, "steps": 5, "n_critic": 2, "batch_size": 8})
+def test_a_baselines_batches_are_gankits_images_each_once_an_epoch(loop, workload):
+    job = baseline.prepare(workload, **{**SMALL, "size": 16, "steps": 5, "n_critic": 2, "batch_size": 8})
     drawn = LOOPS[loop].batches(job, *([0] if loop == "textbook" else []))
     epoch = [next(drawn) for _ in range(5)]
     for domain, pixels in enumerate([job.images.images, job.images.other][: len(epoch[0])]):
@@ -165,7 +165,7 @@ def test_textbook_runs_with_workers():
 def test_a_pool_hands_on_what_the_published_one_does():
     noise = Recorded()
     noise.waiting += [(0, True), (1, True), (0, False), (1, True), (1, True)]
-    pool = yardstick.Pool(2, noise)
+    pool = baseline.Pool(2, noise)
     fresh = torch.arange(5.0).view(5, 1, 1, 1)
     assert pool(fresh[:3]).flatten().tolist() == [0, 1, 2]
     assert pool(fresh[3:]).flatten().tolist() == [1, 3]
@@ -174,8 +174,8 @@ def test_a_pool_hands_on_what_the_published_one_does():
 
 def test_careful_computes_in_bfloat16_where_asked():
     seen = []
-    job = yardstick.prepare("wgan-gp-mlp", **{**SMALL, "steps": 2, "precision": "bf16"})
-    it = careful.WGANGP(job, yardstick.Random(job))
+    job = baseline.prepare("wgan-gp-mlp", **{**SMALL, "steps": 2, "precision": "bf16"})
+    it = careful.WGANGP(job, baseline.Random(job))
     job.model.discriminator.head.register_forward_hook(lambda module, args, made: seen.append(made.dtype))
     it.step(careful.batches(job))
     assert set(seen) == {torch.bfloat16}
@@ -184,7 +184,7 @@ def test_careful_computes_in_bfloat16_where_asked():
 
 def test_the_command_line_prints_one_json_line():
     args = ["wgan-gp-mlp", "--data", "shapes", "--size", "8", "--steps", "1", "--threads", "1", "--json"]
-    main = yardstick.command(careful.run, "", precisions=("fp32", "bf16"), workers=False)
+    main = baseline.command(careful.run, "", precisions=("fp32", "bf16"), workers=False)
     result = CliRunner().invoke(main, args)
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)
@@ -194,33 +194,33 @@ def test_the_command_line_prints_one_json_line():
 
 
 def test_a_wrong_call_of_the_command_line_exits_with_2():
-    main = yardstick.command(careful.run, "", precisions=("fp32",), workers=False)
+    main = baseline.command(careful.run, "", precisions=("fp32",), workers=False)
     result = CliRunner().invoke(main, ["dcgan-28", "--data", "shapes", "--size", "27"])
     assert result.exit_code == 2
     assert "nearest are 24 and 28" in result.stderr
 
 
 def test_the_clock_starts_with_the_process():
-    assert yardstick.process_start() <= yardstick.IMPORTED
+    assert baseline.process_start() <= baseline.IMPORTED
 
 
 def test_shapes_take_the_place_of_a_fashion_mnist_that_is_not_there(monkeypatch, capsys):
-    load = yardstick.load_images
+    load = baseline.load_images
 
     def without(config):
         if config.data.name == "fashion-mnist":
             raise UsageError("no such files")
         return load(config)
 
-    monkeypatch.setattr(yardstick, "load_images", without)
-    job = yardstick.prepare("dcgan-32", steps=1, **SMALL)
+    monkeypatch.setattr(baseline, "load_images", without)
+    job = baseline.prepare("dcgan-32", steps=1, **SMALL)
     assert job.config.data.name == "shapes"
     assert job.images.images.shape[1:] == (1, 32, 32)
     assert "no such files" in capsys.readouterr().err
     with pytest.raises(UsageError):
-        yardstick.prepare("dcgan-32", steps=1, data="fashion-mnist", **SMALL)
+        baseline.prepare("dcgan-32", steps=1, data="fashion-mnist", **SMALL)
 
 
 def test_an_unknown_workload_is_named_with_those_that_exist():
     with pytest.raises(UsageError, match=r"'gan-1'.*wgan-gp-mlp"):
-        yardstick.prepare("gan-1", steps=1)
+        baseline.prepare("gan-1", steps=1)

@@ -8,23 +8,13 @@ import sys
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from PIL import Image
 
 import gankit
-from gankit.cli import main
 from gankit.registry import registry
 
 FAST = ["--arch", "mlp", "--ngf", "2", "--ndf", "2", "--nz", "4", "--batch-size", "8", "--size", "8", "--channels", "1",
         "--limit", "40", "--samples", "4"]  # fmt: skip
-
-
-@pytest.fixture
-def cli():
-    def call(*args):
-        return CliRunner().invoke(main, [str(arg) for arg in args])
-
-    return call
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner
 from paths import ROOT
 from tiny import fitted
 
@@ -22,10 +21,11 @@ import gankit.core.images
 import gankit.data.catalogue
 import gankit.evaluation.score
 from gankit import Extracted, Extractor, ImageSet, Metric, Moments, Run, Score, UsageError
-from gankit.cli import main
 from gankit.core import checkpoint
 from gankit.evaluation import evaluate as evaluation
+from gankit.evaluation import reference
 from gankit.evaluation.score import differences, table
+from gankit.models import Conditional
 from gankit.registry import Entry, registry
 
 DOCS = ROOT / "docs" / "plugins.md"
@@ -56,14 +56,6 @@ def own_cache(tmp_path, monkeypatch):
 
 def offer(monkeypatch, kind, name, cls):
     monkeypatch.setitem(registry().entries[kind], name, Entry(name, "for tests", "tests", cls))
-
-
-@pytest.fixture
-def cli():
-    def call(*args):
-        return CliRunner().invoke(main, [str(arg) for arg in args])
-
-    return call
 
 
 JUDGED = {"evaluate_images": 30, "extractor": "brightness", "metric": "fid,kid,swd"}
@@ -130,7 +122,7 @@ def test_real_images_are_looked_at_once_and_again_when_anything_changes(finished
     assert looked() == 40 + 10
     monkeypatch.setattr(Brightness, "digest", "1")
     assert looked() == 40 + 10
-    monkeypatch.setattr(gankit.reference, "VERSION", 99)
+    monkeypatch.setattr(reference, "VERSION", 99)
     assert looked() == 40 + 10
 
 
@@ -305,8 +297,8 @@ class Coder(gankit.Variant):
     def build(self, options, spec):
         shades = torch.tensor(self.shades)
 
-        class Model(registry().get("variants", "dcgan")().build(options, spec).__class__):
-            codes = {"any": 0, "shade": 3}
+        class Model(registry().get("variants", "dcgan")().build(options, spec).__class__, Conditional):
+            conditions = {"any": 0, "shade": 3}
 
             def noise(self, phase, n, draws):
                 noise = super().noise(phase, n, draws)
@@ -334,7 +326,7 @@ def test_reconstruct_counts_the_images_whose_class_is_seen_again(tmp_path, tiny,
     bright = images.float().mean((1, 2, 3))
     shown = 200 / 127.5 - 1  # every reconstruction is of the third class
     monkeypatch.setattr(
-        "gankit.models.interface.Model.reconstruct", lambda self, images: torch.full_like(images, shown)
+        "gankit.models.interface.Encoder.reconstruct", lambda self, images: torch.full_like(images, shown)
     )
     args = ["reconstruct", run.root, "--judge", 30, "--extractor", "brightness", "-o", tmp_path / "pairs.png"]
     found = json.loads(cli(*args, "--json").stdout)["same class"]
@@ -380,36 +372,6 @@ def test_a_run_on_a_programs_images_says_what_to_compare_it_with(tmp_path, tiny)
     with pytest.raises(UsageError, match="--data NAME"):
         gankit.evaluate(run.root, "swd", images=4)
     assert gankit.evaluate(run.root, "swd", data="shapes", images=4)[0].value > 0
-
-
-@pytest.mark.parametrize(
-    ("array", "said"),
-    [
-        (np.zeros((3, 8, 8, 1), np.float32), "uint8 arrays"),
-        (np.zeros((3, 8, 9, 1), np.uint8), "uint8 arrays"),
-        (np.zeros((0, 8, 8), np.uint8), "uint8 arrays"),
-        (b"torn", "cannot be read as a NumPy array"),
-    ],
-    ids=["float", "oblong", "empty", "torn"],
-)
-def test_arrays_that_cannot_be_judged_are_named(array, said, tmp_path, cli):
-    path = tmp_path / "a.npy"
-    path.write_bytes(array) if isinstance(array, bytes) else np.save(path, array)
-    result = cli("evaluate", path, "--data", "shapes", "--metric", "swd")
-    assert result.exit_code in (1, 2)
-    assert f"{path}: " in result.stderr
-    assert said in result.stderr
-
-
-def test_folders_that_cannot_be_judged_are_named(tmp_path, cli, finished):
-    gankit.save(Run(finished).sample(3), tmp_path / "folder")
-    judge = ["--data", "shapes", "--metric", "swd"]
-    assert "say what to compare it with" in cli("evaluate", tmp_path / "folder").stderr
-    gankit.core.images.grid(torch.zeros(1, 1, 9, 9, dtype=torch.uint8)).save(tmp_path / "folder" / "zz.png")
-    assert "9 x 9 pixels, but the first image has 8" in cli("evaluate", tmp_path / "folder", *judge).stderr
-    (tmp_path / "folder" / "zz.png").write_bytes(b"torn")
-    assert "zz.png: cannot be read as an image" in cli("evaluate", tmp_path / "folder", *judge).stderr
-    assert "neither a run folder" in cli("evaluate", tmp_path / "nothing", *judge).stderr
 
 
 def test_the_metric_and_the_extractor_of_the_documentation_work(finished, tmp_path, monkeypatch, cli):

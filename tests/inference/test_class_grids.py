@@ -5,12 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner
 from PIL import Image
 from tiny import TINY
 
 import gankit
-from gankit.cli import main
 from gankit.inference.class_grids import (
     between_classes,
     between_codes,
@@ -35,14 +33,6 @@ def trained(tmp_path_factory):
         return made[variant]
 
     return run
-
-
-@pytest.fixture
-def cli():
-    def call(*args):
-        return CliRunner().invoke(main, [str(arg) for arg in args])
-
-    return call
 
 
 @pytest.mark.parametrize("variant", ["cdcgan", "acgan"])

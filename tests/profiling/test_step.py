@@ -78,12 +78,12 @@ def test_phases_are_timed_once_a_step_however_often_they_repeat(tiny):
     assert {name: len(times) for name, times in found.items()} == {"critic": 4, "generator": 4}
 
 
-def test_both_yardsticks_take_turns_with_it_and_a_trace_can_be_had(tiny, tmp_path):
+def test_both_baselines_take_turns_with_it_and_a_trace_can_be_had(tiny, tmp_path):
     flags = [f"--{name.replace('_', '-')}={value}" for name, value in tiny.items() if name != "quiet"]
     own = [
         "--timed-steps=2",
         "--rounds=2",
-        f"--yardsticks={BENCHMARKS}",
+        f"--baselines={BENCHMARKS}",
         f"--trace={tmp_path / 'trace.json'}",
         "--json",
     ]
@@ -95,8 +95,8 @@ def test_both_yardsticks_take_turns_with_it_and_a_trace_can_be_had(tiny, tmp_pat
     assert json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
 
 
-def test_a_variant_without_a_yardstick_is_named_and_so_is_a_folder_without_any(tiny, tmp_path):
-    with pytest.raises(UsageError, match="no yardstick trains 'infogan'"):
-        profile_step(config(tiny, "infogan"), steps=1, rounds=1, yardsticks=BENCHMARKS)
+def test_a_variant_without_a_baseline_is_named_and_so_is_a_folder_without_any(tiny, tmp_path):
+    with pytest.raises(UsageError, match="no baseline trains 'infogan'"):
+        profile_step(config(tiny, "infogan"), steps=1, rounds=1, baselines=BENCHMARKS)
     with pytest.raises(UsageError, match=r"has no careful\.py"):
-        profile_step(config(tiny), steps=1, rounds=1, yardsticks=tmp_path)
+        profile_step(config(tiny), steps=1, rounds=1, baselines=tmp_path)

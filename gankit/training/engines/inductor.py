@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from torch._inductor import compile as inductor
-
+from gankit.core.torch_private import inductor
 from gankit.training.engines.traced import Code, TracedEngine
 from gankit.training.engines.tracing import Piece
 
@@ -16,5 +13,4 @@ class InductorEngine(TracedEngine):
     name = "compiled"
 
     def make(self, piece: Piece) -> Code:
-        code: Code = inductor(piece.graph, list[Any](piece.examples()))
-        return code
+        return inductor(piece.graph, piece.examples())

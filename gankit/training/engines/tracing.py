@@ -15,11 +15,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, fx, nn
-from torch._subclasses import FakeTensorMode
 from torch.fx.experimental.proxy_tensor import get_proxy_mode, make_fx
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
-from torch.nn.utils.stateless import _reparametrize_module
 
+from gankit.core.torch_private import FakeTensorMode, reparametrize
 from gankit.core.types import Batch, Carry, Noise
 from gankit.models.interface import Model
 from gankit.training.update import Arithmetic, PhaseState, compute
@@ -122,7 +121,7 @@ def _run(
                 live[name] = tensor.detach().requires_grad_() if name in parameters else tensor
         images = {name: tensor for (at, kind, name), tensor in given.items() if (at, kind) == (number, "batch")}
         noise = {name: tensor for (at, kind, name), tensor in given.items() if (at, kind) == (number, "noise")}
-        with torch.enable_grad(), _reparametrize_module(model, live):
+        with torch.enable_grad(), reparametrize(model, live):
             own = [live[name] for name in state.names]
             computed = compute(model, state, own, arithmetic, Batch(**images), noise, carry)
         carry |= computed.carry

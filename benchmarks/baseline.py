@@ -1,4 +1,4 @@
-"""What both yardsticks share: the workloads, how one is set up, the clock, and the command line.
+"""What both baselines share: the workloads, how one is set up, the clock, and the command line.
 
 `textbook.py` and `careful.py` train the networks that gankit builds, with gankit's options, on gankit's images, but
 with PyTorch's own convolutions. A ratio to one of them is the doing of the loop, of gankit's convolutions and of how
@@ -124,14 +124,14 @@ def plain(model: Model) -> Model:
             layer.__class__ = theirs[type(layer)]
     left = [name for name, layer in model.named_modules() if isinstance(layer, Conv2d | ConvTranspose2d)]
     if left:
-        raise UsageError(f"the yardsticks have no plain form of {', '.join(left)}")
+        raise UsageError(f"the baselines have no plain form of {', '.join(left)}")
     return model
 
 
 def loop_of(loops: Mapping[str, MakeLoop], job: Job) -> Loop:
     """The loop of the job's variant. UsageError where there is none."""
     if job.config.variant not in loops:
-        raise UsageError(f"no yardstick trains '{job.config.variant}': there are loops of {', '.join(loops)}")
+        raise UsageError(f"no baseline trains '{job.config.variant}': there are loops of {', '.join(loops)}")
     return loops[job.config.variant](job, Random(job))
 
 
