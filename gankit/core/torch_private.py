@@ -31,7 +31,7 @@ fused_adam_, fused_sgd_ = torch._fused_adam_, torch._fused_sgd_
 
 
 def inductor(graph: fx.GraphModule, examples: Sequence[Tensor]) -> Callable[..., Sequence[Tensor]]:
-    """The code that PyTorch's compiler makes of ``graph`` for inputs like ``examples``; it is imported here, in seconds."""
+    """The code that PyTorch's compiler makes of ``graph`` for inputs like ``examples``; it takes seconds to import."""
     from torch._inductor import compile as compiled
 
     code: Any = compiled(graph, list(examples))
