@@ -32,7 +32,10 @@ def atomic_write(path: Path, data: bytes | memoryview) -> None:
 
 def sync_folder(path: Path) -> None:
     """Flush the names in folder ``path`` to the disk."""
-    folder = os.open(path, os.O_RDONLY)
+    try:
+        folder = os.open(path, os.O_RDONLY)
+    except PermissionError:  # Windows opens no folder, and needs none to be flushed
+        return
     try:
         os.fsync(folder)
     finally:
@@ -47,14 +50,14 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     """The value in a JSON file. DamagedFile where it is none."""
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
         raise DamagedFile(f"{path}: cannot be read as JSON ({error})") from error
 
 
 def append_lines(path: Path, lines: list[str], *, sync: bool = False) -> None:
     """Add ``lines`` to a text file, each ended by a newline."""
-    with explained(path), path.open("a") as file:
+    with explained(path), path.open("a", encoding="utf-8") as file:
         file.writelines(line + "\n" for line in lines)
         if sync:
             file.flush()

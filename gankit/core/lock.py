@@ -1,9 +1,10 @@
-"""Locks between processes. A lock dies with its holder, so a killed process leaves none behind."""
+"""Locks between processes, by the package filelock, which PyTorch brings. A lock dies with its holder, where the system
+has locks of files: a killed process leaves none behind.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,19 +19,23 @@ def hold(path: Path, *, waiting: str = "", busy: str = "") -> Iterator[None]:
 
     Where another process holds it: UsageError ``busy`` if that is given, else wait for it, after saying ``waiting``.
     """
+    from filelock import FileLock, Timeout  # which imports asyncio; the command line need not wait for it
+
+    lock = FileLock(path)
     with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("a")
-    with file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+            lock.acquire(timeout=0)
+        except Timeout as error:
             if busy:
                 raise UsageError(busy) from error
             if waiting:
                 print(waiting, file=sys.stderr, flush=True)
-            fcntl.flock(file, fcntl.LOCK_EX)
+            lock.acquire()
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def beside(path: Path) -> Path:

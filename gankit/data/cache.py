@@ -97,7 +97,7 @@ def _make(folder: Path, identity: str, build: Callable[[Path], dict[str, Any]]) 
 def opened(folder: Path, identity: str) -> Prepared | None:
     """What is in ``folder``; None where it is not there, not whole, or made from something else."""
     try:
-        at = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        at = os.open(folder, os.O_RDONLY | os.O_DIRECTORY) if os.open in os.supports_dir_fd else folder
     except OSError:
         return None
     try:  # all files of one folder, though another process may put a newer one in its place meanwhile
@@ -115,10 +115,14 @@ def opened(folder: Path, identity: str) -> Prepared | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None
     finally:
-        os.close(at)
+        if isinstance(at, int):
+            os.close(at)
 
 
-def _open(at: int, name: str) -> IO[bytes]:
+def _open(at: int | Path, name: str) -> IO[bytes]:
+    """The file ``name`` of the folder ``at``: an open one, where the system has that."""
+    if isinstance(at, Path):
+        return (at / name).open("rb")
     return open(name, "rb", opener=lambda path, flags: os.open(path, flags, dir_fd=at))
 
 
@@ -129,7 +133,11 @@ def mapped(file: IO[bytes]) -> NDArray[np.uint8]:
     shape, start = _header(file)
     if os.fstat(file.fileno()).st_size != start + math.prod(shape):
         raise ValueError("the file is shorter or longer than its header says")
-    memory = mmap.mmap(file.fileno(), 0, flags=mmap.MAP_PRIVATE | _NORESERVE, prot=mmap.PROT_READ | mmap.PROT_WRITE)
+    if hasattr(mmap, "MAP_PRIVATE"):
+        flags, prot = mmap.MAP_PRIVATE | _NORESERVE, mmap.PROT_READ | mmap.PROT_WRITE
+        memory = mmap.mmap(file.fileno(), 0, flags=flags, prot=prot)
+    else:
+        memory = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
     return np.frombuffer(memory, np.uint8, offset=start).reshape(shape)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,7 +77,14 @@ class About:
 def cache_folder() -> Path:
     """Where downloads and prepared images are kept: GANKIT_CACHE, or gankit under the user's cache folder."""
     own = os.environ.get("GANKIT_CACHE")
-    return Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gankit"
+    if own:
+        return Path(own)
+    if os.environ.get("XDG_CACHE_HOME"):
+        return Path(os.environ["XDG_CACHE_HOME"], "gankit")
+    try:
+        return Path.home() / ".cache" / "gankit"
+    except RuntimeError:  # no HOME, and no entry of this user: a container, say
+        return Path(tempfile.gettempdir(), f"gankit-{os.getuid() if hasattr(os, 'getuid') else 'cache'}")
 
 
 def roots(options: DataOptions, about: About) -> list[Path]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import resource
+import math
 import statistics
 import sys
 import time
@@ -264,9 +264,15 @@ def _profiled(trainer: Trainer, trace: Path | None, steps: int = 3) -> tuple[flo
 
 
 def peak_mib(device: torch.device) -> float:
-    """The most memory held: by PyTorch on a GPU, else by the process."""
+    """The most memory held, in MiB: by PyTorch on a GPU, else by the process; not a number where the system does not
+    tell.
+    """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated() / 2**20
+    try:
+        import resource  # of Unix alone
+    except ImportError:
+        return math.nan
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (2**20 if sys.platform == "darwin" else 2**10)
 

@@ -45,7 +45,7 @@ def page(records: Sequence[Record]) -> str:
         tag("main", [tag("section", tag("h2", name), content, id=key) for key, name, content in sections]),
         tag("footer", f"Written by gankit {__version__} on {datetime.now():%Y-%m-%d %H:%M}. {READING}"),
     ]
-    style = Markup(Path(__file__).with_name("page.css").read_text())
+    style = Markup(Path(__file__).with_name("page.css").read_text(encoding="utf-8"))
     head = [
         tag("meta", charset="utf-8"),
         tag("meta", http_equiv="Content-Security-Policy", content=ALONE),
