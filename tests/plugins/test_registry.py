@@ -145,7 +145,7 @@ def test_the_example_package_trains_beside_gankit_in_a_fresh_environment(tmp_pat
     for package in ("gankit", "gankit-hinge"):
         source = tmp_path / package
         where = ROOT if package == "gankit" else ROOT / "examples" / package
-        ignored = shutil.ignore_patterns(".*", "build", "*.egg-info", "*.so", "runs", "__pycache__")
+        ignored = shutil.ignore_patterns(".*", "build", "*.egg-info", "*.so", "__pycache__")
         shutil.copytree(where, source, ignore=ignored)
         install = [
             sys.executable,

@@ -72,7 +72,7 @@ def test_softmax_is_taken_once_so_a_sure_and_right_class_head_has_terms_of_nothi
     trainer = tiny_trainer("acgan")
     batch = trainer.batches.batch(0)
     sure = torch.cat([torch.zeros(N, 1), 40 * F.one_hot(batch.labels, CLASSES)], 1).double()
-    monkeypatch.setattr(trainer.model, "judge", lambda noise, **images: [sure] * len(images))
+    monkeypatch.setattr(trainer.model, "score", lambda noise, **images: [sure] * len(images))
     noise = trainer.batches.noise("discriminator", 0, 0)
     first = trainer.model.terms("discriminator", batch, noise, {})
     second = trainer.model.terms("generator", batch, trainer.batches.noise("generator", 0, 0), dict(first.carry))

@@ -79,7 +79,7 @@ def test_the_penalty_is_of_the_norm_of_a_whole_sample_and_not_of_each_pixel(monk
         return [x.flatten(1).sum(1) / 4 for x in images.values()]
 
     # Sixteen pixels of slope 1/4 each: of norm 1 together, and 9/16 from 1 if each were held to it alone.
-    monkeypatch.setattr(trainer.model, "judge", quarters)
+    monkeypatch.setattr(trainer.model, "score", quarters)
     terms = trainer.model.terms("critic", trainer.batches.batch(0), trainer.batches.noise("critic", 0, 0), {})
     assert float(terms.losses["penalty"].detach()) == pytest.approx(0, abs=1e-15)
     assert float(terms.watch["slope"].detach()) == pytest.approx(1)
