@@ -18,9 +18,8 @@ import torch
 from steps import append as add_row
 from torch import Tensor
 
+from gankit.cpu import keep_freed, winograd
 from gankit.cpu import strided_winograd as polyphase
-from gankit.cpu import winograd
-from gankit.cpu.malloc import keep_freed
 from gankit.kernels import cpu
 
 # images, channels in and out, output's side, side of the filter

@@ -101,7 +101,7 @@ def planned() -> None:
     import torch
     from torch.fx.experimental.proxy_tensor import make_fx
 
-    from gankit.cpu.plan.plan import Plan
+    from gankit.cpu import Plan
 
     def steps(x: torch.Tensor, w: torch.Tensor) -> list[torch.Tensor]:
         h = torch.nn.functional.leaky_relu(x @ w, 0.2)

@@ -74,7 +74,7 @@ class ConvTranspose2d(nn.ConvTranspose2d):
         return made if self.bias is None else (made + self.bias.view(-1, 1, 1)).to(made.dtype)
 
 
-def channels_last(model: nn.Module) -> None:
+def to_channels_last(model: nn.Module) -> None:
     """Put the weights of the layers above in the order that they are used in on a CPU; nothing else changes."""
     for layer in model.modules():
         if isinstance(layer, Conv2d | ConvTranspose2d) and layer.last:

@@ -193,7 +193,7 @@ class Run:
         import torch
 
         from gankit.build import DTYPES, build_model
-        from gankit.cpu.malloc import keep_freed
+        from gankit.cpu import keep_freed
 
         keep_freed()
         model = build_model(self.config, self.spec).to(DTYPES[self.config.train.precision])

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
 from gankit.core.types import Spec
-from gankit.cpu.convolution import ChannelsLast, Conv2d, ConvTranspose2d
+from gankit.cpu import ChannelsLast, Conv2d, ConvTranspose2d
 from gankit.models.networks import (
     Architecture,
     Discriminator,

@@ -16,7 +16,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 from gankit.core.errors import UsageError
 from gankit.core.options import option
 from gankit.core.types import Spec
-from gankit.cpu.convolution import Conv2d, ConvTranspose2d
+from gankit.cpu import Conv2d, ConvTranspose2d
 from gankit.models.networks import Architecture, Discriminator, Generator, NetworkOptions, drop, needs_bias, norm
 
 

@@ -11,7 +11,7 @@ from gankit.core.errors import UsageError
 from gankit.core.options import option
 from gankit.core.rng import RandomStream
 from gankit.core.types import Batch, Carry, Noise, Spec
-from gankit.cpu.convolution import ChannelsLast
+from gankit.cpu import ChannelsLast
 from gankit.models.autoencoder import Autoencoder, AutoencoderOptions, convolutions, strides, transposed
 from gankit.models.interface import Terms, Variant
 

@@ -7,15 +7,15 @@ import sys
 
 import pytest
 
-from gankit.cpu.malloc import keep_freed
+from gankit.cpu import keep_freed
 
 SCRIPT = """
 import resource, sys
-import gankit.memory
+import gankit.cpu
 if sys.argv[1] == "off":
-    gankit.memory.keep_freed = lambda: False
+    gankit.cpu.keep_freed = lambda: False
 from gankit.config import configure
-from gankit.trainer import Trainer
+from gankit.training.trainer import Trainer
 flags = dict(data="shapes", limit=200, size=32, channels=1, arch="mlp", ngf=32, ndf=32, batch_size=64, steps=99)
 trainer = Trainer(configure("wgan-gp", flags | {"threads": 1, "engine": "eager"}))  # a plan allocates nothing
 for _ in range(4):

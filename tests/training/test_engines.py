@@ -14,9 +14,8 @@ from torch import nn
 import gankit
 from gankit import Trainer, UsageError
 from gankit.config import configure
+from gankit.cpu import Unsupported, winograd
 from gankit.cpu import strided_winograd as polyphase
-from gankit.cpu import winograd
-from gankit.cpu.plan.ir import Unsupported
 from gankit.kernels import cpu, selected
 from gankit.models.interface import Phase
 from gankit.registry import registry
