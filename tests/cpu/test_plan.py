@@ -11,10 +11,10 @@ from torch.func import functional_call
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn import functional as F
 
-from gankit.cpu.plan.ir import Call, Gemm, Point, Unsupported
+from gankit.cpu.plan.ir import Call, Elementwise, Gemm, Unsupported
 from gankit.cpu.plan.lower import Lowering
 from gankit.cpu.plan.plan import Plan
-from gankit.cpu.plan.simplify import improve
+from gankit.cpu.plan.simplify import simplify
 from gankit.kernels import cpu
 
 pytestmark = pytest.mark.skipif(bool(cpu.REASON), reason=f"plans run in the C extension: {cpu.REASON}")
@@ -36,14 +36,14 @@ def plan(f: Callable[..., list[Tensor]], *xs: Tensor) -> Plan:
     graph = make_fx(f, tracing_mode="fake")(*xs)
     graph.graph.eliminate_dead_code()
     made = Plan(graph)
-    made.block.view(torch.uint8).fill_(255)  # NaN in every floating type
+    made.arena.view(torch.uint8).fill_(255)  # NaN in every floating type
     return made
 
 
 def steps(f: Callable[..., list[Tensor]], *xs: Tensor) -> list[object]:
     graph = make_fx(f, tracing_mode="fake")(*xs)
     low = Lowering(graph)
-    improve(low)
+    simplify(low)
     return list(low.steps)
 
 
@@ -161,9 +161,9 @@ def test_an_input_is_not_changed_before_a_later_step_has_read_it():
     def step(x: Tensor, y: Tensor) -> list[Tensor]:
         first = x * 2  # opens a group that what follows could join
         late = (y @ y).sum() * x
-        turned = x.view(4, 4).t() * 2
+        transposed = x.view(4, 4).t() * 2
         x.add_(1)
-        return [first, late, turned]
+        return [first, late, transposed]
 
     x, y = numbers(16), numbers(4, 4, seed=1)
     made = plan(step, x, y)
@@ -269,7 +269,7 @@ def test_a_weight_that_autocast_rounds_for_each_pass_is_rounded_once():
             return [F.linear(x + 1, w).float(), F.linear(y + 1, w).float()]
 
     given = [tensor.float() for tensor in (numbers(5, 7), numbers(3, 7, seed=1), numbers(4, 7, seed=2))]
-    shapes = [step.out.shape for step in steps(twice, *given) if isinstance(step, Point) and step.name == "COPY"]
+    shapes = [step.out.shape for step in steps(twice, *given) if isinstance(step, Elementwise) and step.name == "COPY"]
     assert shapes.count((4, 7)) == 1
     check(twice, *given, rtol=2**-7, atol=1e-6)
 
@@ -371,14 +371,14 @@ def test_elementwise_results_are_the_same_at_every_vector_width():
 def test_what_still_weights_decide_is_made_again_when_they_move():
     x, w = numbers(4, 3, dtype=torch.float32), numbers(5, 3, dtype=torch.float32, seed=1)
     graph = make_fx(lambda x, w: [x.bfloat16() @ w.bfloat16().t()], tracing_mode="fake")(x, w)
-    moves = {"w": 0}
-    made = Plan(graph, still={1: "w"}, moves=moves)
+    versions = {"w": 0}
+    made = Plan(graph, invariant_inputs={1: "w"}, weight_versions=versions)
     first = made(x, w)[0].clone()
     assert torch.equal(made(x, w)[0], first)
     w.mul_(2)  # counted by PyTorch
     assert torch.equal(made(x, w)[0], 2 * first)
     w.data.mul_(2)  # by no one but whoever moved it
-    moves["w"] += 1
+    versions["w"] += 1
     assert torch.equal(made(x, w)[0], 4 * first)
     assert torch.equal(made(x, 8 * w)[0], 32 * first)
 
