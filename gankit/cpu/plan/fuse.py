@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from gankit.cpu.plan.ir import Buffer, Call, Elementwise, Gemm, Reduce, Step, Unsupported, Value, reads, writes
+from gankit.cpu.plan.ir import Buffer, Call, Elementwise, Fusible, Gemm, Reduce, Step, Unsupported, Value, reads, writes
 
 TILE, ROWS, COLUMNS, SCALAR = range(4)
 """The shape of a register: a whole tile, one number per row, one number per column, a single number."""
@@ -33,7 +33,7 @@ class Member:
     partial sum, and the total is known when the whole group has run.
     """
 
-    step: Elementwise | Reduce
+    step: Fusible
     shape: int
     out: Access
     ins: list[Access]
@@ -108,9 +108,7 @@ def dense_strides_like(value: Value) -> tuple[int, ...]:
     return tuple(strides)
 
 
-def schedule(
-    step: Elementwise | Reduce, items: list[Item], written: dict[Buffer, list[int]], last_read: dict[Buffer, int]
-) -> int:
+def schedule(step: Fusible, items: list[Item], written: dict[Buffer, list[int]], last_read: dict[Buffer, int]) -> int:
     """Put ``step`` into a group of ``items``, or into a new one at the end. Returns the group's index.
 
     ``written``: the indices of the items that write a buffer; ``last_read``: the index of the last that reads it.
@@ -131,7 +129,7 @@ def schedule(
     return len(items) - 1
 
 
-def singleton_group(step: Elementwise | Reduce) -> Group:
+def singleton_group(step: Fusible) -> Group:
     """A group of ``step`` alone. Unsupported where ``step`` has no iteration space."""
     for rows, columns in iteration_spaces(step):
         group = Group(rows, columns, needs_float64(step))
@@ -140,7 +138,7 @@ def singleton_group(step: Elementwise | Reduce) -> Group:
     raise Unsupported(f"{step}, which has no space of rows and columns")
 
 
-def try_join(step: Elementwise | Reduce, group: Group, index: int, written: dict[Buffer, list[int]]) -> bool:
+def try_join(step: Fusible, group: Group, index: int, written: dict[Buffer, list[int]]) -> bool:
     """Add ``step`` to ``group``, which is item ``index``, if that is legal. Returns whether it was."""
     if group.float64 != needs_float64(step):
         return False
@@ -176,7 +174,7 @@ def accept_reduction(member: Member, group: Group) -> bool:
     return not member.partial or member.step.name == "sum"
 
 
-def member_in_space(step: Elementwise | Reduce, group: Group) -> Member | None:
+def member_in_space(step: Fusible, group: Group) -> Member | None:
     """``step`` as a member of ``group``, or None where it does not fit the iteration space."""
     rows, columns = group.rows, group.columns
     if isinstance(step, Elementwise):
@@ -219,7 +217,7 @@ def tiles_across(group: Group) -> int:
     return -(-group.columns // group.tile()[1])
 
 
-def needs_float64(step: Elementwise | Reduce) -> bool:
+def needs_float64(step: Fusible) -> bool:
     """Whether ``step`` computes in float64. Integers do, since float32 cannot represent them all."""
     return any(value.dtype in (torch.float64, torch.int64) for value in [*reads(step), *writes(step)])
 
@@ -229,7 +227,7 @@ def dimension_order(value: Value) -> list[int]:
     return sorted(range(len(value.shape)), key=lambda d: -value.strides[d])
 
 
-def iteration_spaces(step: Elementwise | Reduce) -> list[tuple[int, int]]:
+def iteration_spaces(step: Fusible) -> list[tuple[int, int]]:
     """The iteration spaces (rows, columns) that fit ``step``, best first."""
     main = step.out if isinstance(step, Elementwise) else step.source
     sizes = [main.shape[d] for d in dimension_order(main) if main.shape[d] != 1]

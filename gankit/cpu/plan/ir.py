@@ -151,7 +151,8 @@ class Call:
     reads: list[Value] = field(default_factory=list)
 
 
-Step = Elementwise | Reduce | Gemm | Call
+Fusible = Elementwise | Reduce
+Step = Fusible | Gemm | Call
 
 
 def reads(step: Step) -> list[Value]:

@@ -39,6 +39,28 @@ for _name, _instruction in {
     instruction(_name, _instruction)
 
 
+RULES |= {
+    "copy": lambda low, out, x, source, *_: low.op("COPY", source, out=out),
+    "zero": lambda low, out, x: low.op("COPY", low.value(0.0), out=out),
+    "fill": lambda low, out, x, number: low.op("COPY", low.value(number), out=out),
+    "where": lambda low, out, condition, x, y: low.op("CHOOSE", condition, x, y, out=out),
+    "masked_fill": lambda low, out, x, mask, number: low.op("CHOOSE", mask, number, x, out=out),
+    "relu": lambda low, out, x: low.op("MAX", x, 0, out=out),
+    "threshold_backward": lambda low, out, grad, x, threshold: low.op(
+        "CHOOSE", low.op("GT", x, threshold), grad, 0, out=out
+    ),
+    "leaky_relu": lambda low, out, x, slope=0.01: low.op("CHOOSE", x, x, low.op("MUL", x, slope), out=out),
+    "leaky_relu_backward": lambda low, out, grad, x, slope, _: low.op(
+        "CHOOSE", x, grad, low.op("MUL", grad, slope), out=out
+    ),
+    "tanh_backward": lambda low, out, grad, y: low.op("MUL", grad, low.op("SUB", 1, low.op("MUL", y, y)), out=out),
+    "sigmoid_backward": lambda low, out, grad, y: low.op("MUL", grad, low.op("MUL", y, low.op("SUB", 1, y)), out=out),
+    "sum": lambda low, out, x, dims=None, keep=False, dtype=None: low.sum(x, dims or None, keep, out),
+    "mean": lambda low, out, x, dims=None, keep=False, dtype=None: low.mean(x, dims or None, keep, out),
+    "amax": lambda low, out, x, dims=(), keep=False: low.reduce("max", x, dims or range(len(x.shape)), keep, out),
+}
+
+
 def add_scaled(low: Lowering, out: Value, x: Operand, y: Operand, alpha: float, opcode: str) -> Value:
     """``x`` plus or minus ``alpha`` times ``y``."""
     scaled = y if alpha == 1 else low.op("MUL", y, alpha) if isinstance(y, Value) else y * alpha
@@ -103,31 +125,6 @@ def _clamp(low: Lowering, out: Value, x: Value, least: Operand | None = None, mo
     return out
 
 
-@rule("where")
-def _where(low: Lowering, out: Value, condition: Value, x: Operand, y: Operand) -> Value:
-    return low.op("CHOOSE", condition, x, y, out=out)
-
-
-@rule("masked_fill")
-def _masked_fill(low: Lowering, out: Value, x: Value, mask: Value, number: Operand) -> Value:
-    return low.op("CHOOSE", mask, number, x, out=out)
-
-
-@rule("copy")
-def _copy(low: Lowering, out: Value, x: Value, source: Operand, *_: Any) -> Value:
-    return low.op("COPY", source, out=out)
-
-
-@rule("zero")
-def _zero(low: Lowering, out: Value, x: Value) -> Value:
-    return low.op("COPY", low.value(0.0), out=out)
-
-
-@rule("fill")
-def _fill(low: Lowering, out: Value, x: Value, number: Operand) -> Value:
-    return low.op("COPY", low.value(number), out=out)
-
-
 def constant_fill(number: float) -> Rule:
     """The rule of an op that returns a tensor filled with ``number``."""
 
@@ -139,36 +136,6 @@ def constant_fill(number: float) -> Rule:
 
 rule("ones_like")(constant_fill(1.0))
 rule("zeros_like", "new_zeros")(constant_fill(0.0))
-
-
-@rule("leaky_relu")
-def _leaky_relu(low: Lowering, out: Value, x: Value, slope: float = 0.01) -> Value:
-    return low.op("CHOOSE", x, x, low.op("MUL", x, slope), out=out)
-
-
-@rule("leaky_relu_backward")
-def _leaky_relu_backward(low: Lowering, out: Value, grad: Value, x: Value, slope: float, _: bool) -> Value:
-    return low.op("CHOOSE", x, grad, low.op("MUL", grad, slope), out=out)
-
-
-@rule("relu")
-def _relu(low: Lowering, out: Value, x: Value) -> Value:
-    return low.op("MAX", x, 0, out=out)
-
-
-@rule("threshold_backward")
-def _threshold_backward(low: Lowering, out: Value, grad: Value, x: Value, threshold: float) -> Value:
-    return low.op("CHOOSE", low.op("GT", x, threshold), grad, 0, out=out)
-
-
-@rule("tanh_backward")
-def _tanh_backward(low: Lowering, out: Value, grad: Value, y: Value) -> Value:
-    return low.op("MUL", grad, low.op("SUB", 1, low.op("MUL", y, y)), out=out)
-
-
-@rule("sigmoid_backward")
-def _sigmoid_backward(low: Lowering, out: Value, grad: Value, y: Value) -> Value:
-    return low.op("MUL", grad, low.op("MUL", y, low.op("SUB", 1, y)), out=out)
 
 
 @rule("softplus")
@@ -183,25 +150,6 @@ def _softplus_backward(low: Lowering, out: Value, grad: Value, x: Value, beta: f
     scaled = low.op("MUL", x, beta)
     soft = low.op("MUL", grad, low.op("SIGMOID", scaled))
     return low.op("CHOOSE", low.op("GT", scaled, threshold), grad, soft, out=out)
-
-
-@rule("sum")
-def _sum(
-    low: Lowering, out: Value, x: Value, dims: Sequence[int] | None = None, keep: bool = False, dtype: Any = None
-) -> Value:
-    return low.sum(x, dims or None, keep, out)
-
-
-@rule("mean")
-def _mean(
-    low: Lowering, out: Value, x: Value, dims: Sequence[int] | None = None, keep: bool = False, dtype: Any = None
-) -> Value:
-    return low.mean(x, dims or None, keep, out)
-
-
-@rule("amax")
-def _amax(low: Lowering, out: Value, x: Value, dims: Sequence[int] = (), keep: bool = False) -> Value:
-    return low.reduce("max", x, dims or range(len(x.shape)), keep, out)
 
 
 @rule("linalg_vector_norm")
