@@ -1,4 +1,4 @@
-"""Freed memory serves the next step; handed back to the system it would cost up to a third of a step on a CPU."""
+"""Freed memory serves the next step; returned to the system it would cost up to a third of a step on a CPU."""
 
 from __future__ import annotations
 

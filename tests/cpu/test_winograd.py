@@ -211,8 +211,8 @@ def test_the_number_of_threads_changes_no_bit_of_a_product(case, threads):
 @pytest.mark.parametrize("case", CASES)
 def test_memory_that_is_used_again_leaves_no_trace(case):
     before = products(case)
-    for held in scratch._scratch.blocks.values():
-        held.fill_(float("nan"))
+    for block in scratch._scratch.blocks.values():
+        block.fill_(float("nan"))
     assert all(torch.equal(one, two) for one, two in zip(before, products(case), strict=True))
 
 
@@ -287,8 +287,8 @@ def test_the_memory_order_of_image_and_weight_changes_no_bit(kind, order, chosen
     assert all(torch.equal(one, two) for one, two in zip(before, after, strict=True))
 
 
-def left_alone():
-    """Layers and inputs for which the present way is kept, by what is special about them."""
+def not_chosen():
+    """Layers and inputs for which Winograd's algorithm is not chosen, by the reason."""
     x = RandomStream(0, "x").normal(4, 64, 17, 18)
     yield "float64", Conv2d(64, 64, 3, last=False).double(), x.double()
     yield "float16", Conv2d(64, 64, 3, last=False).half(), x.half()
@@ -311,8 +311,8 @@ def left_alone():
     yield "4x4: channels first", Conv2d(64, 64, 4, 2, 1, last=False), x
 
 
-@pytest.mark.parametrize(("layer", "x"), [pytest.param(*rest, id=name) for name, *rest in left_alone()])
-def test_what_it_does_not_cover_is_left_to_pytorch(layer, x, chosen):
+@pytest.mark.parametrize(("layer", "x"), [pytest.param(*rest, id=name) for name, *rest in not_chosen()])
+def test_what_it_does_not_support_is_left_to_pytorch(layer, x, chosen):
     x = x.clone().requires_grad_()
     layer(x).float().square().sum().backward()
     assert chosen == []
