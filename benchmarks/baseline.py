@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from gankit.build import DTYPES, build_model, load_images, pick_device
 from gankit.config import Config, configure
 from gankit.core.errors import GankitError, UsageError
-from gankit.cpu.convolution import ChannelsLast, Conv2d, ConvTranspose2d
+from gankit.cpu import ChannelsLast, Conv2d, ConvTranspose2d
 from gankit.data.dataset import ImageSet
 from gankit.models.interface import Model
 from gankit.profiling.step import peak_mib

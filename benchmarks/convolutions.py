@@ -18,9 +18,7 @@ import torch
 from steps import append as add_row
 from torch import Tensor
 
-from gankit.cpu import strided_winograd as polyphase
-from gankit.cpu import winograd
-from gankit.cpu.malloc import keep_freed
+from gankit.cpu import keep_freed, strided_winograd, winograd
 from gankit.kernels import cpu
 
 # images, channels in and out, output's side, side of the filter
@@ -50,11 +48,11 @@ def products(layer: tuple[int, int, int, int, int], dtype: torch.dtype) -> Itera
 
     wide = [tensor.double() for tensor in (grad, x, weight)]
     exact = [torch.convolution(wide[1], wide[2], None, *settings), *backward(*wide, [True, True, False])[:2]]
-    way = winograd if kernel == 3 else polyphase
+    way = winograd if kernel == 3 else strided_winograd
     ours: list[Way] = [
-        lambda: way.convolved(x, weight, padding),
-        lambda: way.by_input(grad, weight, x.shape[2:], padding),
-        lambda: way.by_weight(grad, x, padding),
+        lambda: way.convolve(x, weight, padding),
+        lambda: way.input_gradient(grad, weight, x.shape[2:], padding),
+        lambda: way.weight_gradient(grad, x, padding),
     ]
     theirs: list[Way] = [
         lambda: torch.convolution(x, weight, None, *settings),

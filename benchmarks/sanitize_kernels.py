@@ -74,15 +74,15 @@ def convolved() -> None:
     import torch
 
     from gankit.cpu import scratch, winograd
-    from gankit.cpu import strided_winograd as polyphase
+    from gankit.cpu import strided_winograd as strided
 
     for way, n, into, out, height, width, padding in (
         (winograd, 2, 5, 7, 3, 3, 0), (winograd, 1, 1, 1, 1, 1, 1), (winograd, 1, 3, 2, 4, 301, 1),
         (winograd, 2, 3, 2, 37, 45, 1), (winograd, 1, 2, 2, 34, 34, 0), (winograd, 0, 5, 7, 9, 9, 0),
-        (winograd, 1, 65, 9, 18, 66, 0), (polyphase, 2, 16, 16, 2, 2, 1), (polyphase, 3, 16, 48, 14, 6, 1),
-        (polyphase, 2, 32, 16, 23, 17, 0), (polyphase, 4, 64, 256, 8, 8, 1), (polyphase, 0, 16, 16, 8, 8, 1),
+        (winograd, 1, 65, 9, 18, 66, 0), (strided, 2, 16, 16, 2, 2, 1), (strided, 3, 16, 48, 14, 6, 1),
+        (strided, 2, 32, 16, 23, 17, 0), (strided, 4, 64, 256, 8, 8, 1), (strided, 0, 16, 16, 8, 8, 1),
     ):  # fmt: skip
-        scratch._scratch.held.clear()
+        scratch._scratch.blocks.clear()
         side, stride = (3, 1) if way is winograd else (4, 2)
         order = torch.contiguous_format if way is winograd else torch.channels_last
         x, weight = torch.randn(n, into, height, width), torch.randn(out, into, side, side)
@@ -90,8 +90,8 @@ def convolved() -> None:
         y = torch.nn.functional.conv2d(x, weight, stride=stride, padding=padding)
         grad = torch.randn_like(y).contiguous(memory_format=order)
         with torch.no_grad():
-            torch.testing.assert_close(way.convolved(x, weight, padding), y, rtol=1e-3, atol=1e-3)
-            found = way.by_input(grad, weight, x.shape[2:], padding), way.by_weight(grad, x, padding)
+            torch.testing.assert_close(way.convolve(x, weight, padding), y, rtol=1e-3, atol=1e-3)
+            found = way.input_gradient(grad, weight, x.shape[2:], padding), way.weight_gradient(grad, x, padding)
         for one, two in zip(found, torch.autograd.grad(y, (x, weight), grad), strict=True):
             torch.testing.assert_close(one, two, rtol=1e-3, atol=1e-3)
 
@@ -101,7 +101,7 @@ def planned() -> None:
     import torch
     from torch.fx.experimental.proxy_tensor import make_fx
 
-    from gankit.cpu.plan.plan import Plan
+    from gankit.cpu import Plan
 
     def steps(x: torch.Tensor, w: torch.Tensor) -> list[torch.Tensor]:
         h = torch.nn.functional.leaky_relu(x @ w, 0.2)

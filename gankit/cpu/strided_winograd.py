@@ -1,15 +1,15 @@
 """The three products of a 4x4 convolution with stride 2 by Winograd's minimal filtering, phase by phase.
 
-Every second row and column of the input, from the first or the second on, is one of four phases, and the convolution
-is the sum of four with windows of 2x2, one over each phase. F(4x4,2x2) makes tiles of 4x4 outputs from 5x5 pixels of a
-phase with 25 products in place of 64 (Lavin & Gray 2016, "Fast Algorithms for Convolutional Neural Networks", has the
-scheme). With x, w and y a phase of the input's window, of a filter and a tile of the output, and matrices B, G and A,
+Every second row and column of the input, from the first or the second on, form one of four phases (a polyphase
+decomposition). The convolution is the sum of four 2x2 convolutions with stride 1, one per phase. F(4x4,2x2) makes tiles
+of 4x4 outputs from 5x5 pixels of a phase with 25 multiplications in place of 64 (Lavin & Gray 2016, "Fast Algorithms
+for Convolutional Neural Networks"). With x and w one phase of an input tile and of a filter, y a tile of the output,
+and constant matrices B, G and A,
 
     y = AT (sum over phases and channels of (G w GT) * (BT x B)) A
 
-so 25 products of matrices are left, over four times the channels. The gradients are the same maps transposed, as in
-winograd.py. Images are worked on some at a time, so that what is made of them stays in the caches. The transforms are
-in C (kernels/_cpu_polyphase.h), with channels last; docs/engine.md says what is gained, and what is lost in precision.
+which leaves 25 matrix products over four times the channels. The gradients are the transposed maps, as in winograd.py.
+Memory is channels_last. The transforms are in C; docs/engine.md states the gain in speed and the loss of precision.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from gankit.cpu.scratch import cut, matrices
+from gankit.cpu.scratch import matrices, split_evenly
 from gankit.kernels.cpu import PHASE_LINE, PHASE_POINTS, PHASE_TILE, Transform, gemm_batch, multiplies_well, polyphase
 from gankit.kernels.dispatch import choose
 
 TILES = 16
-"""Of all images. With fewer the filters' transforms cost more than the products that they save."""
+"""The least number of tiles in a batch. With fewer the transforms of the filters cost more than they save."""
 USEFUL = 0.7
-"""Of the pixels in whole tiles of 4x4; the others are computed, and belong to no output."""
+"""The least share of the pixels of all tiles that are outputs; the rest is computed for nothing."""
 LARGEST = 1 << 24
-"""Numbers in the transformed images or filters, whichever is less, 64 MiB. What is larger is left to PyTorch."""
+"""Numbers in the transformed images or filters, whichever is less, 64 MiB. PyTorch computes larger layers."""
 CHUNK = 3 << 20
-"""Bytes of transformed images that are worked on at a time."""
-SLICE = 6 << 20
-"""The same of filters."""
+"""Bytes of transformed images that are processed at a time, so that they stay in the caches."""
+FILTER_CHUNK = 6 << 20
+"""The same for filters."""
 
 
 def fits(a: Tensor, b: Tensor, channels: Sequence[int], size: Sequence[int]) -> bool:
-    """Whether the product of ``a`` and ``b`` is to run here, by shapes and types alone: one of a convolution of 4x4
-    windows with stride 2, of ``channels`` out and in, to ``size`` = n, height and width.
+    """Whether this algorithm is to multiply ``a`` and ``b``, decided by shapes and types alone. They belong to a 4x4
+    convolution with stride 2. channels: out, in; size: n, height, width of the output.
     """
     out, into = channels
     n, height, width = size
@@ -50,57 +50,55 @@ def fits(a: Tensor, b: Tensor, channels: Sequence[int], size: Sequence[int]) -> 
     return useful and multiplies_well() and choose("auto", a, b) == "cpu"
 
 
-def convolved(x: Tensor, weight: Tensor, padding: int) -> Tensor:
-    """x: [n,in,h,w]; weight: [out,in,4,4]; channels last, as all here. Returns [n,out,h',w'],
-    h' = (h - 4 + 2 padding) // 2 + 1.
-    """
+def convolve(x: Tensor, weight: Tensor, padding: int) -> Tensor:
+    """x: [n,in,h,w]; weight: [out,in,4,4]. Returns [n,out,h',w'], h' = (h - 4 + 2 padding) // 2 + 1."""
     n, into, *size = x.shape
     y = _empty(x, n, len(weight), *((side - 4 + 2 * padding) // 2 + 1 for side in size))
-    work = _Work(y, into)
-    filters = work.filters(weight)
-    for images in work.images:
-        points = work.points(Transform.INPUT, x[images], padding)
-        made = matrices("OUTPUT", PHASE_POINTS, points.shape[1], len(weight))
-        for some in work.slices:
-            gemm_batch(points, filters(some).transpose(1, 2), made[:, :, some])
-        polyphase(Transform.OUTPUT, y[images], made, 0, work.grid)
+    blocking = _Blocking(y, into)
+    filters = blocking.filters(weight)
+    for images in blocking.images:
+        points = blocking.points(Transform.INPUT, x[images], padding)
+        products = matrices("OUTPUT", PHASE_POINTS, points.shape[1], len(weight))
+        for chunk in blocking.filter_chunks:
+            gemm_batch(points, filters(chunk).transpose(1, 2), products[:, :, chunk])
+        polyphase(Transform.OUTPUT, y[images], products, 0, blocking.grid)
     return y
 
 
-def by_input(grad: Tensor, weight: Tensor, size: Sequence[int], padding: int) -> Tensor:
+def input_gradient(grad: Tensor, weight: Tensor, size: Sequence[int], padding: int) -> Tensor:
     """grad: [n,out,h',w']; weight: [out,in,4,4]. Returns the gradient by the input, [n,in,*size]."""
     into = weight.shape[1]
     x = _empty(grad, len(grad), into, *size)
-    work = _Work(grad, into)
-    filters = work.filters(weight)
-    for images in work.images:
-        outer = work.points(Transform.OUTPUT_TRANSPOSED, grad[images], 0)
+    blocking = _Blocking(grad, into)
+    filters = blocking.filters(weight)
+    for images in blocking.images:
+        outer = blocking.points(Transform.OUTPUT_TRANSPOSED, grad[images], 0)
         points = matrices("INPUT", PHASE_POINTS, outer.shape[1], 4 * into)
-        for some in work.slices:
-            gemm_batch(outer[:, :, some], filters(some), points, accumulate=some.start > 0)
-        polyphase(Transform.INPUT_TRANSPOSED, x[images], points, padding, work.grid)
+        for chunk in blocking.filter_chunks:
+            gemm_batch(outer[:, :, chunk], filters(chunk), points, accumulate=chunk.start > 0)
+        polyphase(Transform.INPUT_TRANSPOSED, x[images], points, padding, blocking.grid)
     return x
 
 
-def by_weight(grad: Tensor, x: Tensor, padding: int) -> Tensor:
+def weight_gradient(grad: Tensor, x: Tensor, padding: int) -> Tensor:
     """grad: [n,out,h',w']; x: [n,in,h,w]. Returns the gradient by the weight, [out,in,4,4]."""
     out, into = grad.shape[1], x.shape[1]
     weight = _empty(grad, out, into, 4, 4)
-    work = _Work(grad, into)
-    for images in work.images:
-        outer = work.points(Transform.OUTPUT_TRANSPOSED, grad[images], 0)
-        points = work.points(Transform.INPUT, x[images], padding)
-        for some in work.slices:
-            made = matrices("FILTER", PHASE_POINTS, some.stop - some.start, 4 * into)
-            gemm_batch(outer.transpose(1, 2)[:, some], points, made, accumulate=images.start > 0)
+    blocking = _Blocking(grad, into)
+    for images in blocking.images:
+        outer = blocking.points(Transform.OUTPUT_TRANSPOSED, grad[images], 0)
+        points = blocking.points(Transform.INPUT, x[images], padding)
+        for chunk in blocking.filter_chunks:
+            products = matrices("FILTER", PHASE_POINTS, chunk.stop - chunk.start, 4 * into)
+            gemm_batch(outer.transpose(1, 2)[:, chunk], points, products, accumulate=images.start > 0)
             if images.stop == len(x):
-                polyphase(Transform.FILTER_TRANSPOSED, weight[some], made, 0, (1, 1))
+                polyphase(Transform.FILTER_TRANSPOSED, weight[chunk], products, 0, (1, 1))
     return weight
 
 
-class _Work:
-    """How a product is cut so that what is made of images and filters stays in the caches: the images, some at a time,
-    with all filters, or all images with some filters at a time, where those take more memory.
+class _Blocking:
+    """Cache blocking of a product: some images at a time with all filters, or all images with some filters at a time,
+    where the filters take more memory.
 
     y: [n,out,h,w], the output or its gradient; into: the input's channels.
     """
@@ -111,28 +109,28 @@ class _Work:
         each = 4 * PHASE_POINTS * 4 * into
         images, filters = each * n * self.grid[0] * self.grid[1], each * out
         turns = round(images / max(CHUNK, filters / 2)) if images > filters else 1
-        self.images = cut(n, turns)
-        self.slices = cut(out, 1 if images > filters else round(filters / SLICE))
+        self.images = split_evenly(n, turns)
+        self.filter_chunks = split_evenly(out, 1 if images > filters else round(filters / FILTER_CHUNK))
 
-    def points(self, transform: Transform, plain: Tensor, padding: int) -> Tensor:
-        """plain: [n,c,h,w]. Returns its tiles transformed, [25, n tiles, c], or 4 c for the four phases."""
-        width = plain.shape[1] * (4 if transform == Transform.INPUT else 1)
-        points = matrices(transform.name, PHASE_POINTS, len(plain) * self.grid[0] * self.grid[1], width)
-        polyphase(transform, plain, points, padding, self.grid)
+    def points(self, transform: Transform, pixels: Tensor, padding: int) -> Tensor:
+        """pixels: [n,c,h,w]. Returns its transformed tiles, [25, n tiles, c], or 4 c for the four phases."""
+        width = pixels.shape[1] * (4 if transform == Transform.INPUT else 1)
+        points = matrices(transform.name, PHASE_POINTS, len(pixels) * self.grid[0] * self.grid[1], width)
+        polyphase(transform, pixels, points, padding, self.grid)
         return points
 
     def filters(self, weight: Tensor) -> Callable[[slice], Tensor]:
-        """weight: [out,in,4,4]. Returns what gives some of its filters transformed, [25, some, 4 in]."""
+        """weight: [out,in,4,4]. Returns a function that transforms a slice of the filters, [25, some, 4 in]."""
 
-        def made(some: slice) -> Tensor:
-            points = matrices("FILTER", PHASE_POINTS, some.stop - some.start, 4 * weight.shape[1])
-            polyphase(Transform.FILTER, weight[some], points, 0, (1, 1))
+        def transform(chunk: slice) -> Tensor:
+            points = matrices("FILTER", PHASE_POINTS, chunk.stop - chunk.start, 4 * weight.shape[1])
+            polyphase(Transform.FILTER, weight[chunk], points, 0, (1, 1))
             return points
 
-        if len(self.slices) > 1:
-            return made
-        whole = made(self.slices[0])
-        return lambda some: whole
+        if len(self.filter_chunks) > 1:
+            return transform
+        whole = transform(self.filter_chunks[0])
+        return lambda chunk: whole
 
 
 def _empty(like: Tensor, *shape: int) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from gankit.core.errors import UsageError
 from gankit.core.version import __version__
-from gankit.cpu.malloc import keep_freed
+from gankit.cpu import keep_freed
 from gankit.data.catalogue import DataOptions
 from gankit.data.dataset import ImageSet
 from gankit.evaluation.metric import NEEDS, Extractor, Metric, Seen, Source, Statistics

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from gankit.core.errors import UsageError
 from gankit.core.options import option
 from gankit.core.types import Spec
-from gankit.cpu.convolution import Conv2d, ConvTranspose2d
+from gankit.cpu import Conv2d, ConvTranspose2d
 from gankit.models.interface import Encoder, OptimSpec, Phase
 from gankit.models.networks import AnyBatchNorm, doublings
 

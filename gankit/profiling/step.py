@@ -30,7 +30,7 @@ from gankit.training.update import Update, Vector, compute
 ATEN = torch.ops.aten
 PRODUCTS = (ATEN.mm, ATEN.addmm, ATEN.bmm, ATEN.baddbmm, ATEN.convolution, ATEN.convolution_backward)
 PROFILED = ("aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm", "aten::convolution", "aten::convolution_backward")
-OWN = ("_Convolve", "_ByInput", "_ByWeight")
+OWN = ("_Convolve", "_InputGradient", "_WeightGradient")
 """The Functions of convolution.py. What they take themselves is Winograd's algorithm, which runs in C."""
 INDUCTOR = ("mkldnn::", "mkl::", "aten::mkldnn_convolution", "aten::mkldnn_linear")
 WARM_UPS = 3

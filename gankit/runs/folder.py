@@ -26,7 +26,7 @@ from gankit.core.options import fields
 from gankit.core.progress import warn
 from gankit.core.types import Spec
 from gankit.core.version import __version__
-from gankit.cpu.malloc import keep_freed
+from gankit.cpu import keep_freed
 from gankit.data.dataset import ImageSet
 from gankit.models.interface import Model
 

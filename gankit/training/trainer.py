@@ -20,8 +20,7 @@ from gankit.core import checkpoint
 from gankit.core.errors import GankitError, UsageError
 from gankit.core.torch_private import foreach_norm
 from gankit.core.types import Carry
-from gankit.cpu.convolution import channels_last
-from gankit.cpu.malloc import keep_freed
+from gankit.cpu import prepare
 from gankit.data.batches import BatchSource
 from gankit.data.dataset import ImageSet
 from gankit.models.interface import Model, Phase
@@ -46,8 +45,7 @@ class Trainer:
         self.spec = self.images.spec(config.data.crop)
         self.model = build_model(config, self.spec).to(self.device, self.dtype).train()
         if self.device.type == "cpu":
-            keep_freed()
-            channels_last(self.model)
+            prepare(self.model)
         self.batches = BatchSource(
             self.images,
             self.model.noise,

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
 from gankit import Architecture, Discriminator, Generator, Spec
-from gankit.cpu.convolution import ChannelsLast, Conv2d, ConvTranspose2d
+from gankit.cpu import ChannelsLast, Conv2d, ConvTranspose2d
 from gankit.models import NetworkOptions, doublings, drop, needs_bias, norm
 
 

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
 from gankit import Architecture, Discriminator, Generator, Spec, UsageError, option
-from gankit.cpu.convolution import Conv2d, ConvTranspose2d
+from gankit.cpu import Conv2d, ConvTranspose2d
 from gankit.models import NetworkOptions, drop, needs_bias, norm
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gankit import Batch, RandomStream, Spec, Terms, UsageError, Variant, option
-from gankit.cpu.convolution import ChannelsLast
+from gankit.cpu import ChannelsLast
 from gankit.models import Autoencoder, AutoencoderOptions, Carry, Noise, convolutions, strides, transposed
 
 

@@ -126,7 +126,7 @@ def test_autocast_rounds_as_it_does_pytorchs_convolutions(case, transposed):
         assert (one - right).norm() <= 2 * (two - right).norm() + 0.01 * right.norm()
 
 
-def test_what_the_fast_way_does_not_cover_is_left_to_pytorch():
+def test_what_the_functions_do_not_support_is_left_to_pytorch():
     x = RandomStream(0, "x").normal(2, 4, 9, 9)
     for options in (
         {"dilation": 2},

@@ -1,4 +1,4 @@
-"""Freed memory serves the next step; handed back to the system it would cost up to a third of a step on a CPU."""
+"""Freed memory serves the next step; returned to the system it would cost up to a third of a step on a CPU."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import sys
 
 import pytest
 
-from gankit.cpu.malloc import keep_freed
+from gankit.cpu import keep_freed
 
 SCRIPT = """
 import resource, sys
-import gankit.cpu.malloc
+import gankit.cpu
 if sys.argv[1] == "off":
-    gankit.cpu.malloc.keep_freed = lambda: False
+    gankit.cpu.keep_freed = lambda: False
 from gankit.config import configure
 from gankit.training.trainer import Trainer
 flags = dict(data="shapes", limit=200, size=32, channels=1, arch="mlp", ngf=32, ndf=32, batch_size=64, steps=99)

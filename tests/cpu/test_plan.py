@@ -11,10 +11,10 @@ from torch.func import functional_call
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn import functional as F
 
-from gankit.cpu.plan.ir import Call, Gemm, Point, Unsupported
+from gankit.cpu.plan.ir import Call, Elementwise, Gemm, Unsupported
 from gankit.cpu.plan.lower import Lowering
 from gankit.cpu.plan.plan import Plan
-from gankit.cpu.plan.simplify import improve
+from gankit.cpu.plan.simplify import simplify
 from gankit.kernels import cpu
 
 pytestmark = pytest.mark.skipif(bool(cpu.REASON), reason=f"plans run in the C extension: {cpu.REASON}")
@@ -36,14 +36,14 @@ def plan(f: Callable[..., list[Tensor]], *xs: Tensor) -> Plan:
     graph = make_fx(f, tracing_mode="fake")(*xs)
     graph.graph.eliminate_dead_code()
     made = Plan(graph)
-    made.block.view(torch.uint8).fill_(255)  # NaN in every floating type
+    made.arena.view(torch.uint8).fill_(255)  # NaN in every floating type
     return made
 
 
 def steps(f: Callable[..., list[Tensor]], *xs: Tensor) -> list[object]:
     graph = make_fx(f, tracing_mode="fake")(*xs)
     low = Lowering(graph)
-    improve(low)
+    simplify(low)
     return list(low.steps)
 
 
@@ -107,7 +107,7 @@ def test_sums_over_rows_columns_and_all_are_pytorchs_and_can_be_used_at_once(dty
         check(sums, numbers(r, c, dtype=dtype), **tolerance)
 
 
-def test_views_turned_joined_and_cut_tensors_are_walked_through_as_they_lie(level):
+def test_views_transposed_concatenated_and_sliced_tensors_are_read_by_their_strides(level):
     x = numbers(6, 4, 10)
     check(
         lambda x: [x.view(6, 40) + 1, x[2:5] * x[1, :, ::3].sum(), x.transpose(0, 1) * 2, x.permute(2, 0, 1).exp()], x
@@ -161,9 +161,9 @@ def test_an_input_is_not_changed_before_a_later_step_has_read_it():
     def step(x: Tensor, y: Tensor) -> list[Tensor]:
         first = x * 2  # opens a group that what follows could join
         late = (y @ y).sum() * x
-        turned = x.view(4, 4).t() * 2
+        transposed = x.view(4, 4).t() * 2
         x.add_(1)
-        return [first, late, turned]
+        return [first, late, transposed]
 
     x, y = numbers(16), numbers(4, 4, seed=1)
     made = plan(step, x, y)
@@ -218,7 +218,7 @@ def test_a_weights_gradient_from_several_paths_is_one_product():
     check(made_here, *given)
 
 
-def test_a_gradient_of_inputs_that_lie_apart_is_added_in_place():
+def test_a_gradient_whose_operands_are_inputs_accumulates_in_place():
     given = numbers(5, 4), numbers(5, 6, seed=1), numbers(3, 4, seed=2)
     found = [step for step in steps(paths, *given) if isinstance(step, Gemm) and step.out.shape == (4, 6)]
     assert [step.accumulate for step in found] == [False, True, True]
@@ -226,8 +226,8 @@ def test_a_gradient_of_inputs_that_lie_apart_is_added_in_place():
     check(paths, *given)
 
 
-def on_a_line(real: Tensor, fake: Tensor, t: Tensor, w: Tensor, b: Tensor) -> list[Tensor]:
-    """A layer at both ends of a line and between them, and the gradient of its weight from all three."""
+def interpolated(real: Tensor, fake: Tensor, t: Tensor, w: Tensor, b: Tensor) -> list[Tensor]:
+    """A layer at two endpoints and at the interpolants, and the gradient of its weight from all three."""
     fake = (fake * 3).view(-1, 1, 7, 1)
     between = fake + t.view(-1, 1, 1, 1) * (real - fake)
     w = w.detach().requires_grad_()
@@ -237,22 +237,22 @@ def on_a_line(real: Tensor, fake: Tensor, t: Tensor, w: Tensor, b: Tensor) -> li
 
 
 @pytest.mark.parametrize("swapped", [False, True])
-def test_points_on_a_line_take_no_product_of_their_own(swapped):
+def test_interpolants_take_no_product_of_their_own(swapped):
     images = numbers(5, 1, 7, 1), numbers(5, 1, 7, 1, seed=1)
     given = *images, numbers(5, seed=2), numbers(4, 7, seed=3), numbers(4, seed=4)
 
     def update(real: Tensor, fake: Tensor, *rest: Tensor) -> list[Tensor]:
-        return on_a_line(fake, real, *rest) if swapped else on_a_line(real, fake, *rest)
+        return interpolated(fake, real, *rest) if swapped else interpolated(real, fake, *rest)
 
     shapes = sorted(tuple(step.a.shape) for step in steps(update, *given) if isinstance(step, Gemm))
     assert shapes == [(4, 10), (10, 7)]
     check(update, *given)
 
 
-def test_points_on_a_line_take_no_product_of_their_own_in_bfloat16_and_cost_no_digits():
+def test_interpolants_take_no_product_of_their_own_in_bfloat16_and_lose_no_digits():
     def update(real: Tensor, fake: Tensor, t: Tensor, w: Tensor, b: Tensor) -> list[Tensor]:
         with torch.autocast("cpu", torch.bfloat16, enabled=real.dtype == torch.float32):
-            return on_a_line(real, fake, t, w, b)[2:]
+            return interpolated(real, fake, t, w, b)[2:]
 
     given = [numbers(64, 1, 7, 1), numbers(64, 1, 7, 1, seed=1), numbers(64, seed=2), numbers(16, 7, seed=3)]
     given = [tensor.float() for tensor in (*given, numbers(16, seed=4))]
@@ -263,18 +263,18 @@ def test_points_on_a_line_take_no_product_of_their_own_in_bfloat16_and_cost_no_d
     assert (found - exact).norm() <= 1.5 * (theirs - exact).norm()
 
 
-def test_a_weight_that_autocast_rounds_for_each_pass_is_rounded_once():
+def test_a_weight_that_autocast_rounds_for_each_use_is_rounded_once():
     def twice(x: Tensor, y: Tensor, w: Tensor) -> list[Tensor]:
         with torch.autocast("cpu", torch.bfloat16, cache_enabled=False):
             return [F.linear(x + 1, w).float(), F.linear(y + 1, w).float()]
 
     given = [tensor.float() for tensor in (numbers(5, 7), numbers(3, 7, seed=1), numbers(4, 7, seed=2))]
-    shapes = [step.out.shape for step in steps(twice, *given) if isinstance(step, Point) and step.name == "COPY"]
+    shapes = [step.out.shape for step in steps(twice, *given) if isinstance(step, Elementwise) and step.name == "COPY"]
     assert shapes.count((4, 7)) == 1
     check(twice, *given, rtol=2**-7, atol=1e-6)
 
 
-def test_points_that_are_on_no_line_of_the_batches_keep_their_products():
+def test_points_that_interpolate_no_two_batches_keep_their_products():
     def update(real: Tensor, fake: Tensor, t: Tensor, w: Tensor, b: Tensor) -> list[Tensor]:
         between = fake + t.view(-1, 1) * (real - fake * 2)
         return [F.linear(torch.cat([real, fake]), w, b), F.linear(between, w, b)]
@@ -320,18 +320,18 @@ def test_an_op_without_an_instruction_is_pytorchs_own():
     check(others, x)
 
 
-def test_bits_of_whole_numbers_are_no_truths():
+def test_bitwise_ops_on_integers_are_not_those_on_bools():
     x, y = torch.tensor([6, 3, 12]), torch.tensor([3, 5, 10])
     check(lambda x, y: [x & y, x | y, ~x, x * y, x + y, (x > 4) & (y > 4)], x, y)
 
 
-def test_what_an_update_draws_by_itself_is_drawn_anew_at_every_run():
+def test_random_ops_draw_again_in_every_run():
     made = plan(lambda x: [torch.rand(3) + x, torch.rand_like(x) + x], numbers(3))
     first, again = ([out.clone() for out in made(numbers(3))] for _ in range(2))
     assert not any(torch.equal(a, b) for a, b in zip(first, again, strict=True))
 
 
-def test_what_no_plan_can_hold_is_named():
+def test_what_no_plan_can_represent_is_named():
     with pytest.raises(Unsupported, match="float16"):
         plan(lambda x: [x.half() * 2], numbers(3, 3))
 
@@ -368,22 +368,22 @@ def test_elementwise_results_are_the_same_at_every_vector_width():
         assert all(torch.equal(a, b) for a, b in zip(found[0], other, strict=True))
 
 
-def test_what_still_weights_decide_is_made_again_when_they_move():
+def test_steps_that_depend_on_invariant_weights_alone_run_again_when_these_change():
     x, w = numbers(4, 3, dtype=torch.float32), numbers(5, 3, dtype=torch.float32, seed=1)
     graph = make_fx(lambda x, w: [x.bfloat16() @ w.bfloat16().t()], tracing_mode="fake")(x, w)
-    moves = {"w": 0}
-    made = Plan(graph, still={1: "w"}, moves=moves)
+    versions = {"w": 0}
+    made = Plan(graph, invariant_inputs={1: "w"}, weight_versions=versions)
     first = made(x, w)[0].clone()
     assert torch.equal(made(x, w)[0], first)
     w.mul_(2)  # counted by PyTorch
     assert torch.equal(made(x, w)[0], 2 * first)
-    w.data.mul_(2)  # by no one but whoever moved it
-    moves["w"] += 1
+    w.data.mul_(2)  # counted only by who changed it
+    versions["w"] += 1
     assert torch.equal(made(x, w)[0], 4 * first)
     assert torch.equal(made(x, 8 * w)[0], 32 * first)
 
 
-def test_inputs_in_another_order_in_memory_are_taken_as_they_are():
+def test_inputs_with_other_strides_are_copied():
     x = numbers(4, 6)
     made = plan(lambda x: [x * 2], x)
     assert torch.equal(made(x.t().contiguous().t())[0], x * 2)

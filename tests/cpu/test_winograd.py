@@ -11,8 +11,7 @@ import torch
 from torch import nn
 
 from gankit.core.rng import RandomStream
-from gankit.cpu import convolution, scratch, winograd
-from gankit.cpu import strided_winograd as polyphase
+from gankit.cpu import convolution, scratch, strided_winograd, winograd
 from gankit.cpu.convolution import Conv2d, ConvTranspose2d
 from gankit.kernels import cpu, steered
 from gankit.kernels.cpu import PHASE_POINTS, POINTS, Transform
@@ -21,7 +20,7 @@ pytestmark = pytest.mark.skipif(not cpu.multiplies_well(), reason="needs the C e
 
 
 class Case(NamedTuple):
-    """A convolution of 3x3 windows with stride 1, by winograd.py, or of 4x4 with stride 2, by polyphase.py."""
+    """A convolution of 3x3 windows with stride 1, by winograd.py, or of 4x4 with stride 2, by strided_winograd.py."""
 
     way: object
     n: int
@@ -54,15 +53,15 @@ CASES = {
     "3x3: more tiles than are moved at once": Case(winograd, 1, 3, 2, 4, 301, 1),
     "3x3: tiles of two chunks in one row": Case(winograd, 2, 3, 2, 37, 45, 1),
     "3x3: no image": Case(winograd, 0, 5, 7, 9, 9, 0),
-    "4x4: as in DCGAN": Case(polyphase, 16, 64, 128, 16, 16, 1),
-    "4x4: images in parts": Case(polyphase, 33, 64, 32, 32, 32, 1),
-    "4x4: filters in parts": Case(polyphase, 4, 128, 256, 8, 8, 1),
-    "4x4: no whole tile": Case(polyphase, 3, 16, 48, 14, 6, 1),
-    "4x4: odd sides, no padding": Case(polyphase, 2, 32, 16, 23, 17, 0),
-    "4x4: one pixel": Case(polyphase, 2, 16, 16, 2, 2, 1),
-    "4x4: no image": Case(polyphase, 0, 16, 32, 8, 8, 1),
+    "4x4: as in DCGAN": Case(strided_winograd, 16, 64, 128, 16, 16, 1),
+    "4x4: images in parts": Case(strided_winograd, 33, 64, 32, 32, 32, 1),
+    "4x4: filters in parts": Case(strided_winograd, 4, 128, 256, 8, 8, 1),
+    "4x4: no whole tile": Case(strided_winograd, 3, 16, 48, 14, 6, 1),
+    "4x4: odd sides, no padding": Case(strided_winograd, 2, 32, 16, 23, 17, 0),
+    "4x4: one pixel": Case(strided_winograd, 2, 16, 16, 2, 2, 1),
+    "4x4: no image": Case(strided_winograd, 0, 16, 32, 8, 8, 1),
 }
-CLOSE = {winograd: 8, polyphase: 6}
+CLOSE = {winograd: 8, strided_winograd: 6}
 """Times PyTorch's own error in float32 that these may have; the largest seen are 5 and 4."""
 
 
@@ -78,9 +77,9 @@ def drawn(case, dtype=torch.float32):
 def products(case):
     (x, weight, grad), it = drawn(case), CASES[case]
     return [
-        it.way.convolved(x, weight, it.padding),
-        it.way.by_input(grad, weight, x.shape[2:], it.padding),
-        it.way.by_weight(grad, x, it.padding),
+        it.way.convolve(x, weight, it.padding),
+        it.way.input_gradient(grad, weight, x.shape[2:], it.padding),
+        it.way.weight_gradient(grad, x, it.padding),
     ]
 
 
@@ -112,7 +111,7 @@ def test_a_filter_that_moves_an_image_moves_it_to_the_pixel():
             weight = torch.zeros(1, 1, 3, 3)
             weight[0, 0, row, column] = 1
             torch.testing.assert_close(
-                winograd.convolved(x, weight, 0), x[:, :, row : row + 9, column : column + 8], rtol=0, atol=1e-5
+                winograd.convolve(x, weight, 0), x[:, :, row : row + 9, column : column + 8], rtol=0, atol=1e-5
             )
 
 
@@ -123,7 +122,7 @@ def test_a_strided_filter_of_a_single_1_takes_every_second_pixel():
         for column in range(4):
             weight = torch.zeros(16, 16, 4, 4)
             weight[range(16), range(16), row, column] = 1
-            found = polyphase.convolved(x, weight.contiguous(memory_format=torch.channels_last), 1)
+            found = strided_winograd.convolve(x, weight.contiguous(memory_format=torch.channels_last), 1)
             expected = padded[:, :, row : row + 12 : 2, column : column + 16 : 2]
             torch.testing.assert_close(found, expected[:, :, :6, :8], rtol=0, atol=1e-5)
 
@@ -212,8 +211,8 @@ def test_the_number_of_threads_changes_no_bit_of_a_product(case, threads):
 @pytest.mark.parametrize("case", CASES)
 def test_memory_that_is_used_again_leaves_no_trace(case):
     before = products(case)
-    for held in scratch._scratch.held.values():
-        held.fill_(float("nan"))
+    for block in scratch._scratch.blocks.values():
+        block.fill_(float("nan"))
     assert all(torch.equal(one, two) for one, two in zip(before, products(case), strict=True))
 
 
@@ -249,8 +248,8 @@ def layers(kind=PLAIN, bias=True, padding=1):
 def chosen(monkeypatch):
     """The names of the products that ran by Winograd's algorithm."""
     names = []
-    for module in (winograd, polyphase):
-        for name in ("convolved", "by_input", "by_weight"):
+    for module in (winograd, strided_winograd):
+        for name in ("convolve", "input_gradient", "weight_gradient"):
             whole = getattr(module, name)
             monkeypatch.setattr(module, name, lambda *args, whole=whole, name=name: names.append(name) or whole(*args))
     return names
@@ -272,7 +271,7 @@ def gradients(layer, x):
 def test_a_layers_gradients_and_those_of_a_penalty_are_pytorchs(kind, padding, bias, chosen):
     mine, theirs, x = layers(kind, bias=bias, padding=padding)
     found = gradients(mine, x)
-    assert set(chosen) == {"convolved", "by_input", "by_weight"}
+    assert set(chosen) == {"convolve", "input_gradient", "weight_gradient"}
     exact = gradients(theirs.double(), x.double())
     for one, two in zip(found, exact, strict=True):
         assert error(one, two) <= 1e-5 * two.norm() + 1e-12
@@ -284,12 +283,12 @@ def test_the_memory_order_of_image_and_weight_changes_no_bit(kind, order, chosen
     mine, _, x = layers(kind)
     before = gradients(mine, x)
     after = gradients(mine.to(memory_format=order), x.contiguous(memory_format=order))
-    assert set(chosen) == {"convolved", "by_input", "by_weight"}
+    assert set(chosen) == {"convolve", "input_gradient", "weight_gradient"}
     assert all(torch.equal(one, two) for one, two in zip(before, after, strict=True))
 
 
-def left_alone():
-    """Layers and inputs for which the present way is kept, by what is special about them."""
+def not_chosen():
+    """Layers and inputs for which Winograd's algorithm is not chosen, by the reason."""
     x = RandomStream(0, "x").normal(4, 64, 17, 18)
     yield "float64", Conv2d(64, 64, 3, last=False).double(), x.double()
     yield "float16", Conv2d(64, 64, 3, last=False).half(), x.half()
@@ -312,8 +311,8 @@ def left_alone():
     yield "4x4: channels first", Conv2d(64, 64, 4, 2, 1, last=False), x
 
 
-@pytest.mark.parametrize(("layer", "x"), [pytest.param(*rest, id=name) for name, *rest in left_alone()])
-def test_what_it_does_not_cover_is_left_to_pytorch(layer, x, chosen):
+@pytest.mark.parametrize(("layer", "x"), [pytest.param(*rest, id=name) for name, *rest in not_chosen()])
+def test_what_it_does_not_support_is_left_to_pytorch(layer, x, chosen):
     x = x.clone().requires_grad_()
     layer(x).float().square().sum().backward()
     assert chosen == []
@@ -322,12 +321,12 @@ def test_what_it_does_not_cover_is_left_to_pytorch(layer, x, chosen):
 def test_bfloat16_layers_run_in_float32_unless_the_processor_multiplies_tiles_of_it(chosen, monkeypatch):
     mine, theirs, x = layers()
     layer, x = mine.bfloat16(), x.bfloat16()
-    monkeypatch.setattr(winograd, "_has_tiles", lambda: True)
+    monkeypatch.setattr(winograd, "_has_amx", lambda: True)
     layer(x)
     assert chosen == []
-    monkeypatch.setattr(winograd, "_has_tiles", lambda: False)
+    monkeypatch.setattr(winograd, "_has_amx", lambda: False)
     found = gradients(layer, x)
-    assert set(chosen) == {"convolved", "by_input", "by_weight"}
+    assert set(chosen) == {"convolve", "input_gradient", "weight_gradient"}
     exact = gradients(theirs.bfloat16().double(), x.double())
     for one, two in zip(found, exact, strict=True):
         assert one.dtype == torch.bfloat16
@@ -340,16 +339,16 @@ def test_an_image_whose_tiles_would_fill_the_memory_is_left_to_pytorch(chosen, m
     mine(x)
     monkeypatch.setattr(winograd, "LARGEST", POINTS * 65 * 65 - 1)
     mine(x)
-    assert chosen == ["convolved"]
+    assert chosen == ["convolve"]
 
 
 def test_filters_or_tiles_that_would_fill_the_memory_are_left_to_pytorch(chosen, monkeypatch):
     mine, _, x = layers(STRIDED)
-    monkeypatch.setattr(polyphase, "LARGEST", PHASE_POINTS * 4 * 32 * 16)
+    monkeypatch.setattr(strided_winograd, "LARGEST", PHASE_POINTS * 4 * 32 * 16)
     mine(x)
-    monkeypatch.setattr(polyphase, "LARGEST", PHASE_POINTS * 4 * 32 * 16 - 1)
+    monkeypatch.setattr(strided_winograd, "LARGEST", PHASE_POINTS * 4 * 32 * 16 - 1)
     mine(x)
-    assert chosen == ["convolved"]
+    assert chosen == ["convolve"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -374,7 +373,7 @@ def test_gradients_that_a_pass_drops_are_not_made(kind, chosen):
     mine, _, x = layers(kind)
     x.requires_grad_()
     torch.autograd.grad(mine(x).sum(), x)
-    assert chosen == (["by_input", "convolved"] if kind == UPWARDS else ["convolved", "by_input"])
+    assert chosen == (["input_gradient", "convolve"] if kind == UPWARDS else ["convolve", "input_gradient"])
 
 
 def test_a_transposed_convolution_of_stride_1_is_the_same_map(chosen):
@@ -383,6 +382,6 @@ def test_a_transposed_convolution_of_stride_1_is_the_same_map(chosen):
     theirs.load_state_dict(mine.state_dict())
     x = RandomStream(0, "x").normal(4, 65, 17, 18)
     found, exact = gradients(mine, x), gradients(theirs.double(), x.double())
-    assert set(chosen) == {"convolved", "by_input", "by_weight"}
+    assert set(chosen) == {"convolve", "input_gradient", "weight_gradient"}
     for one, two in zip(found, exact, strict=True):
         assert error(one, two) <= 1e-5 * two.norm() + 1e-12

@@ -12,7 +12,7 @@ from paths import ROOT
 from gankit import UsageError
 from gankit.cli.main import main
 from gankit.config import configure
-from gankit.cpu import strided_winograd as polyphase
+from gankit.cpu import strided_winograd
 from gankit.kernels import cpu, steered
 from gankit.profiling.step import Products, floor, phase_times, profile_step
 from gankit.training.trainer import Trainer
@@ -47,8 +47,8 @@ def test_the_products_of_plans_are_timed_though_pytorch_does_not_see_them(tiny):
 def test_convolutions_by_winograds_algorithm_are_seen_though_pytorch_does_not_see_them(tiny, monkeypatch):
     flags = {"arch": "dcgan", "size": 32, "channels": 3, "ngf": 64, "ndf": 64, "batch_size": 32, "limit": 40}
     made = []
-    whole = polyphase.by_weight
-    monkeypatch.setattr(polyphase, "by_weight", lambda *args: made.append(args) or whole(*args))
+    whole = strided_winograd.weight_gradient
+    monkeypatch.setattr(strided_winograd, "weight_gradient", lambda *args: made.append(args) or whole(*args))
     with steered("cpu"):
         found = profile_step(config(tiny, "dcgan", **flags), steps=2, rounds=1)
     assert made

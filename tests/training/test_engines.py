@@ -15,9 +15,7 @@ from torch import nn
 import gankit
 from gankit import Trainer, UsageError
 from gankit.config import configure
-from gankit.cpu import strided_winograd as polyphase
-from gankit.cpu import winograd
-from gankit.cpu.plan.ir import Unsupported
+from gankit.cpu import Unsupported, strided_winograd, winograd
 from gankit.kernels import cpu, selected
 from gankit.models.interface import Phase
 from gankit.registry import registry
@@ -148,7 +146,7 @@ def test_an_update_that_no_plan_can_hold_runs_op_by_op_and_says_so(tiny, monkeyp
         # two layers, two generators, two passes a step
         ("cyclegan", {"arch": "resnet", "size": 64, "batch_size": 4, "blocks": 1, "patch_layers": 1}, winograd, 8),
         # two layers of the critic in two updates, each for the loss and twice for the penalty, and the generator's two
-        ("wgan-gp", {"arch": "dcgan", "size": 32, "batch_size": 16, "n_critic": 2}, polyphase, 14),
+        ("wgan-gp", {"arch": "dcgan", "size": 32, "batch_size": 16, "n_critic": 2}, strided_winograd, 14),
     ],
     ids=["3x3", "4x4"],
 )
@@ -159,8 +157,8 @@ def test_winograds_algorithm_keeps_as_near_to_float64_as_pytorchs_convolutions(
     float64 and not to each other.
     """
     made = []
-    whole = way.by_weight
-    monkeypatch.setattr(way, "by_weight", lambda *args: made.append(args) or whole(*args))
+    whole = way.weight_gradient
+    monkeypatch.setattr(way, "weight_gradient", lambda *args: made.append(args) or whole(*args))
     exact = run(descending(variant, tiny, engine="eager", precision="fp64", **flags), 5).tensors()
     distances = []
     for name in ("eager", "compiled"):

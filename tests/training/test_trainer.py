@@ -13,7 +13,7 @@ from torch import nn
 import gankit
 from gankit import ImageSet, RandomStream, Trainer
 from gankit.config import configure
-from gankit.cpu.convolution import Conv2d
+from gankit.cpu import Conv2d
 from gankit.data.order import Order
 from gankit.models.interface import Phase
 from gankit.registry import registry

@@ -1,1 +1,1 @@
-"""Plans: traced updates as steps that the C extension runs; docs/engine.md says how."""
+"""The compiler of plans: traced updates to bytecode that the C extension runs. docs/engine.md explains the passes."""

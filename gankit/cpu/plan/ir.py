@@ -1,4 +1,4 @@
-"""What a plan is made of: values in buffers, and the steps that read and write them."""
+"""The intermediate representation of a plan: values in buffers, and the steps that read and write them."""
 
 from __future__ import annotations
 
@@ -11,46 +11,46 @@ import torch
 
 SIZES = {torch.float64: 8, torch.float32: 4, torch.bfloat16: 2, torch.int64: 8, torch.bool: 1}
 TYPES = {torch.float64: 0, torch.float32: 1, torch.bfloat16: 2, torch.int64: 4, torch.bool: 5}
-"""The codes of kernels/_cpu_numbers.h."""
+"""Type codes, as the C sources number them."""
 
 
 class Unsupported(Exception):
-    """What a plan cannot hold, and why."""
+    """A plan cannot represent something; the message says what."""
 
 
 @dataclass(eq=False)
 class Buffer:
-    """Memory of ``count`` elements. ``slot``: the number of the input whose memory it is, from 0 on; -1, -2, ... for
-    constants; None where it is the plan's own.
+    """Memory of ``count`` elements. ``slot``: from 0 on the number of the input that owns the memory; -1, -2, ... for
+    constants; None where the plan owns it.
     """
 
     count: int
     dtype: torch.dtype
     slot: int | None = None
-    part_of: tuple[Buffer, int] | None = None
-    """The buffer in whose memory it lies, and at which element; nothing but its place depends on that."""
-    place: int = -1
-    """The byte of the plan's memory at which it begins."""
+    parent: tuple[Buffer, int] | None = None
+    """The buffer that contains this one, and the element at which this one begins. Only addresses depend on it."""
+    byte_offset: int = -1
+    """Where it begins in the plan's memory, in bytes."""
 
     @property
     def root(self) -> Buffer:
-        """The buffer that has memory of its own."""
-        return self if self.part_of is None else self.part_of[0]
+        """The buffer that is allocated: this one, or the one that contains it."""
+        return self if self.parent is None else self.parent[0]
 
     @property
     def start(self) -> int:
-        """The element of ``root`` at which it begins."""
-        return 0 if self.part_of is None else self.part_of[1]
+        """The element of ``root`` at which this buffer begins."""
+        return 0 if self.parent is None else self.parent[1]
 
     @property
     def constant(self) -> bool:
-        """Whether it is the same at every run."""
+        """Whether the contents are the same in every run."""
         return self.slot is not None and self.slot < 0
 
 
 @dataclass(frozen=True)
 class Value:
-    """A tensor: elements of ``buffer`` from ``offset`` on, by ``strides``."""
+    """A strided view of ``buffer``; ``offset`` and ``strides`` count elements."""
 
     buffer: Buffer
     offset: int
@@ -59,24 +59,28 @@ class Value:
 
     @property
     def dtype(self) -> torch.dtype:
-        """The type of its elements."""
+        """The element type."""
         return self.buffer.dtype
 
     @property
     def count(self) -> int:
-        """How many elements it has."""
+        """The number of elements."""
         return math.prod(self.shape)
 
     @property
     def covers(self) -> bool:
-        """Whether it is all of its buffer, each element once."""
+        """Whether the view covers its whole buffer, each element once."""
         return self.offset == 0 and self.count == self.buffer.count and dense(self.shape, self.strides)
 
     def expanded(self, shape: Sequence[int]) -> Value:
-        """Broadcast to ``shape``."""
+        """The same data, broadcast to ``shape``."""
         missing = len(shape) - len(self.shape)
         strides = [0] * missing + [0 if n == 1 else s for n, s in zip(self.shape, self.strides, strict=True)]
         return Value(self.buffer, self.offset, tuple(shape), tuple(strides))
+
+    def transposed(self) -> Value:
+        """[m,n] -> [n,m], the same data."""
+        return Value(self.buffer, self.offset, self.shape[::-1], self.strides[::-1])
 
 
 def contiguous(shape: Sequence[int]) -> tuple[int, ...]:
@@ -89,7 +93,7 @@ def contiguous(shape: Sequence[int]) -> tuple[int, ...]:
 
 
 def dense(shape: Sequence[int], strides: Sequence[int]) -> bool:
-    """Whether the elements lie without gaps or repetitions, in any order of the dimensions."""
+    """Whether the elements fill memory without gaps or overlaps, in any order of the dimensions."""
     expected = 1
     for stride, n in sorted((s, n) for s, n in zip(strides, shape, strict=True) if n != 1):
         if stride != expected:
@@ -99,8 +103,8 @@ def dense(shape: Sequence[int], strides: Sequence[int]) -> bool:
 
 
 @dataclass(eq=False)
-class Point:
-    """``out`` is the instruction ``name`` of ``ins``, which are broadcast to it, element by element."""
+class Elementwise:
+    """Apply the instruction ``name`` to ``ins``, each broadcast to the shape of ``out``, element by element."""
 
     name: str
     out: Value
@@ -109,7 +113,7 @@ class Point:
 
 @dataclass(eq=False)
 class Reduce:
-    """``out`` is ``source`` summed ("sum") or its largest element ("max") over ``dims``, which it lacks or keeps."""
+    """Reduce ``source`` over ``dims`` by ``name``, "sum" or "max". ``out`` lacks these dimensions or has 1 there."""
 
     name: str
     out: Value
@@ -119,9 +123,9 @@ class Reduce:
 
 @dataclass(eq=False)
 class Gemm:
-    """``out`` [m,n] = a [m,k] b [k,n] (+ bias [n]), or added to what is in ``out``. ``narrow``: in bfloat16.
+    """``out`` [m,n] = a [m,k] b [k,n] (+ bias [n]). ``accumulate``: add to ``out``; ``bf16``: multiply in bfloat16.
 
-    ``pieces``: the values that ``a`` and ``b`` consist of, where they were joined along k.
+    ``pieces``: the values that were concatenated into ``a`` and ``b`` along k, where they were.
     """
 
     out: Value
@@ -129,31 +133,32 @@ class Gemm:
     b: Value
     bias: Value | None = None
     accumulate: bool = False
-    narrow: bool = False
+    bf16: bool = False
     pieces: tuple[Value, ...] = ()
 
 
 @dataclass(eq=False)
 class Call:
-    """PyTorch's own op, for what has no instruction. ``args`` hold Values where tensors belong; ``outs`` are copied to.
-    ``into``: a Value that the op changes in place.
+    """Call ``target``, an op of PyTorch that has no instruction, and copy its results to ``outs``. ``args`` hold Values
+    in place of tensors. ``mutated``: the Value that the op writes in place.
     """
 
     target: Any
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     outs: list[Value | None]
-    into: Value | None = None
+    mutated: Value | None = None
     reads: list[Value] = field(default_factory=list)
 
 
-Step = Point | Reduce | Gemm | Call
+Fusible = Elementwise | Reduce
+Step = Fusible | Gemm | Call
 
 
 def reads(step: Step) -> list[Value]:
     """The values that ``step`` reads."""
     match step:
-        case Point():
+        case Elementwise():
             return step.ins
         case Reduce():
             return [step.source]
@@ -168,5 +173,5 @@ def writes(step: Step) -> list[Value]:
     """The values that ``step`` writes."""
     if isinstance(step, Call):
         found = [out for out in step.outs if out is not None]
-        return found if step.into is None else [*found, step.into]
+        return found if step.mutated is None else [*found, step.mutated]
     return [step.out]

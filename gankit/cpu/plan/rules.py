@@ -1,4 +1,4 @@
-"""PyTorch's ops as instructions of a plan, by the formulas of PyTorch's documentation; norms by their papers."""
+"""Lowering rules of PyTorch's ops, by the formulas of PyTorch's documentation; norms by their papers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ aten = torch.ops.aten
 
 
 def rule(*names: str) -> Callable[[Rule], Rule]:
-    """Registers the rule of the ops ``names``."""
+    """Register the decorated function as the rule of the ops ``names``."""
 
     def register(function: Rule) -> Rule:
         RULES.update(dict.fromkeys(names, function))
@@ -25,9 +25,9 @@ def rule(*names: str) -> Callable[[Rule], Rule]:
     return register
 
 
-def instruction(name: str, instruct: str) -> None:
-    """The op ``name`` is one instruction."""
-    RULES[name] = lambda low, out, *args, **_: low.point(instruct, *args, out=out)
+def instruction(name: str, opcode: str) -> None:
+    """Register a rule that makes one instruction ``opcode`` of the op ``name``."""
+    RULES[name] = lambda low, out, *args, **_: low.op(opcode, *args, out=out)
 
 
 for _name, _instruction in {
@@ -39,54 +39,76 @@ for _name, _instruction in {
     instruction(_name, _instruction)
 
 
-def added(low: Lowering, out: Value, x: Operand, y: Operand, alpha: float, instruct: str) -> Value:
+RULES |= {
+    "copy": lambda low, out, x, source, *_: low.op("COPY", source, out=out),
+    "zero": lambda low, out, x: low.op("COPY", low.value(0.0), out=out),
+    "fill": lambda low, out, x, number: low.op("COPY", low.value(number), out=out),
+    "where": lambda low, out, condition, x, y: low.op("CHOOSE", condition, x, y, out=out),
+    "masked_fill": lambda low, out, x, mask, number: low.op("CHOOSE", mask, number, x, out=out),
+    "relu": lambda low, out, x: low.op("MAX", x, 0, out=out),
+    "threshold_backward": lambda low, out, grad, x, threshold: low.op(
+        "CHOOSE", low.op("GT", x, threshold), grad, 0, out=out
+    ),
+    "leaky_relu": lambda low, out, x, slope=0.01: low.op("CHOOSE", x, x, low.op("MUL", x, slope), out=out),
+    "leaky_relu_backward": lambda low, out, grad, x, slope, _: low.op(
+        "CHOOSE", x, grad, low.op("MUL", grad, slope), out=out
+    ),
+    "tanh_backward": lambda low, out, grad, y: low.op("MUL", grad, low.op("SUB", 1, low.op("MUL", y, y)), out=out),
+    "sigmoid_backward": lambda low, out, grad, y: low.op("MUL", grad, low.op("MUL", y, low.op("SUB", 1, y)), out=out),
+    "sum": lambda low, out, x, dims=None, keep=False, dtype=None: low.sum(x, dims or None, keep, out),
+    "mean": lambda low, out, x, dims=None, keep=False, dtype=None: low.mean(x, dims or None, keep, out),
+    "amax": lambda low, out, x, dims=(), keep=False: low.reduce("max", x, dims or range(len(x.shape)), keep, out),
+}
+
+
+def add_scaled(low: Lowering, out: Value, x: Operand, y: Operand, alpha: float, opcode: str) -> Value:
     """``x`` plus or minus ``alpha`` times ``y``."""
-    scaled = y if alpha == 1 else low.point("MUL", y, alpha) if isinstance(y, Value) else y * alpha
-    return low.point(instruct, x, scaled, out=out)
+    scaled = y if alpha == 1 else low.op("MUL", y, alpha) if isinstance(y, Value) else y * alpha
+    return low.op(opcode, x, scaled, out=out)
 
 
 @rule("add")
 def _add(low: Lowering, out: Value, x: Operand, y: Operand, *, alpha: float = 1) -> Value:
-    return added(low, out, x, y, alpha, "ADD")
+    return add_scaled(low, out, x, y, alpha, "ADD")
 
 
 @rule("sub")
 def _sub(low: Lowering, out: Value, x: Operand, y: Operand, *, alpha: float = 1) -> Value:
-    return added(low, out, x, y, alpha, "SUB")
+    return add_scaled(low, out, x, y, alpha, "SUB")
 
 
 @rule("rsub")
 def _rsub(low: Lowering, out: Value, x: Value, y: Operand, alpha: float = 1) -> Value:
-    return added(low, out, y, x, alpha, "SUB")
+    return add_scaled(low, out, y, x, alpha, "SUB")
 
 
 @rule("div")
 def _div(low: Lowering, out: Value, x: Operand, y: Operand, *, rounding_mode: str | None = None) -> Value:
     if rounding_mode is not None:
         raise Unsupported(f"division rounded to {rounding_mode}")
-    return low.point("DIV", x, y, out=out)
+    return low.op("DIV", x, y, out=out)
 
 
 @rule("pow")
 def _pow(low: Lowering, out: Value, x: Operand, exponent: Operand) -> Value:
     if exponent == 1:
-        return low.point("COPY", x, out=out)
+        return low.op("COPY", x, out=out)
     if exponent == 2:
-        return low.point("MUL", x, x, out=out)
+        return low.op("MUL", x, x, out=out)
     if exponent == 0.5:
-        return low.point("SQRT", x, out=out)
+        return low.op("SQRT", x, out=out)
     raise Unsupported(f"the power {exponent}")
 
 
-def logical(instruct: str, *operands: Operand) -> Rule:
-    """The rule of an op on bits where the type is bool: an instruction of its arguments and ``operands``."""
+def logical(opcode: str, *operands: Operand) -> Rule:
+    """The rule of a bitwise op, for bool only: the instruction ``opcode`` of its arguments and ``operands``."""
 
-    def make(low: Lowering, out: Value, *args: Operand) -> Value:
+    def lower(low: Lowering, out: Value, *args: Operand) -> Value:
         if out.dtype != torch.bool or any(isinstance(x, Value) and x.dtype != torch.bool for x in args):
-            raise Unsupported("bits of whole numbers")
-        return low.point(instruct, *args, *operands, out=out)
+            raise Unsupported("bitwise ops on integers")
+        return low.op(opcode, *args, *operands, out=out)
 
-    return make
+    return lower
 
 
 rule("bitwise_and")(logical("MUL"))
@@ -99,109 +121,35 @@ def _clamp(low: Lowering, out: Value, x: Value, least: Operand | None = None, mo
     limits = [("MAX", least), ("MIN", most)]
     given = [(name, limit) for name, limit in limits if limit is not None]
     for i, (name, limit) in enumerate(given):
-        x = low.point(name, x, limit, out=out if i == len(given) - 1 else None)
+        x = low.op(name, x, limit, out=out if i == len(given) - 1 else None)
     return out
 
 
-@rule("where")
-def _where(low: Lowering, out: Value, condition: Value, x: Operand, y: Operand) -> Value:
-    return low.point("CHOOSE", condition, x, y, out=out)
+def constant_fill(number: float) -> Rule:
+    """The rule of an op that returns a tensor filled with ``number``."""
 
-
-@rule("masked_fill")
-def _masked_fill(low: Lowering, out: Value, x: Value, mask: Value, number: Operand) -> Value:
-    return low.point("CHOOSE", mask, number, x, out=out)
-
-
-@rule("copy")
-def _copy(low: Lowering, out: Value, x: Value, source: Operand, *_: Any) -> Value:
-    return low.point("COPY", source, out=out)
-
-
-@rule("zero")
-def _zero(low: Lowering, out: Value, x: Value) -> Value:
-    return low.point("COPY", low.value(0.0), out=out)
-
-
-@rule("fill")
-def _fill(low: Lowering, out: Value, x: Value, number: Operand) -> Value:
-    return low.point("COPY", low.value(number), out=out)
-
-
-def filled(number: float) -> Rule:
-    """The rule of an op that makes a tensor like another, full of ``number``."""
-
-    def make(low: Lowering, out: Value, *_: Any, **__: Any) -> Tensor:
+    def lower(low: Lowering, out: Value, *_: Any, **__: Any) -> Tensor:
         return torch.full(out.shape, number, dtype=out.dtype)
 
-    return make
+    return lower
 
 
-rule("ones_like")(filled(1.0))
-rule("zeros_like", "new_zeros")(filled(0.0))
-
-
-@rule("leaky_relu")
-def _leaky_relu(low: Lowering, out: Value, x: Value, slope: float = 0.01) -> Value:
-    return low.point("CHOOSE", x, x, low.point("MUL", x, slope), out=out)
-
-
-@rule("leaky_relu_backward")
-def _leaky_relu_backward(low: Lowering, out: Value, grad: Value, x: Value, slope: float, _: bool) -> Value:
-    return low.point("CHOOSE", x, grad, low.point("MUL", grad, slope), out=out)
-
-
-@rule("relu")
-def _relu(low: Lowering, out: Value, x: Value) -> Value:
-    return low.point("MAX", x, 0, out=out)
-
-
-@rule("threshold_backward")
-def _threshold_backward(low: Lowering, out: Value, grad: Value, x: Value, threshold: float) -> Value:
-    return low.point("CHOOSE", low.point("GT", x, threshold), grad, 0, out=out)
-
-
-@rule("tanh_backward")
-def _tanh_backward(low: Lowering, out: Value, grad: Value, y: Value) -> Value:
-    return low.point("MUL", grad, low.point("SUB", 1, low.point("MUL", y, y)), out=out)
-
-
-@rule("sigmoid_backward")
-def _sigmoid_backward(low: Lowering, out: Value, grad: Value, y: Value) -> Value:
-    return low.point("MUL", grad, low.point("MUL", y, low.point("SUB", 1, y)), out=out)
+rule("ones_like")(constant_fill(1.0))
+rule("zeros_like", "new_zeros")(constant_fill(0.0))
 
 
 @rule("softplus")
 def _softplus(low: Lowering, out: Value, x: Value, beta: float = 1, threshold: float = 20) -> Value:
-    scaled = low.point("MUL", x, beta)
-    soft = low.point("MUL", low.point("LOG1P", low.point("EXP", scaled)), 1 / beta)
-    return low.point("CHOOSE", low.point("GT", scaled, threshold), x, soft, out=out)
+    scaled = low.op("MUL", x, beta)
+    soft = low.op("MUL", low.op("LOG1P", low.op("EXP", scaled)), 1 / beta)
+    return low.op("CHOOSE", low.op("GT", scaled, threshold), x, soft, out=out)
 
 
 @rule("softplus_backward")
 def _softplus_backward(low: Lowering, out: Value, grad: Value, x: Value, beta: float, threshold: float) -> Value:
-    scaled = low.point("MUL", x, beta)
-    soft = low.point("MUL", grad, low.point("SIGMOID", scaled))
-    return low.point("CHOOSE", low.point("GT", scaled, threshold), grad, soft, out=out)
-
-
-@rule("sum")
-def _sum(
-    low: Lowering, out: Value, x: Value, dims: Sequence[int] | None = None, keep: bool = False, dtype: Any = None
-) -> Value:
-    return low.total(x, dims or None, keep, out)
-
-
-@rule("mean")
-def _mean(
-    low: Lowering, out: Value, x: Value, dims: Sequence[int] | None = None, keep: bool = False, dtype: Any = None
-) -> Value:
-    return low.mean(x, dims or None, keep, out)
-
-
-@rule("amax")
-def _amax(low: Lowering, out: Value, x: Value, dims: Sequence[int] = (), keep: bool = False) -> Value:
-    return low.reduce("max", x, dims or range(len(x.shape)), keep, out)
+    scaled = low.op("MUL", x, beta)
+    soft = low.op("MUL", grad, low.op("SIGMOID", scaled))
+    return low.op("CHOOSE", low.op("GT", scaled, threshold), grad, soft, out=out)
 
 
 @rule("linalg_vector_norm")
@@ -211,36 +159,36 @@ def _vector_norm(
 ) -> Value:  # fmt: skip
     if order != 2:
         raise Unsupported(f"the norm of order {order}")
-    return low.point("SQRT", low.total(low.point("MUL", x, x), dims or None, keep), out=out)
+    return low.op("SQRT", low.sum(low.op("MUL", x, x), dims or None, keep), out=out)
 
 
 @rule("_foreach_norm")
 def _foreach_norm(low: Lowering, _: Any, tensors: Sequence[Value], order: float = 2, dtype: Any = None) -> list[Value]:
     if order != 2:
         raise Unsupported(f"the norm of order {order}")
-    return [low.point("SQRT", low.total(low.point("MUL", x, x))) for x in tensors]
+    return [low.op("SQRT", low.sum(low.op("MUL", x, x))) for x in tensors]
 
 
 @rule("mm")
 def _mm(low: Lowering, out: Value, a: Operand, b: Operand) -> Value:
-    return product(low, out, low.value(a), low.value(b), None)
+    return gemm(low, out, low.value(a), low.value(b), None)
 
 
 @rule("addmm")
 def _addmm(
     low: Lowering, out: Value, bias: Operand, a: Operand, b: Operand, *, beta: float = 1, alpha: float = 1
 ) -> Value:
-    held = low.value(bias)
-    if beta != 1 or alpha != 1 or held.shape != out.shape[1:]:
+    bias_value = low.value(bias)
+    if beta != 1 or alpha != 1 or bias_value.shape != out.shape[1:]:
         raise Unsupported("a scaled sum of matrix products")
-    return product(low, out, low.value(a), low.value(b), held)
+    return gemm(low, out, low.value(a), low.value(b), bias_value)
 
 
-def product(low: Lowering, out: Value, a: Value, b: Value, bias: Value | None) -> Value:
-    """The matrix product ``a b``, plus ``bias`` in each row."""
+def gemm(low: Lowering, out: Value, a: Value, b: Value, bias: Value | None) -> Value:
+    """Append the matrix product ``out`` = a b, plus ``bias`` in each row."""
     if out.strides[1] != 1 and out.shape[1] != 1:
-        raise Unsupported("a matrix product with its columns apart")
-    low.steps.append(Gemm(out, a, b, bias, narrow=out.dtype == torch.bfloat16))
+        raise Unsupported("a matrix product whose columns are not adjacent")
+    low.steps.append(Gemm(out, a, b, bias, bf16=out.dtype == torch.bfloat16))
     return out
 
 
@@ -251,7 +199,7 @@ def _cat(low: Lowering, out: Value, tensors: Sequence[Operand], dim: int = 0) ->
         if not x.count:
             continue
         place = Value(out.buffer, out.offset + at * out.strides[dim], x.shape, out.strides)
-        low.point("COPY", x, out=place)
+        low.op("COPY", x, out=place)
         at += x.shape[dim]
     return out
 
@@ -260,7 +208,7 @@ def _cat(low: Lowering, out: Value, tensors: Sequence[Operand], dim: int = 0) ->
 def _stack(low: Lowering, out: Value, tensors: Sequence[Operand], dim: int = 0) -> Value:
     strides = out.strides[:dim] + out.strides[dim + 1 :]
     for i, x in enumerate(map(low.value, tensors)):
-        low.point("COPY", x, out=Value(out.buffer, out.offset + i * out.strides[dim], x.shape, strides))
+        low.op("COPY", x, out=Value(out.buffer, out.offset + i * out.strides[dim], x.shape, strides))
     return out
 
 
@@ -268,33 +216,33 @@ def _stack(low: Lowering, out: Value, tensors: Sequence[Operand], dim: int = 0) 
 def _slice_backward(
     low: Lowering, out: Value, grad: Value, sizes: Sequence[int], dim: int, start: int, end: int, step: int
 ) -> Value:
-    low.point("COPY", low.value(0.0), out=out)
+    low.op("COPY", low.value(0.0), out=out)
     offset = out.offset + start * out.strides[dim]
     strides = (*out.strides[:dim], out.strides[dim] * step, *out.strides[dim + 1 :])
-    low.point("COPY", grad, out=Value(out.buffer, offset, grad.shape, strides))
+    low.op("COPY", grad, out=Value(out.buffer, offset, grad.shape, strides))
     return out
 
 
 @rule("select_backward")
 def _select_backward(low: Lowering, out: Value, grad: Value, sizes: Sequence[int], dim: int, index: int) -> Value:
-    low.point("COPY", low.value(0.0), out=out)
+    low.op("COPY", low.value(0.0), out=out)
     index %= sizes[dim]
     strides = out.strides[:dim] + out.strides[dim + 1 :]
-    low.point("COPY", grad, out=Value(out.buffer, out.offset + index * out.strides[dim], grad.shape, strides))
+    low.op("COPY", grad, out=Value(out.buffer, out.offset + index * out.strides[dim], grad.shape, strides))
     return out
 
 
 @rule("_log_softmax")
 def _log_softmax(low: Lowering, out: Value, x: Value, dim: int, half_to_float: bool) -> Value:
-    shifted = low.point("SUB", x, low.reduce("max", x, [dim], keep=True))
-    total = low.total(low.point("EXP", shifted), [dim], keep=True)
-    return low.point("SUB", shifted, low.point("LOG", total), out=out)
+    shifted = low.op("SUB", x, low.reduce("max", x, [dim], keep=True))
+    total = low.sum(low.op("EXP", shifted), [dim], keep=True)
+    return low.op("SUB", shifted, low.op("LOG", total), out=out)
 
 
 @rule("_log_softmax_backward_data")
 def _log_softmax_backward(low: Lowering, out: Value, grad: Value, y: Value, dim: int, dtype: torch.dtype) -> Value:
-    total = low.total(grad, [dim], keep=True)
-    return low.point("SUB", grad, low.point("MUL", low.point("EXP", y), total), out=out)
+    total = low.sum(grad, [dim], keep=True)
+    return low.op("SUB", grad, low.op("MUL", low.op("EXP", y), total), out=out)
 
 
 @rule("native_batch_norm")
@@ -308,19 +256,19 @@ def _batch_norm(
         return low.call(aten.native_batch_norm.default, args, {}, meta)
     n = x.shape[0]
     mean = low.mean(x, [0])
-    centred = low.point("SUB", x, mean)
-    variance = low.mean(low.point("MUL", centred, centred), [0])
-    inverse = low.point("RSQRT", low.point("ADD", variance, eps))
-    y = low.point("MUL", centred, inverse)
-    y = y if weight is None else low.point("MUL", y, weight)
-    y = y if bias is None else low.point("ADD", y, bias)
-    unbiased = low.point("MUL", variance, n / (n - 1) if n > 1 else float("nan"))
+    centered = low.op("SUB", x, mean)
+    variance = low.mean(low.op("MUL", centered, centered), [0])
+    inverse = low.op("RSQRT", low.op("ADD", variance, eps))
+    y = low.op("MUL", centered, inverse)
+    y = y if weight is None else low.op("MUL", y, weight)
+    y = y if bias is None else low.op("ADD", y, bias)
+    unbiased = low.op("MUL", variance, n / (n - 1) if n > 1 else float("nan"))
     for running, now in ((running_mean, mean), (running_var, unbiased)):
         if running is not None:
-            new = low.in_place(running)
-            low.point("ADD", low.point("MUL", running, 1 - momentum), low.point("MUL", now, momentum), out=new)
-            low.changed(running, new)
-    return typed(low, meta, y, mean, inverse)
+            new = low.new_version(running)
+            low.op("ADD", low.op("MUL", running, 1 - momentum), low.op("MUL", now, momentum), out=new)
+            low.rebind(running, new)
+    return cast_results(low, meta, y, mean, inverse)
 
 
 @rule("native_batch_norm_backward")
@@ -332,13 +280,13 @@ def _batch_norm_backward(
         args = (grad, x, weight, running_mean, running_var, mean, inverse, training, eps, wanted)
         return low.call(aten.native_batch_norm_backward.default, args, {}, meta)
     n = x.shape[0]
-    normal = low.point("MUL", low.point("SUB", x, mean), inverse)
-    by_bias = low.total(grad, [0])
-    by_weight = low.total(low.point("MUL", grad, normal), [0])
-    scale = inverse if weight is None else low.point("MUL", inverse, weight)
-    pulled = low.point("SUB", grad, low.point("MUL", by_bias, 1 / n))
-    pulled = low.point("SUB", pulled, low.point("MUL", normal, low.point("MUL", by_weight, 1 / n)))
-    return typed(low, meta, low.point("MUL", pulled, scale), by_weight, by_bias)
+    normalized = low.op("MUL", low.op("SUB", x, mean), inverse)
+    grad_bias = low.sum(grad, [0])
+    grad_weight = low.sum(low.op("MUL", grad, normalized), [0])
+    scale = inverse if weight is None else low.op("MUL", inverse, weight)
+    grad_x = low.op("SUB", grad, low.op("MUL", grad_bias, 1 / n))
+    grad_x = low.op("SUB", grad_x, low.op("MUL", normalized, low.op("MUL", grad_weight, 1 / n)))
+    return cast_results(low, meta, low.op("MUL", grad_x, scale), grad_weight, grad_bias)
 
 
 @rule("native_group_norm")
@@ -346,18 +294,18 @@ def _group_norm(
     low: Lowering, meta: Any, x: Value, weight: Value | None, bias: Value | None, n: int, channels: int, pixels: int,
     groups: int, eps: float,
 ) -> Any:  # fmt: skip
-    """Ba et al. 2016: layer norm, which is what one group of a layer without pixels comes to."""
+    """Ba et al. 2016: layer norm, which group norm with one group is for [n,c]."""
     if groups != 1 or pixels != 1:
         return low.call(aten.native_group_norm.default, (x, weight, bias, n, channels, pixels, groups, eps), {}, meta)
-    x = flat(x, n, channels)
+    x = reshape(x, n, channels)
     mean = low.mean(x, [1], keep=True)
-    centred = low.point("SUB", x, mean)
-    variance = low.mean(low.point("MUL", centred, centred), [1], keep=True)
-    inverse = low.point("RSQRT", low.point("ADD", variance, eps))
-    y = low.point("MUL", centred, inverse)
-    y = y if weight is None else low.point("MUL", y, weight)
-    y = y if bias is None else low.point("ADD", y, bias)
-    return typed(low, meta, y, mean, inverse)
+    centered = low.op("SUB", x, mean)
+    variance = low.mean(low.op("MUL", centered, centered), [1], keep=True)
+    inverse = low.op("RSQRT", low.op("ADD", variance, eps))
+    y = low.op("MUL", centered, inverse)
+    y = y if weight is None else low.op("MUL", y, weight)
+    y = y if bias is None else low.op("ADD", y, bias)
+    return cast_results(low, meta, y, mean, inverse)
 
 
 @rule("native_group_norm_backward")
@@ -368,32 +316,33 @@ def _group_norm_backward(
     if groups != 1 or pixels != 1:
         args = (grad, x, mean, inverse, weight, n, channels, pixels, groups, wanted)
         return low.call(aten.native_group_norm_backward.default, args, {}, meta)
-    grad, x, mean, inverse = flat(grad, n, channels), flat(x, n, channels), flat(mean, n, 1), flat(inverse, n, 1)
-    normal = low.point("MUL", low.point("SUB", x, mean), inverse)
-    by_normal = grad if weight is None else low.point("MUL", grad, weight)
-    pulled = low.point("SUB", by_normal, low.mean(by_normal, [1], keep=True))
-    along = low.mean(low.point("MUL", by_normal, normal), [1], keep=True)
-    pulled = low.point("SUB", pulled, low.point("MUL", normal, along))
-    by_weight = low.total(low.point("MUL", grad, normal), [0])
-    return typed(low, meta, low.point("MUL", pulled, inverse), by_weight, low.total(grad, [0]))
+    grad, x = reshape(grad, n, channels), reshape(x, n, channels)
+    mean, inverse = reshape(mean, n, 1), reshape(inverse, n, 1)
+    normalized = low.op("MUL", low.op("SUB", x, mean), inverse)
+    grad_normalized = grad if weight is None else low.op("MUL", grad, weight)
+    grad_x = low.op("SUB", grad_normalized, low.mean(grad_normalized, [1], keep=True))
+    along = low.mean(low.op("MUL", grad_normalized, normalized), [1], keep=True)
+    grad_x = low.op("SUB", grad_x, low.op("MUL", normalized, along))
+    grad_weight = low.sum(low.op("MUL", grad, normalized), [0])
+    return cast_results(low, meta, low.op("MUL", grad_x, inverse), grad_weight, low.sum(grad, [0]))
 
 
-def typed(low: Lowering, metas: Sequence[Any], *values: Value) -> tuple[Value, ...]:
-    """``values`` in the types and shapes of ``metas``."""
+def cast_results(low: Lowering, metas: Sequence[Any], *values: Value) -> tuple[Value, ...]:
+    """``values``, cast to the types of ``metas`` and in their shapes."""
     found = []
     for value, meta in zip(values, metas, strict=True):
         if isinstance(meta, Tensor) and meta.dtype != value.dtype:
-            value = low.point("COPY", value, out=low.new(value.shape, meta.dtype))
+            value = low.op("COPY", value, out=low.new(value.shape, meta.dtype))
         if isinstance(meta, Tensor) and tuple(meta.shape) != value.shape:
-            value = flat(value, *meta.shape)
+            value = reshape(value, *meta.shape)
         found.append(value)
     return tuple(found)
 
 
-def flat(x: Value, *shape: int) -> Value:
-    """``x``, which is dense in C order, in another shape."""
+def reshape(x: Value, *shape: int) -> Value:
+    """``x``, which must be contiguous, in another shape."""
     if not dense(x.shape, x.strides) or (
         x.strides != contiguous(x.shape) and max(x.shape, default=1) != math.prod(x.shape)
     ):
-        raise Unsupported("a norm of a tensor in another order")
+        raise Unsupported("a norm of a tensor that is not contiguous")
     return Value(x.buffer, x.offset, shape, contiguous(shape))

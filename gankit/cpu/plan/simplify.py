@@ -1,4 +1,4 @@
-"""What is done to a plan's steps before they are grouped: nothing that no one reads, no detour through memory."""
+"""Passes over the steps of a plan before fusion: they remove dead steps, copies and trips through memory."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from collections.abc import Sequence
 import torch
 from torch.utils import _pytree as pytree
 
-from gankit.cpu.plan.interpolants import follow_lines, turned
-from gankit.cpu.plan.ir import Buffer, Call, Gemm, Point, Reduce, Step, Value, reads, writes
+from gankit.cpu.plan.interpolants import distribute_gemms
+from gankit.cpu.plan.ir import Buffer, Call, Elementwise, Gemm, Reduce, Step, Value, reads, writes
 from gankit.cpu.plan.lower import Lowering
 
 WIDE = (torch.float32, torch.float64)
 
 
-def improve(low: Lowering) -> None:
-    """Do all that follows here to the steps of ``low``."""
-    low.steps = without_dead(low.steps, low.outputs)
-    widen(low)
-    drop_copies(low)
-    share_copies(low)
-    join_products(low)
-    follow_lines(low)
-    low.steps = without_dead(low.steps, low.outputs)
-    join_along_k(low)
+def simplify(low: Lowering) -> None:
+    """Run every pass below on the steps of ``low``."""
+    low.steps = eliminate_dead_code(low.steps, low.outputs)
+    widen_intermediates(low)
+    copy_propagation(low)
+    common_subexpressions(low)
+    accumulate_sums(low)
+    distribute_gemms(low)
+    low.steps = eliminate_dead_code(low.steps, low.outputs)
+    concatenate_along_k(low)
 
 
-def without_dead(steps: list[Step], outputs: Sequence[Value]) -> list[Step]:
-    """``steps`` less those that nothing needs."""
+def eliminate_dead_code(steps: list[Step], outputs: Sequence[Value]) -> list[Step]:
+    """``steps`` without those whose results nothing reads."""
     needed = {value.buffer for value in outputs}
     kept: list[Step] = []
     for step in reversed(steps):
@@ -39,9 +39,9 @@ def without_dead(steps: list[Step], outputs: Sequence[Value]) -> list[Step]:
     return kept[::-1]
 
 
-def widen(low: Lowering) -> None:
-    """What is bfloat16 only on its way between instructions stays float32: a weight's gradient, say, which autocast
-    makes in bfloat16 and turns into float32 right away.
+def widen_intermediates(low: Lowering) -> None:
+    """Keep in float32 what is bfloat16 only between instructions, such as a weight gradient that autocast rounds to
+    bfloat16 and widens again at once.
     """
     kept = {value.buffer for value in low.outputs}
     for step in low.steps:
@@ -55,16 +55,16 @@ def widen(low: Lowering) -> None:
                 value.buffer.dtype = torch.float32
 
 
-def drop_copies(low: Lowering) -> None:
-    """A copy of a whole value in the same type and order is that value."""
+def copy_propagation(low: Lowering) -> None:
+    """Replace a copy of a whole buffer with the same type and strides by its source."""
     final = {value.buffer for value in low.outputs}
     written = Counter(value.buffer for step in low.steps for value in writes(step))
     replaced: dict[Buffer, Buffer] = {}
     kept: list[Step] = []
     for step in low.steps:
-        rename(step, replaced)
-        once = isinstance(step, Point) and written[step.out.buffer] == 1
-        if once and isinstance(step, Point) and step.name == "COPY" and step.out.covers:
+        substitute(step, replaced)
+        once = isinstance(step, Elementwise) and written[step.out.buffer] == 1
+        if once and isinstance(step, Elementwise) and step.name == "COPY" and step.out.covers:
             (source,) = step.ins
             same = source.covers and source.dtype == step.out.dtype and source.strides == step.out.strides
             if step.out.buffer in final and same:
@@ -75,21 +75,19 @@ def drop_copies(low: Lowering) -> None:
                 continue
         kept.append(step)
     low.steps = kept
-    low.outputs = [renamed(value, replaced) for value in low.outputs]
+    low.outputs = [substituted(value, replaced) for value in low.outputs]
 
 
-def share_copies(low: Lowering) -> None:
-    """What is copied twice in the same way, as autocast rounds a weight for each pass through its layer, is copied
-    once.
-    """
+def common_subexpressions(low: Lowering) -> None:
+    """Merge equal copies of data that does not change: autocast rounds a weight again for each use of its layer."""
     final = {value.buffer for value in low.outputs}
     written = Counter(value.buffer for step in low.steps for value in writes(step))
     first: dict[object, Buffer] = {}
     replaced: dict[Buffer, Buffer] = {}
     kept: list[Step] = []
     for step in low.steps:
-        rename(step, replaced)
-        if isinstance(step, Point) and step.name == "COPY" and written[step.out.buffer] == 1 and step.out.covers:
+        substitute(step, replaced)
+        if isinstance(step, Elementwise) and step.name == "COPY" and written[step.out.buffer] == 1 and step.out.covers:
             (source,), out = step.ins, step.out
             key = (source.buffer, source.offset, source.shape, source.strides, out.dtype, out.strides)
             if written[source.buffer] == 0 and out.buffer.slot is None and out.buffer not in final:
@@ -101,17 +99,17 @@ def share_copies(low: Lowering) -> None:
     low.steps = kept
 
 
-def join_products(low: Lowering) -> None:
-    """A sum with a matrix product becomes a product that is added in place: so is a weight's gradient from several
-    paths, which otherwise would pass through memory once more for each.
+def accumulate_sums(low: Lowering) -> None:
+    """Turn base + a b into a product that accumulates into base. A weight gradient that comes from several paths then
+    needs no pass through memory per path.
     """
     users: dict[Buffer, int] = {}
-    made: dict[Buffer, list[Step]] = {}
+    definitions: dict[Buffer, list[Step]] = {}
     for step in low.steps:
         for value in reads(step):
             users[value.buffer] = users.get(value.buffer, 0) + 1
         for value in writes(step):
-            made.setdefault(value.buffer, []).append(step)
+            definitions.setdefault(value.buffer, []).append(step)
     final = {value.buffer for value in low.outputs}
     replaced: dict[Buffer, Buffer] = {}
 
@@ -121,23 +119,24 @@ def join_products(low: Lowering) -> None:
 
     kept: list[Step] = []
     for step in low.steps:
-        rename(step, replaced)
-        once = isinstance(step, Point) and len(made[step.out.buffer]) == 1
-        if once and isinstance(step, Point) and step.name == "ADD" and step.out.covers and step.out.dtype in WIDE:
+        substitute(step, replaced)
+        once = isinstance(step, Elementwise) and len(definitions[step.out.buffer]) == 1
+        if once and isinstance(step, Elementwise) and step.name == "ADD" and step.out.covers and step.out.dtype in WIDE:
             for base, other in (step.ins, step.ins[::-1]):
-                product = made.get(other.buffer, [None])[0]
+                makers = definitions.get(other.buffer, [])
+                product = makers[0] if len(makers) == 1 else None
                 same = base.strides == other.strides == step.out.strides and base.dtype == other.dtype == step.out.dtype
-                if not (same and isinstance(product, Gemm) and len(made[other.buffer]) == 1 and product.bias is None):
+                if not (same and isinstance(product, Gemm) and product.bias is None):
                     continue
                 if product.accumulate or not single(base) or not single(other):
                     continue
                 product.out = Value(base.buffer, product.out.offset, product.out.shape, product.out.strides)
                 product.accumulate = True
                 kept.remove(product)
-                kept.append(product)  # after whatever makes `base`
+                kept.append(product)  # after the steps that write `base`
                 replaced[step.out.buffer] = base.buffer
                 users[base.buffer] = users.get(step.out.buffer, 0)
-                made[base.buffer].append(product)
+                definitions[base.buffer].append(product)
                 if step.out.buffer in final:
                     final.add(base.buffer)
                 break
@@ -146,21 +145,21 @@ def join_products(low: Lowering) -> None:
             continue
         kept.append(step)
     low.steps = kept
-    low.outputs = [renamed(value, replaced) for value in low.outputs]
+    low.outputs = [substituted(value, replaced) for value in low.outputs]
 
 
-def join_along_k(low: Lowering) -> None:
-    """Products that are added up in one place become one, whose operands lie one behind the other along k: a weight's
-    gradient is then written once, and a longer sum runs nearer to the processor's speed.
+def concatenate_along_k(low: Lowering) -> None:
+    """Merge products that accumulate into one buffer: concatenate their operands along k. The buffer is then written
+    once, and one long product runs faster than several short ones.
     """
     chains: dict[Buffer, list[Gemm]] = {}
     for step in low.steps:
         if isinstance(step, Gemm):
             chains.setdefault(step.out.buffer, []).append(step)
     final = {value.buffer for value in low.outputs}
-    called = {value.buffer for step in low.steps if isinstance(step, Call) for value in (*reads(step), *writes(step))}
+    calls = [step for step in low.steps if isinstance(step, Call)]
     written = Counter(value.buffer for step in low.steps for value in writes(step))
-    taken: set[Buffer] = final | called
+    taken: set[Buffer] = final | {value.buffer for step in calls for value in (*reads(step), *writes(step))}
     for buffer, chain in chains.items():
         whole = [g.accumulate for g in chain] == [i > 0 for i in range(len(chain))] and written[buffer] == len(chain)
         values = [value for g in chain for value in (g.a, g.b)]
@@ -168,49 +167,50 @@ def join_along_k(low: Lowering) -> None:
             continue
         if any(v.buffer in taken or not v.covers or v.buffer.slot is not None for v in values):
             continue
-        if any(v.strides != (v.shape[1], 1) for g in chain for v in (turned(g.a), g.b)) or any(g.bias for g in chain):
+        rows = [value for g in chain for value in (g.a.transposed(), g.b)]
+        if any(v.strides != (v.shape[1], 1) for v in rows) or any(g.bias for g in chain):
             continue
-        if len({(g.narrow, g.a.dtype, g.b.dtype) for g in chain}) > 1:
+        if len({(g.bf16, g.a.dtype, g.b.dtype) for g in chain}) > 1:
             continue
         taken |= {v.buffer for v in values}
-        a, b = joined([turned(g.a) for g in chain]), joined([g.b for g in chain])
+        a, b = concatenated([g.a.transposed() for g in chain]), concatenated([g.b for g in chain])
         last = chain[-1]
-        product = Gemm(last.out, turned(a), b, narrow=last.narrow, pieces=tuple(values))
+        product = Gemm(last.out, a.transposed(), b, bf16=last.bf16, pieces=tuple(values))
         low.steps[low.steps.index(last)] = product
         low.steps = [step for step in low.steps if not any(step is g for g in chain[:-1])]
 
 
-def joined(values: Sequence[Value]) -> Value:
-    """One value of new memory that consists of ``values``, each all of its buffer, row after row."""
+def concatenated(values: Sequence[Value]) -> Value:
+    """A value in a new buffer that consists of the rows of ``values``, each of which covers its buffer."""
     width = values[0].shape[1]
     rows = sum(value.shape[0] for value in values)
     whole = Buffer(rows * width, values[0].dtype)
     begin = 0
     for value in values:
-        value.buffer.part_of = (whole, begin)
+        value.buffer.parent = (whole, begin)
         begin += value.buffer.count
     return Value(whole, 0, (rows, width), (width, 1))
 
 
-def renamed(value: Value, to: dict[Buffer, Buffer]) -> Value:
-    """``value`` in the buffer that took its buffer's place."""
+def substituted(value: Value, to: dict[Buffer, Buffer]) -> Value:
+    """``value`` in the buffer that replaces its own."""
     buffer = value.buffer
     while buffer in to:
         buffer = to[buffer]
     return value if buffer is value.buffer else Value(buffer, value.offset, value.shape, value.strides)
 
 
-def rename(step: Step, to: dict[Buffer, Buffer]) -> None:
-    """Let ``step`` use the buffers that took the place of others."""
+def substitute(step: Step, to: dict[Buffer, Buffer]) -> None:
+    """Replace the buffers that ``step`` reads."""
     match step:
-        case Point():
-            step.ins = [renamed(value, to) for value in step.ins]
+        case Elementwise():
+            step.ins = [substituted(value, to) for value in step.ins]
         case Reduce():
-            step.source = renamed(step.source, to)
+            step.source = substituted(step.source, to)
         case Gemm():
-            step.a, step.b = renamed(step.a, to), renamed(step.b, to)
-            step.bias = None if step.bias is None else renamed(step.bias, to)
+            step.a, step.b = substituted(step.a, to), substituted(step.b, to)
+            step.bias = None if step.bias is None else substituted(step.bias, to)
         case Call():
-            step.reads = [renamed(value, to) for value in step.reads]
-            swap = lambda x: renamed(x, to) if isinstance(x, Value) else x  # noqa: E731
+            step.reads = [substituted(value, to) for value in step.reads]
+            swap = lambda x: substituted(x, to) if isinstance(x, Value) else x  # noqa: E731
             step.args, step.kwargs = pytree.tree_map(swap, (step.args, step.kwargs))

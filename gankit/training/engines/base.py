@@ -12,7 +12,7 @@ from gankit.models.interface import Model
 from gankit.training.update import Arithmetic, PhaseState, Update, Vector
 
 if TYPE_CHECKING:
-    from gankit.cpu.plan.plan import Plan
+    from gankit.cpu import Plan
 
 Inputs = Callable[[UpdateKey], tuple[Batch, Noise]]
 

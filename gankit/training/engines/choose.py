@@ -8,7 +8,7 @@ import shutil
 from torch import nn
 
 from gankit.core.errors import UsageError
-from gankit.kernels import cpu
+from gankit.cpu import available
 from gankit.models.interface import Model
 from gankit.training.engines.base import Engine, Inputs
 from gankit.training.engines.eager import EagerEngine
@@ -38,8 +38,8 @@ def make_engine(name: str, model: Model, arithmetic: Arithmetic, inputs: Inputs)
     if name == "planned":
         if arithmetic.device != "cpu":
             raise UsageError("--engine planned runs on the CPU, and this run is on a GPU; use graph, compiled or eager")
-        if cpu.REASON:
-            raise UsageError(f"--engine planned: {cpu.REASON}; use compiled or eager")
+        if reason := available().reason:
+            raise UsageError(f"--engine planned: {reason}; use compiled or eager")
         from gankit.training.engines.planned import PlannedEngine
 
         return PlannedEngine(model, arithmetic, inputs)
@@ -55,7 +55,7 @@ def choose_engine(device: str, updates: int, model: nn.Module) -> str:
         return "graph" if updates >= CAPTURE_UPDATES else "eager"
     if any(isinstance(layer, nn.Conv2d | nn.ConvTranspose2d) for layer in model.modules()):
         return "eager"
-    if cpu.multiplies_well():
+    if available().fast:
         return "planned" if updates >= PLAN_UPDATES else "eager"
     return "compiled" if updates >= COMPILE_UPDATES and has_compiler() else "eager"
 

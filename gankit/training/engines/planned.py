@@ -8,8 +8,7 @@ from typing import Any
 
 from gankit.core.progress import warn
 from gankit.core.types import Carry
-from gankit.cpu.plan.ir import Unsupported
-from gankit.cpu.plan.plan import Plan
+from gankit.cpu import Plan, Unsupported
 from gankit.training.engines.traced import Code, TracedEngine
 from gankit.training.engines.tracing import Piece
 from gankit.training.update import PhaseState, Update, Vector
