@@ -20,7 +20,8 @@ from torch.utils import _pytree as pytree
 __all__ = [
     "BatchNorm", "FakeTensorMode", "dispatch_modes", "foreach_add", "foreach_add_", "foreach_addcdiv_",
     "foreach_addcmul_", "foreach_div_", "foreach_mul_", "foreach_norm", "foreach_sqrt", "foreach_sub",
-    "functorch_transforms_active", "fused_adam_", "fused_sgd_", "inductor", "pytree", "reparametrize",
+    "functorch_transforms_active", "fused_adam_", "fused_sgd_", "inductor", "is_proxied", "pytree", "reparametrize",
+    "will_execute",
 ]  # fmt: skip
 
 foreach_add, foreach_add_ = torch._foreach_add, torch._foreach_add_
@@ -28,6 +29,17 @@ foreach_addcdiv_, foreach_addcmul_ = torch._foreach_addcdiv_, torch._foreach_add
 foreach_div_, foreach_mul_ = torch._foreach_div_, torch._foreach_mul_
 foreach_norm, foreach_sqrt, foreach_sub = torch._foreach_norm, torch._foreach_sqrt, torch._foreach_sub
 fused_adam_, fused_sgd_ = torch._fused_adam_, torch._fused_sgd_
+
+
+def is_proxied() -> bool:
+    """Whether `make_fx` traces at the moment."""
+    return torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.PROXY) is not None
+
+
+def will_execute(node: Any) -> bool:
+    """Whether the backward pass that runs now needs autograd's ``node``. RuntimeError for an input of it."""
+    found: bool = torch._C._will_engine_execute_node(node)
+    return found
 
 
 def inductor(graph: fx.GraphModule, examples: Sequence[Tensor]) -> Callable[..., Sequence[Tensor]]:

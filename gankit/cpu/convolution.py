@@ -24,10 +24,10 @@ from typing import Any, NamedTuple, ParamSpec, Protocol, cast
 
 import torch
 from torch import Tensor, nn
-from torch._C import _are_functorch_transforms_active as functorch_active
 from torch.compiler import is_compiling
 from torch.nn import functional as F
 
+from gankit.core.torch_private import functorch_transforms_active, is_proxied, will_execute
 from gankit.cpu import strided_winograd, winograd
 
 Params = ParamSpec("Params")
@@ -112,9 +112,7 @@ def supported_geometry(layer: Conv2d | ConvTranspose2d, x: Tensor) -> Geometry |
 
 def is_traced() -> bool:
     """Whether a compiler or torch.func traces this call; they need PyTorch's own ops."""
-    if is_compiling() or functorch_active():
-        return True
-    return torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.PROXY) is not None
+    return is_compiling() or functorch_transforms_active() or is_proxied()
 
 
 def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> Tensor:
@@ -218,7 +216,7 @@ def _needed_gradients(ctx: Any) -> list[bool]:
 
 def _will_run(node: Any) -> bool:
     try:
-        return torch._C._will_engine_execute_node(node)
+        return will_execute(node)
     except RuntimeError:  # raised for a leaf that is an input of `torch.autograd.grad`
         return True
 

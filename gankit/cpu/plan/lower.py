@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx
-from torch.utils import _pytree as pytree
 
+from gankit.core.torch_private import pytree
 from gankit.cpu.plan.fuse import singleton_group
 from gankit.cpu.plan.ir import SIZES, Buffer, Call, Elementwise, Reduce, Step, Unsupported, Value, contiguous, dense
 

@@ -10,9 +10,9 @@ from typing import cast
 import numpy as np
 import torch
 from torch import Tensor, fx
-from torch.utils import _pytree as pytree
 
 from gankit.core.errors import GankitError
+from gankit.core.torch_private import pytree
 from gankit.cpu.plan import rules  # noqa: F401 -- fills lower.RULES
 from gankit.cpu.plan.emit import Emitter, Memory, assign_memory, gemm_bytecode, group_local
 from gankit.cpu.plan.fuse import Group, Item, fuse

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 import torch
-from torch.utils import _pytree as pytree
 
+from gankit.core.torch_private import pytree
 from gankit.cpu.plan.interpolants import distribute_gemms
 from gankit.cpu.plan.ir import Buffer, Call, Elementwise, Gemm, Reduce, Step, Value, reads, writes
 from gankit.cpu.plan.lower import Lowering
