@@ -163,7 +163,6 @@ static const struct product_loops *product_loops(int64_t compute) { return produ
 #include "_cpu_gemm.h"
 #include "_cpu_gemm_calls.h"
 #include "_cpu_pairs.h"
-#include "_cpu_quick.h"
 #include "_cpu_plan.h"
 #include "_cpu_winograd.h"
 #include "_cpu_polyphase.h"
@@ -202,9 +201,6 @@ static PyObject *cpu_openmp(PyObject *self, PyObject *unused)
 
 static PyMethodDef methods[] = {
     {FAST(interpolate), "interpolate(real, fake, t, out, n, m, type, threads)"},
-    {FAST(interpolate_quick), "interpolate_quick(real, fake, t, out, threads) of tensors; False where it will not"},
-    {FAST(l1_terms_quick), "l1_terms_quick(pairs, weights, out, threads) of tensors; False where it will not"},
-    {FAST(describe_by), "describe_by(capsule, type): how PyTorch describes its tensors; False where it is too new"},
     {FAST(norm_penalty), "norm_penalty(grad, norms, penalty, n, m, target, one_sided, type, threads)"},
     {FAST(norm_penalty_grad),
      "norm_penalty_grad(grad, norms, slope, out, n, m, target, one_sided, type, threads)"},

@@ -52,8 +52,8 @@ if _wanted not in ("auto", *IMPLS):
 
 
 @contextlib.contextmanager
-def steered(impl: str) -> Iterator[None]:
-    """Let "auto" prefer `impl` while this lasts, as GANKIT_IMPL does for a whole process; "auto" changes nothing."""
+def prefer_impl(impl: str) -> Iterator[None]:
+    """Makes "auto" prefer `impl` inside this block, as GANKIT_IMPL does for a whole process; "auto" changes nothing."""
     global _wanted
     before = _wanted
     _wanted = before if impl == "auto" else impl
@@ -87,11 +87,6 @@ def choose(impl: str, *tensors: Tensor) -> str:
 def selected(device: torch.device) -> str:
     """The implementation that "auto" chooses for tensors on `device` now."""
     return choose("auto", torch.empty(1, device=device))
-
-
-def quick() -> bool:
-    """Whether "auto" may try the C code before Python has looked at the tensors: a small op is done sooner."""
-    return cpu.DESCRIBES and _wanted in ("auto", "cpu") and not watched()
 
 
 def why_not(impl: str, tensors: tuple[Tensor, ...]) -> str:

@@ -7,11 +7,10 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from gankit.kernels.cpu import norm_penalty_cpu, norm_penalty_grad_cpu
-from gankit.kernels.dispatch import FLOATS, choose
+from gankit.kernels.cpu import TYPES, extension
+from gankit.kernels.dispatch import FLOATS, choose, wide
 from gankit.kernels.layout import dense
-from gankit.kernels.norm_penalty_ref import norm_penalty_ref
-from gankit.kernels.once import once, sealed
+from gankit.kernels.single_backward import seal_gradients, single_backward
 
 
 def norm_penalty(
@@ -27,7 +26,7 @@ def norm_penalty(
         raise ValueError(f"norm_penalty: {list(grad.shape)} {grad.dtype}; expected a floating [N,...]")
     chosen = choose(impl, grad)
     if chosen == "ref":
-        (marked,) = once("norm_penalty", (grad,))
+        (marked,) = single_backward("norm_penalty", (grad,))
         return norm_penalty_ref(marked, target, one_sided)
     if torch.is_grad_enabled() and grad.requires_grad:
         applied = _NormPenalty.apply(grad, target, one_sided, chosen)  # type: ignore[no-untyped-call]
@@ -53,7 +52,7 @@ class _NormPenalty(torch.autograd.Function):
             return None, None, None, None
         grad, norms = ctx.saved_tensors
         result = _norm_penalty_bwd(grad.detach(), norms, slope.detach(), *ctx.call)
-        (marked,) = sealed("norm_penalty", (result,), (slope, grad))
+        (marked,) = seal_gradients("norm_penalty", (result,), (slope, grad))
         return marked, None, None, None
 
 
@@ -73,3 +72,51 @@ def _norm_penalty_bwd(grad: Tensor, norms: Tensor, slope: Tensor, target: float,
     from gankit.kernels.norm_penalty_triton import norm_penalty_grad_triton
 
     return norm_penalty_grad_triton(grad, norms, slope, target, one_sided)
+
+
+def norm_penalty_cpu(grad: Tensor, target: float, one_sided: bool) -> tuple[Tensor, Tensor]:
+    """grad: [N,...], dense. Returns the penalty, [], and the norms, [N], in the wide type."""
+    kind = torch.float64 if grad.dtype == torch.float64 else torch.float32
+    n = grad.shape[0]
+    penalty, norms = torch.empty((), dtype=kind), torch.empty(n, dtype=kind)
+    extension().norm_penalty(
+        grad.data_ptr(),
+        norms.data_ptr(),
+        penalty.data_ptr(),
+        n,
+        grad.numel() // n if n else 0,
+        target,
+        one_sided,
+        TYPES[grad.dtype],
+        torch.get_num_threads(),
+    )
+    return penalty, norms
+
+
+def norm_penalty_grad_cpu(grad: Tensor, norms: Tensor, slope: Tensor, target: float, one_sided: bool) -> Tensor:
+    """grad: [N,...], dense; norms: [N]; slope: [], the outer gradient. Returns the gradient, as grad."""
+    out = torch.empty_like(grad)
+    n = grad.shape[0]
+    extension().norm_penalty_grad(
+        grad.data_ptr(),
+        norms.data_ptr(),
+        slope.data_ptr(),
+        out.data_ptr(),
+        n,
+        grad.numel() // n if n else 0,
+        target,
+        one_sided,
+        TYPES[grad.dtype],
+        torch.get_num_threads(),
+    )
+    return out
+
+
+def norm_penalty_ref(grad: Tensor, target: float = 1.0, one_sided: bool = False) -> tuple[Tensor, Tensor]:
+    """grad: [N,...]. Returns the mean over samples of (norm2 - target)^2, [], and the norms, [N], detached."""
+    samples = grad.flatten(1) if grad.dim() > 1 else grad.unsqueeze(1)
+    norms = torch.linalg.vector_norm(samples, dim=1, dtype=wide(grad.dtype))
+    excess = norms - target
+    if one_sided:
+        excess = excess.clamp(min=0)
+    return excess.square().sum() / max(len(grad), 1), norms.detach()

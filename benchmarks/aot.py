@@ -1,6 +1,6 @@
 """Compiles the Triton kernels ahead of time, without a GPU, and reads off registers, spills and access widths.
 
-`python -m gankit.kernels.aot FILE.csv` writes the record that tests/test_kernels_aot.py holds the kernels to.
+`python benchmarks/aot.py FILE.csv` writes the record that tests/kernels/test_aot.py holds the kernels to.
 """
 
 from __future__ import annotations

@@ -8,11 +8,10 @@ from typing import Any, cast
 import torch
 from torch import Tensor, is_grad_enabled
 
-from gankit.kernels.cpu import l1_terms_cpu, l1_terms_grad_cpu, l1_terms_quick
-from gankit.kernels.dispatch import FLOATS, choose, quick, same_device
-from gankit.kernels.l1_terms_ref import l1_terms_ref
+from gankit.kernels.cpu import TYPES, extension
+from gankit.kernels.dispatch import FLOATS, choose, same_device, wide
 from gankit.kernels.layout import dense
-from gankit.kernels.once import once, sealed
+from gankit.kernels.single_backward import seal_gradients, single_backward
 
 MOST_PAIRS = 8
 
@@ -25,21 +24,15 @@ def l1_terms(pairs: Sequence[tuple[Tensor, Tensor]], weights: Sequence[float], *
     Source: the cycle and identity terms of Zhu et al. 2017, arXiv 1703.10593, equation 2 and section 5.2.
     """
     tracked = is_grad_enabled() and any(a.requires_grad or b.requires_grad for a, b in pairs)
-    terms = l1_terms_quick(pairs, weights) if impl == "auto" and quick() else None
-    if terms is not None and not tracked:
-        return terms
+    _check(pairs, weights)
     tensors = [tensor for pair in pairs for tensor in pair]
-    if terms is None:
-        _check(pairs, weights)
-        chosen = choose(impl, *tensors)
-    else:
-        chosen = "cpu"
+    chosen = choose(impl, *tensors)
     if chosen == "ref":
-        marked = once("l1_terms", tuple(tensors))
+        marked = single_backward("l1_terms", tuple(tensors))
         return l1_terms_ref(list(zip(marked[::2], marked[1::2], strict=True)), weights)
     factors = [weight / max(a.numel(), 1) for (a, _), weight in zip(pairs, weights, strict=True)]
     if tracked:
-        return cast("Tensor", _L1Terms.apply(chosen, factors, [terms], *tensors))  # type: ignore[no-untyped-call]
+        return cast("Tensor", _L1Terms.apply(chosen, factors, *tensors))  # type: ignore[no-untyped-call]
     return _l1_terms_fwd(_dense_pairs(tensors), factors, chosen)
 
 
@@ -47,19 +40,18 @@ class _L1Terms(torch.autograd.Function):
     """Saves the pairs; the backward writes the gradients of all of them in one go."""
 
     @staticmethod
-    def forward(ctx: Any, impl: str, factors: list[float], ready: list[Tensor | None], *tensors: Tensor) -> Tensor:
+    def forward(ctx: Any, impl: str, factors: list[float], *tensors: Tensor) -> Tensor:
         ctx.impl, ctx.factors = impl, factors
         ctx.save_for_backward(*tensors)
-        (terms,) = ready
-        return _l1_terms_fwd(_dense_pairs(tensors), factors, impl) if terms is None else terms
+        return _l1_terms_fwd(_dense_pairs(tensors), factors, impl)
 
     @staticmethod
     def backward(ctx: Any, slopes: Tensor) -> tuple[Tensor | None, ...]:
         tensors = ctx.saved_tensors
         grads = _l1_terms_bwd(
-            _dense_pairs(tensors), ctx.factors, slopes.contiguous(), ctx.needs_input_grad[3:], ctx.impl
+            _dense_pairs(tensors), ctx.factors, slopes.contiguous(), ctx.needs_input_grad[2:], ctx.impl
         )
-        return (None, None, None, *sealed("l1_terms", tuple(grads), (slopes, *tensors)))
+        return (None, None, *seal_gradients("l1_terms", tuple(grads), (slopes, *tensors)))
 
 
 def _dense_pairs(tensors: Sequence[Tensor]) -> list[Tensor]:
@@ -99,3 +91,37 @@ def _check(pairs: Sequence[tuple[Tensor, Tensor]], weights: Sequence[float]) -> 
             )
         if not (first.is_cpu and a.is_cpu and b.is_cpu) and not same_device(first, a, b):
             raise ValueError(f"l1_terms: tensors on {first.device}, {a.device} and {b.device}; move them to one device")
+
+
+def l1_terms_cpu(tensors: Sequence[Tensor], factors: Sequence[float], kind: torch.dtype) -> Tensor:
+    """tensors: a and b in turn, each pair dense in one order. Returns factor * sum |a - b|, [k], of type `kind`."""
+    out = torch.empty(len(factors), dtype=kind)
+    pairs: list[float] = []
+    for a, b, factor in zip(tensors[::2], tensors[1::2], factors, strict=True):
+        pairs += (a.data_ptr(), b.data_ptr(), a.numel(), TYPES[a.dtype], factor)
+    extension().l1_terms(out.data_ptr(), kind == torch.float64, torch.get_num_threads(), *pairs)
+    return out
+
+
+def l1_terms_grad_cpu(
+    tensors: Sequence[Tensor], factors: Sequence[float], slopes: Tensor, wanted: Sequence[bool]
+) -> list[Tensor | None]:
+    """tensors, factors: as above; slopes: [k], the outer gradients. Returns the gradient of each wanted tensor."""
+    outs = [torch.empty_like(tensor) if want else None for tensor, want in zip(tensors, wanted, strict=True)]
+    to = [0 if out is None else out.data_ptr() for out in outs]
+    pairs: list[float] = []
+    for k, factor in enumerate(factors):
+        a, b = tensors[2 * k], tensors[2 * k + 1]
+        pairs += (a.data_ptr(), b.data_ptr(), to[2 * k], to[2 * k + 1], a.numel(), TYPES[a.dtype], factor)
+    extension().l1_terms_grad(slopes.data_ptr(), slopes.dtype == torch.float64, torch.get_num_threads(), *pairs)
+    return outs
+
+
+def l1_terms_ref(pairs: Sequence[tuple[Tensor, Tensor]], weights: Sequence[float]) -> Tensor:
+    """pairs: k of (a, b), each of one shape; weights: k. Returns weight * mean |a - b| of each, [k]."""
+    terms = []
+    for (a, b), weight in zip(pairs, weights, strict=True):
+        dtype = wide(a.dtype)
+        terms.append((a.to(dtype) - b.to(dtype)).abs().sum() * (weight / max(a.numel(), 1)))
+    widest = torch.float64 if any(term.dtype == torch.float64 for term in terms) else torch.float32
+    return torch.stack([term.to(widest) for term in terms])

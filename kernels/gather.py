@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gankit.kernels.cpu import gather_cpu
-from gankit.kernels.dispatch import FLOATS, choose
-from gankit.kernels.gather_ref import gather_ref
+from gankit.kernels.cpu import TYPES, extension
+from gankit.kernels.dispatch import FLOATS, choose, wide
 
 
 def gather(
@@ -108,3 +107,48 @@ def _check_range(images: Tensor, index: Tensor, offset: Tensor | None, size: tup
     room = torch.tensor([images.shape[2] - size[0], images.shape[3] - size[1]])
     if bool(((offset < 0) | (offset > room)).any()):
         raise IndexError(f"gather: a window of {size} reaches outside images of {list(images.shape[2:])}")
+
+
+def gather_cpu(
+    images: Tensor, index: Tensor, flip: Tensor | None, offset: Tensor | None, out: Tensor, channels_last: bool
+) -> None:
+    """images: uint8 [N,C,H,W]; index: [B]; flip: [B]; offset: [B,2]; all contiguous. Fills out, [B,C,h,w]."""
+    extension().gather(
+        images.data_ptr(),
+        index.data_ptr(),
+        0 if flip is None else flip.data_ptr(),
+        0 if offset is None else offset.data_ptr(),
+        out.data_ptr(),
+        *images.shape,
+        out.shape[0],
+        out.shape[2],
+        out.shape[3],
+        channels_last and out.shape[1] > 1,
+        TYPES[out.dtype],
+        torch.get_num_threads(),
+    )
+
+
+def gather_ref(
+    images: Tensor, index: Tensor, flip: Tensor | None, offset: Tensor | None, size: tuple[int, int], dtype: torch.dtype
+) -> Tensor:
+    """images: uint8 [N,C,H,W]; index: [B]; flip: bool [B]; offset: [B,2] of (top, left). Returns [B,C,h,w]."""
+    taken = _window(images, index, flip, offset, size).to(wide(dtype))
+    # Algebraically x / 127.5 - 1; in this order the difference is exact, so the result is rounded once.
+    return ((taken - 127.5) / 127.5).to(dtype)
+
+
+def _window(images: Tensor, index: Tensor, flip: Tensor | None, offset: Tensor | None, size: tuple[int, int]) -> Tensor:
+    height, width = size
+    if flip is None and offset is None:
+        return images[index, :, :height, :width]
+    rows = torch.arange(height, device=images.device).expand(len(index), height)
+    columns = torch.arange(width, device=images.device).expand(len(index), width)
+    if flip is not None:
+        columns = torch.where(flip[:, None], width - 1 - columns, columns)
+    if offset is not None:
+        rows, columns = rows + offset[:, :1], columns + offset[:, 1:]
+    channels = torch.arange(images.shape[1], device=images.device)
+    return images[
+        index[:, None, None, None], channels[:, None, None], rows[:, None, :, None], columns[:, None, None, :]
+    ]

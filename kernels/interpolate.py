@@ -7,9 +7,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor, is_grad_enabled
 
-from gankit.kernels.cpu import interpolate_cpu, interpolate_quick
-from gankit.kernels.dispatch import FLOATS, choose, quick, same_device, wide
-from gankit.kernels.interpolate_ref import interpolate_ref
+from gankit.kernels.cpu import TYPES, extension
+from gankit.kernels.dispatch import FLOATS, choose, same_device, wide
 from gankit.kernels.layout import dense
 
 
@@ -20,18 +19,13 @@ def interpolate(real: Tensor, fake: Tensor, t: Tensor, *, impl: str = "auto") ->
     Raises ValueError for shapes, types or devices that do not match.
     Source: algorithm 1, line 6 of Gulrajani et al. 2017, arXiv 1704.00028, with t for its epsilon.
     """
-    tracked = is_grad_enabled() and (real.requires_grad or fake.requires_grad or t.requires_grad)
-    if impl == "auto" and not tracked and quick():
-        out = interpolate_quick(real, fake, t)
-        if out is not None:
-            return out
     _check(real, fake, t)
     chosen = choose(impl, real, fake, t)
     if chosen == "ref":
         return interpolate_ref(real, fake, t)
     kind = wide(real.dtype)
     weight = t if t.dtype is kind else t.to(kind)
-    if tracked:
+    if is_grad_enabled() and (real.requires_grad or fake.requires_grad or t.requires_grad):
         return cast("Tensor", _Interpolate.apply(real, fake, weight, chosen))  # type: ignore[no-untyped-call]
     return _interpolate_fwd(real, fake, weight, chosen)
 
@@ -87,3 +81,28 @@ def _check(real: Tensor, fake: Tensor, t: Tensor) -> None:
         raise ValueError(
             f"interpolate: tensors on {real.device}, {fake.device} and {t.device}; move them to one device"
         )
+
+
+def interpolate_cpu(real: Tensor, fake: Tensor, t: Tensor) -> Tensor:
+    """real, fake: [N,...], dense in one order; t: [N], contiguous, in the wide type. Returns [N,...]."""
+    out = torch.empty_like(real)
+    n = real.shape[0]
+    extension().interpolate(
+        real.data_ptr(),
+        fake.data_ptr(),
+        t.data_ptr(),
+        out.data_ptr(),
+        n,
+        real.numel() // n if n else 0,
+        TYPES[real.dtype],
+        torch.get_num_threads(),
+    )
+    return out
+
+
+def interpolate_ref(real: Tensor, fake: Tensor, t: Tensor) -> Tensor:
+    """real, fake: [N,...]; t: [N]. Returns fake + t (real - fake), [N,...], rounded once to real's type."""
+    dtype = wide(real.dtype)
+    base = fake.to(dtype)
+    weight = t.to(dtype).view(-1, *[1] * (real.dim() - 1))
+    return (base + weight * (real.to(dtype) - base)).to(real.dtype)

@@ -1,4 +1,4 @@
-"""Gradients that may be taken once: differentiating them again raises instead of being silently wrong."""
+"""Ops that can be differentiated once: differentiating their gradients raises instead of being silently wrong."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 
-class _Sealed(torch.autograd.Function):
+class _SealedGradients(torch.autograd.Function):
     """op, count, then `count` gradients and what they depend on; returns the gradients, and raises in backward."""
 
     @staticmethod
@@ -24,18 +24,20 @@ class _Sealed(torch.autograd.Function):
         raise RuntimeError(f"{ctx.op} can be differentiated once only, and its gradient was differentiated again")
 
 
-def sealed(op: str, grads: tuple[Tensor | None, ...], causes: tuple[Tensor | None, ...]) -> tuple[Tensor | None, ...]:
-    """The same gradients, tied to the tensors they depend on by a node that raises when differentiated."""
+def seal_gradients(
+    op: str, grads: tuple[Tensor | None, ...], causes: tuple[Tensor | None, ...]
+) -> tuple[Tensor | None, ...]:
+    """Returns the same gradients, tied to the tensors that they depend on by a node that raises when differentiated."""
     if not torch.is_grad_enabled():
         return grads
     present = [grad for grad in grads if grad is not None]
     tied = [cause for cause in causes if cause is not None]
-    marked = iter(cast("tuple[Tensor, ...]", _Sealed.apply(op, len(present), *present, *tied)))  # type: ignore[no-untyped-call]
+    marked = iter(cast("tuple[Tensor, ...]", _SealedGradients.apply(op, len(present), *present, *tied)))  # type: ignore[no-untyped-call]
     return tuple(None if grad is None else next(marked) for grad in grads)
 
 
-class _Once(torch.autograd.Function):
-    """The identity on the tensors after `op`, whose gradient is sealed."""
+class _SingleBackward(torch.autograd.Function):
+    """op, then tensors; returns the tensors, and seals their gradients."""
 
     @staticmethod
     def forward(op: str, *tensors: Tensor) -> tuple[Tensor, ...]:
@@ -48,11 +50,11 @@ class _Once(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        return (None, *sealed(ctx.op, grads, (*grads, *ctx.saved_tensors)))
+        return (None, *seal_gradients(ctx.op, grads, (*grads, *ctx.saved_tensors)))
 
 
-def once(op: str, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """The same tensors; differentiating twice through what is made of them raises, as the fused ops do."""
+def single_backward(op: str, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Returns the same tensors; differentiating twice through what `op` makes of them raises RuntimeError."""
     if torch.compiler.is_compiling() or not torch.is_grad_enabled():
         return tensors
-    return cast("tuple[Tensor, ...]", _Once.apply(op, *tensors))  # type: ignore[no-untyped-call]
+    return cast("tuple[Tensor, ...]", _SingleBackward.apply(op, *tensors))  # type: ignore[no-untyped-call]
