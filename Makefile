@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 
 env: $(VENV)/.ready  ## the environment both commands use
 
-$(VENV)/.ready: pyproject.toml setup.py constraints.txt $(wildcard kernels/*.[ch])
+$(VENV)/.ready: pyproject.toml setup.py constraints.txt $(wildcard kernels/csrc/*.c kernels/csrc/*/*.[ch])
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 TYPES = {torch.float64: 0, torch.float32: 1, torch.bfloat16: 2, torch.float16: 3}
-TILE, POINTS = 4, 36  # of _cpu_winograd_work.h: an output tile's side, and the products that a tile takes
-PHASE_TILE, PHASE_POINTS, PHASE_LINE = 4, 25, 16  # of _cpu_polyphase_work.h: those, and channels are whole lines
+# Numbers of csrc/winograd/, written here as well because this module loads without the extension; a test compares them.
+TILE, POINTS = 4, 36  # an output tile's side, and the products that a tile takes
+PHASE_TILE, PHASE_POINTS, PHASE_LINE = 4, 25, 16  # those, and channels are whole lines
 
 
 def load() -> tuple[ModuleType | None, str]:
@@ -91,12 +92,12 @@ def multiplies_well() -> bool:
 
 
 def run_plan(words: int, count: int, slots: int) -> None:
-    """words: the address of int64 [count], the steps; slots: that of the addresses they name; see gankit/planned.py."""
+    """words: the address of int64 [count], the steps; slots: that of the addresses they name (cpu/plan/emit.py)."""
     extension().run_plan(words, count, slots, torch.get_num_threads())
 
 
 class Transform(enum.IntEnum):
-    """Winograd's transforms, numbered as in _cpu_winograd_work.h."""
+    """Winograd's transforms, numbered as in csrc/winograd/transform.h."""
 
     INPUT = 0
     INPUT_TRANSPOSED = 1

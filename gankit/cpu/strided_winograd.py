@@ -9,7 +9,7 @@ scheme). With x, w and y a phase of the input's window, of a filter and a tile o
 
 so 25 products of matrices are left, over four times the channels. The gradients are the same maps transposed, as in
 winograd.py. Images are worked on some at a time, so that what is made of them stays in the caches. The transforms are
-in C (kernels/_cpu_polyphase.h), with channels last; docs/engine.md says what is gained, and what is lost in precision.
+in C (kernels/csrc/winograd/), with channels last; docs/engine.md says what is gained, and what is lost in precision.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ inputs. With x, w and y one tile of the input, a filter and a tile of the output
 
 with the products of each of the 36 places summed over the channels: 36 products of matrices. The gradients are the same
 maps transposed: dx = B ((G w GT) * (A dy AT)) BT, added up where tiles overlap, and dw = GT ((A dy AT) * (BT x B)) G.
-The transforms are in C (kernels/_cpu_winograd.h); docs/engine.md says what is gained, and what is lost in precision.
+The transforms are in C (kernels/csrc/winograd/); docs/engine.md says what is gained, and what is lost in precision.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The words of a plan, as kernels/_cpu_plan.h reads them."""
+"""The words of a plan, as kernels/csrc/plan/plan.c reads them."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ import torch
 
 SIZES = {torch.float64: 8, torch.float32: 4, torch.bfloat16: 2, torch.int64: 8, torch.bool: 1}
 TYPES = {torch.float64: 0, torch.float32: 1, torch.bfloat16: 2, torch.int64: 4, torch.bool: 5}
-"""The codes of kernels/_cpu_numbers.h."""
+"""The codes of kernels/csrc/common/numbers.h."""
 
 
 class Unsupported(Exception):

@@ -2,8 +2,52 @@
  *
  * Of a batch each thread runs products of its own from end to end, so that none waits for another in between; only
  * where the shares do not come out even is a product cut, between rows of C. A cut shows in no bit: see
- * _cpu_gemm_loops.h.
+ * gemm/loops.h.
  */
+
+#include "common/blocks.h"
+#include "common/extension.h"
+#include "common/thread_pool.h"
+#include "gemm/gemm.h"
+#include "gemm/types.h"
+
+#define AT_LEVEL "gemm/level.h"
+#include "common/each_level.h"
+
+#if defined(HAVE_PAIRS)
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")
+#endif
+#define LV(name) name##_avx512
+#define BYTES 64
+#include "gemm/pairs.h"
+#undef LV
+#undef BYTES
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+#endif
+
+/* By level and what is computed in; without instructions for bf16 it is multiplied as floats. */
+static const struct product_loops *const products[][3] = {
+    {&product_loops_f64_baseline, &product_loops_f32_baseline, &product_loops_f32_baseline},
+#if defined(__x86_64__)
+    {&product_loops_f64_avx2, &product_loops_f32_avx2, &product_loops_f32_avx2},
+    {&product_loops_f64_avx512, &product_loops_f32_avx512, &product_loops_f32_avx512},
+#endif
+#if defined(HAVE_PAIRS)
+    {&product_loops_f64_avx512, &product_loops_f32_avx512, &product_loops_pairs_avx512},
+#endif
+};
+
+static const struct product_loops *product_loops(int64_t compute) { return products[current_level][compute]; }
+
+#include "gemm/product.h"
 
 static PyObject *cpu_gemm(PyObject *self, PyObject *const *args, Py_ssize_t count)
 {
@@ -82,9 +126,9 @@ static void run_batch(const struct gemm_batch *batch, int64_t rank, int64_t size
     }
 }
 
-static void run_batch_part(void *shared) { run_batch(shared, team_rank(), team_size()); }
+static void run_batch_part(void *shared) { run_batch(shared, pool_rank(), pool_size()); }
 
-/* The scratch memory of the part of a product that needs most, wherever it is cut: a team may be smaller than asked. */
+/* The scratch memory of the part of a product that needs most, wherever it is cut: there may be fewer threads than asked. */
 static int64_t most_needed(const struct gemm *g)
 {
     int64_t most = 0;
@@ -103,7 +147,7 @@ static int batch_run(struct gemm_batch *batch, int64_t threads)
     const struct gemm *g = &batch->first;
     if (batch->count == 0 || g->m == 0 || g->n == 0)
         return 1;
-    if (threads < 1 || !team_start || batch->count * g->m * g->n * g->k < GEMM_WORTH_SPLIT)
+    if (threads < 1 || !pool_start || batch->count * g->m * g->n * g->k < GEMM_WORTH_SPLIT)
         threads = 1;
     batch->need = most_needed(g);
     batch->scratch = gemm_scratch_of(threads * batch->need);
@@ -112,7 +156,7 @@ static int batch_run(struct gemm_batch *batch, int64_t threads)
     if (threads == 1)
         run_batch(batch, 0, 1);
     else
-        team_start(run_batch_part, batch, (unsigned)threads, 0);
+        pool_start(run_batch_part, batch, (unsigned)threads, 0);
     gemm_scratch_done();
     return 1;
 }
@@ -145,3 +189,10 @@ static PyObject *cpu_gemm_batch(PyObject *self, PyObject *const *args, Py_ssize_
         return PyErr_NoMemory();
     Py_RETURN_NONE;
 }
+
+METHODS({FAST(gemm),
+         "gemm(a, a_row, a_col, a_type, b, b_row, b_col, b_type, c, c_row, c_type, bias, bias_type, m, n, k, compute, "
+         "accumulate, threads)"},
+        {FAST(gemm_batch),
+         "gemm_batch(a, a_step, a_row, a_col, b, b_step, b_row, b_col, c, c_step, c_row, count, m, n, k, accumulate, "
+         "threads) of float32"})

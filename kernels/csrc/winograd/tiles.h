@@ -1,6 +1,6 @@
 /* The one-dimensional transforms of Winograd's minimal filtering F(4,3), at one vector width.
  *
- * Included by _cpu_level.h. Lavin & Gray 2016, "Fast Algorithms for Convolutional Neural Networks", section 4: four
+ * Included by winograd/loops.h. Lavin & Gray 2016, "Fast Algorithms for Convolutional Neural Networks", section 4: four
  * outputs of a filter g of three taps over six inputs d are AT ((G g) * (BT d)), with a product for each of the points
  * 0, P, -P, Q, -Q and infinity. Here are the three matrices and, for the gradients, their transposes: bt and b, [6] to
  * [6]; at, [6] to [4], and a, [4] to [6]; g, [3] to [6], and gt, [6] to [3].

@@ -1,11 +1,12 @@
-/* Products of bf16 for processors that multiply and add them in pairs. Included by _cpu.c after the avx512 level. */
+/* Products of bf16 for processors that multiply and add them in pairs. Included by gemm/gemm.c after
+ * the avx512 level. */
 
 INLINE LV(vf) LV(pairs_along)(const char *p, int64_t type)
 {
     LV(vf) pairs;
     if (type == BF16)
         return memcpy(&pairs, p, sizeof pairs), pairs;
-    __m512 low = (__m512)LV(floats)(p, type), high = (__m512)LV(floats)(p + 16 * size_of(type), type);
+    __m512 low = (__m512)LV(floats)(p, type), high = (__m512)LV(floats)(p + 16 * bytes_of(type), type);
     return (LV(vf))_mm512_cvtne2ps_pbh(high, low);
 }
 
@@ -45,4 +46,6 @@ INLINE void LV(round_pairs)(uint16_t *p, LV(vf) v)
 #define ACC_TYPE F32
 #define RAW_TYPE BF16
 #define EACH EACH_16
-#include "_cpu_gemm_loops.h"
+#include "gemm/loops.h"
+
+#undef SIDE_BY_SIDE

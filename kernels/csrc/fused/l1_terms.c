@@ -1,12 +1,20 @@
 /* l1_terms: up to eight pairs of any sizes and types as one list of blocks. */
+#if !defined(FN)
+
+#include "common/blocks.h"
+#include "common/extension.h"
+#include "common/numbers.h"
+#include "common/thread_pool.h"
+
+#define AT_TYPE "fused/l1_terms.c"
+#include "common/each_type.h"
 
 #define MOST_PAIRS 8
 
 struct pair {
-    const struct loops *loops;
     const char *a, *b;
     char *to_a, *to_b;
-    int64_t elements, first; /* first: its first block in the list */
+    int64_t elements, type, size, first; /* size: of an element, in bytes; first: its first block in the list */
     double factor;           /* weight / elements, times the outer gradient in the backward */
 };
 
@@ -18,13 +26,15 @@ struct pairs {
     int64_t total;
 };
 
+static double (*const sums[][FLOATS])(const void *, const void *, int64_t) = BY_LEVEL_AND_TYPE(sum_differences);
+static void (*const signs[][FLOATS])(const void *, const void *, void *, double, int64_t, int) = BY_LEVEL_AND_TYPE(signs);
+
 static void write_signs(const struct pairs *w, const struct pair *p, const char *a, const char *b, char *out, int64_t n)
 {
-    int64_t head = head_of(n, w->total, out, p->loops->size);
-    size_t skip = (size_t)head * p->loops->size;
-    p->loops->signs(a, b, out, p->factor, head, 0);
+    int64_t head = head_of(n, w->total, out, p->size), skip = head * p->size;
+    signs[current_level][p->type](a, b, out, p->factor, head, 0);
     if (head < n)
-        p->loops->signs(a + skip, b + skip, out + skip, p->factor, n - head, 1);
+        signs[current_level][p->type](a + skip, b + skip, out + skip, p->factor, n - head, 1);
 }
 
 static void run_pairs(const struct job *job, int64_t begin, int64_t end)
@@ -36,10 +46,10 @@ static void run_pairs(const struct job *job, int64_t begin, int64_t end)
             k++;
         const struct pair *p = &w->pair[k];
         int64_t from = (item - p->first) * w->block, n = least(w->block, p->elements - from);
-        size_t skip = (size_t)from * p->loops->size;
+        int64_t skip = from * p->size;
         const char *a = p->a + skip, *b = p->b + skip;
         if (w->partial) {
-            w->partial[item] = p->loops->sum_differences(a, b, n);
+            w->partial[item] = sums[current_level][p->type](a, b, n);
             continue;
         }
         if (p->to_a)
@@ -53,12 +63,13 @@ static void run_pairs(const struct job *job, int64_t begin, int64_t end)
 static void append_pair(struct pairs *w, struct pair *p, int64_t elements, int64_t type, double factor)
 {
     p->elements = elements;
-    p->loops = loops_of(type);
+    p->type = float_type(type);
+    p->size = size_of(p->type);
     p->factor = factor;
     p->first = w->job.items;
     w->job.items += blocks_of(elements, w->block);
     w->job.run = run_pairs;
-    w->total += elements * (int64_t)p->loops->size;
+    w->total += elements * p->size;
 }
 
 static int read_pairs(struct pairs *w, struct reader *from, int backward)
@@ -72,7 +83,7 @@ static int read_pairs(struct pairs *w, struct reader *from, int backward)
             p->to_b = address(from);
         }
         int64_t elements = whole(from), type = whole(from);
-        append_pair(w, p, elements, type & 3, number(from));
+        append_pair(w, p, elements, type, number(from));
     }
     return read_all(from);
 }
@@ -89,10 +100,7 @@ static int sum_pairs(struct pairs *w, void *out, int64_t wide, int64_t threads)
         double sum = 0;
         for (int64_t item = w->pair[k].first; item < (k + 1 < w->count ? w->pair[k + 1].first : w->job.items); item++)
             sum += w->partial[item];
-        if (wide)
-            ((double *)out)[k] = sum * w->pair[k].factor;
-        else
-            ((float *)out)[k] = (float)(sum * w->pair[k].factor);
+        put_wide(out, k, wide, sum * w->pair[k].factor);
     }
     Py_END_ALLOW_THREADS
     free(w->partial);
@@ -122,8 +130,61 @@ static PyObject *cpu_l1_terms_grad(PyObject *self, PyObject *const *args, Py_ssi
         return NULL;
     Py_BEGIN_ALLOW_THREADS
     for (int64_t k = 0; k < w.count; k++)
-        w.pair[k].factor *= wide ? ((const double *)slopes)[k] : (double)((const float *)slopes)[k];
+        w.pair[k].factor *= get_wide(slopes, k, wide);
     run_job(&w.job, 3 * w.total, threads);
     Py_END_ALLOW_THREADS
     Py_RETURN_NONE;
 }
+
+METHODS({FAST(l1_terms), "l1_terms(out, double, threads, *(a, b, n, type, factor))"},
+        {FAST(l1_terms_grad), "l1_terms_grad(slopes, double, threads, *(a, b, to_a, to_b, n, type, factor))"})
+
+#else /* for one element type at one vector width */
+
+static double FN(sum_differences)(const void *first, const void *second, int64_t n)
+{
+    const ELEM *a = first, *b = second;
+    VEC chains[CHAINS] = {{0}};
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (int64_t c = 0; c < CHAINS; c++)
+            chains[c] += MAGNITUDE(LOAD(a + i + c * WIDTH) - LOAD(b + i + c * WIDTH));
+    if (i < n) {
+        ELEM rest_a[LANES] = {0}, rest_b[LANES] = {0};
+        memcpy(rest_a, a + i, REST(n, i));
+        memcpy(rest_b, b + i, REST(n, i));
+        for (int64_t c = 0; c < CHAINS; c++)
+            chains[c] += MAGNITUDE(LOAD(rest_a + c * WIDTH) - LOAD(rest_b + c * WIDTH));
+    }
+    return FN(add_lanes)(chains);
+}
+
+/* The gradient of |a - b|, scaled: 0 where they are equal or either is NaN, as PyTorch has it. */
+static void FN(signs)(const void *first, const void *second, void *target, double scale, int64_t n, int stream)
+{
+    const ELEM *a = first, *b = second;
+    ELEM *out = target;
+    const VEC c = (VEC){0} + (ACC)scale;
+    int64_t i = 0;
+#define SIGNED(x, y) (SELECT(x > y, c) - SELECT(x < y, c))
+    if (stream)
+        for (; i + WIDTH <= n; i += WIDTH) {
+            VEC x = LOAD(a + i), y = LOAD(b + i);
+            STREAM(out + i, SIGNED(x, y));
+        }
+    for (; i + WIDTH <= n; i += WIDTH) {
+        VEC x = LOAD(a + i), y = LOAD(b + i);
+        STORE(out + i, SIGNED(x, y));
+    }
+    if (i < n) {
+        ELEM rest_a[WIDTH] = {0}, rest_b[WIDTH] = {0}, rest_out[WIDTH];
+        memcpy(rest_a, a + i, REST(n, i));
+        memcpy(rest_b, b + i, REST(n, i));
+        VEC x = LOAD(rest_a), y = LOAD(rest_b);
+        STORE(rest_out, SIGNED(x, y));
+        memcpy(out + i, rest_out, REST(n, i));
+    }
+#undef SIGNED
+}
+
+#endif

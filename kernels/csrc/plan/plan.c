@@ -1,6 +1,6 @@
 /* Plans: an update's steps as one array of whole numbers, run from C without going through Python.
  *
- * gankit/planned.py writes them. A plan is a row of steps, each a matrix product (_cpu_gemm.h) or a set of
+ * gankit/cpu/plan/emit.py writes them. A plan is a row of steps, each a matrix product (gemm/) or a set of
  * elementwise instructions and sums over one space of rows x columns. Memory is named by slots, whose addresses
  * are given anew at every run. The writer vouches for sizes, as the callers of the other ops do.
  *
@@ -8,6 +8,20 @@
  * never become tensors. A register is a tile of numbers, one number for each of its rows, one for each of its
  * columns, or a single one. How a space is cut into tiles stands in the plan, so threads change no bit of a result.
  */
+
+#include "common/blocks.h"
+#include "common/extension.h"
+#include "common/thread_pool.h"
+#include "gemm/gemm.h"
+#include "plan/numbers.h"
+#include "plan/opcodes.h"
+
+#include <math.h>
+
+#define AT_LEVEL "plan/level.h"
+#include "common/each_level.h"
+
+static const tile_runner *const tile_runners[] = BY_LEVEL(tiles);
 
 enum { STEP_GEMM, STEP_TILES };
 enum { TILES_TYPE = 2, TILES_ROWS, TILES_COLUMNS, TILES_HIGH, TILES_WIDE, TILES_VIEWS, TILES_CODE, TILES_PARTS,
@@ -18,16 +32,14 @@ enum { IN_SCRATCH = -1, IN_PART = -2 };
 
 #define MOST_VIEWS 512
 #define MOST_PARTS 64
-#define MOST_TEAM 256
-
-static const int64_t sizes[] = {8, 4, 2, 2, 8, 1};
+#define MOST_THREADS 256
 
 struct tiles {
     struct job job;
     const int64_t *step, *views, *code;
     char *const *slots;
     char *parts[MOST_PARTS];
-    void (*run)(const int64_t *code, int64_t count, const struct view *views, int64_t rows, int64_t columns);
+    tile_runner run;
     int64_t across; /* tiles side by side */
 };
 
@@ -47,7 +59,7 @@ static char *room(struct kept *kept, size_t size)
     return kept->start;
 }
 
-static struct kept tile_memory[MOST_TEAM], part_memory; /* the GIL guards them, so a plan holds it */
+static struct kept tile_memory[MOST_THREADS], part_memory; /* the GIL guards them, so a plan holds it */
 
 static int64_t blocks_of_part(const struct tiles *w, int64_t shape, int64_t *width)
 {
@@ -61,7 +73,7 @@ static int64_t blocks_of_part(const struct tiles *w, int64_t shape, int64_t *wid
 static struct view place(const struct tiles *w, const int64_t *v, char *own, int64_t row, int64_t column, int64_t item)
 {
     const int64_t *s = w->step;
-    const int64_t shape = v[VIEW_SHAPE], size = s[TILES_TYPE] == TYPE_F64 ? 8 : 4;
+    const int64_t shape = v[VIEW_SHAPE], size = s[TILES_TYPE] == F64 ? 8 : 4;
     struct view found = {NULL, s[TILES_WIDE], 1, shape, s[TILES_TYPE], size};
     if (v[VIEW_PLACE] == IN_SCRATCH)
         found.p = own + v[VIEW_OFFSET] * size;
@@ -77,7 +89,7 @@ static struct view place(const struct tiles *w, const int64_t *v, char *own, int
         found.p = w->parts[IN_PART - v[VIEW_PLACE]] + at * size;
     } else {
         found.type = v[VIEW_TYPE];
-        found.size = sizes[found.type];
+        found.size = size_of(found.type);
         found.ld = v[VIEW_DOWN];
         found.along = v[VIEW_ALONG];
         found.p = w->slots[v[VIEW_PLACE]] + v[VIEW_OFFSET] + (row * found.ld + column * found.along) * found.size;
@@ -90,7 +102,7 @@ static void run_tiles(const struct job *job, int64_t begin, int64_t end)
     const struct tiles *w = (const struct tiles *)job;
     const int64_t *s = w->step;
     struct view views[MOST_VIEWS];
-    char *own = tile_memory[team_rank ? team_rank() : 0].start;
+    char *own = tile_memory[pool_rank ? pool_rank() : 0].start;
     for (int64_t item = begin; item < end; item++) {
         int64_t row = item / w->across * s[TILES_HIGH], column = item % w->across * s[TILES_WIDE];
         int64_t rows = least(s[TILES_HIGH], s[TILES_ROWS] - row), columns = least(s[TILES_WIDE], s[TILES_COLUMNS] - column);
@@ -110,12 +122,12 @@ static void add_parts(const struct tiles *w, const int64_t *part, const char *fo
     for (int64_t j = 0; j < width; j++) {
         double sum = 0;
         for (int64_t b = 0; b < blocks; b++)
-            sum += w->step[TILES_TYPE] == TYPE_F64 ? ((const double *)(const void *)found)[b * width + j]
+            sum += w->step[TILES_TYPE] == F64 ? ((const double *)(const void *)found)[b * width + j]
                                                    : (double)((const float *)(const void *)found)[b * width + j];
-        char *p = to + j * part[PART_STRIDE] * sizes[type];
-        if (type == TYPE_F64)
+        char *p = to + j * part[PART_STRIDE] * size_of(type);
+        if (type == F64)
             *(double *)(void *)p = sum;
-        else if (type == TYPE_F32)
+        else if (type == F32)
             *(float *)(void *)p = (float)sum;
         else
             *(uint16_t *)(void *)p = narrow_bf16((float)sum);
@@ -125,10 +137,10 @@ static void add_parts(const struct tiles *w, const int64_t *part, const char *fo
 static int step_tiles(const int64_t *s, char *const *slots, int64_t threads)
 {
     struct tiles w = {{run_tiles, 0}, s, s + TILES_HEAD, NULL, slots, {0}, NULL, blocks_of(s[TILES_COLUMNS], s[TILES_WIDE])};
-    const int64_t size = s[TILES_TYPE] == TYPE_F64 ? 8 : 4;
+    const int64_t size = s[TILES_TYPE] == F64 ? 8 : 4;
     w.code = w.views + s[TILES_VIEWS] * VIEW_WORDS;
     const int64_t *parts = w.code + s[TILES_CODE] * INSTRUCTION;
-    w.run = tile_runners[current][s[TILES_TYPE]];
+    w.run = tile_runners[current_level][s[TILES_TYPE]];
     w.job.items = blocks_of(s[TILES_ROWS], s[TILES_HIGH]) * w.across;
     size_t total = 0;
     int64_t width;
@@ -141,7 +153,7 @@ static int step_tiles(const int64_t *s, char *const *slots, int64_t threads)
         w.parts[k] = at;
         at += (blocks_of_part(&w, parts[k * PART_WORDS + PART_SHAPE], &width) * width * size + 63) / 64 * 64;
     }
-    threads = least(threads, MOST_TEAM);
+    threads = least(threads, MOST_THREADS);
     for (int64_t t = 0; t < threads; t++)
         if (!room(&tile_memory[t], (size_t)(s[TILES_SCRATCH] * size) + 64))
             return 0;
@@ -181,3 +193,24 @@ static PyObject *cpu_run_plan(PyObject *self, PyObject *const *args, Py_ssize_t 
             return PyErr_NoMemory();
     Py_RETURN_NONE;
 }
+
+static PyObject *cpu_opcodes(PyObject *self, PyObject *unused)
+{
+    PyObject *codes = PyDict_New();
+#define ENTER(name)                                                          \
+    if (codes) {                                                             \
+        PyObject *code = PyLong_FromLong(OP_##name);                         \
+        if (!code || PyDict_SetItemString(codes, #name, code) < 0)           \
+            Py_CLEAR(codes);                                                 \
+        Py_XDECREF(code);                                                    \
+    }
+    OPCODES(ENTER)
+#undef ENTER
+    return codes;
+}
+
+METHODS({FAST(run_plan), "run_plan(code, words, slots, threads)"},
+        {"opcodes", cpu_opcodes, METH_NOARGS, "The numbers of a plan's instructions, by name."})
+CONSTANTS({"STEP_GEMM", STEP_GEMM}, {"STEP_TILES", STEP_TILES}, {"SHAPE_TILE", SHAPE_TILE}, {"SHAPE_ROWS", SHAPE_ROWS},
+          {"SHAPE_COLUMNS", SHAPE_COLUMNS}, {"SHAPE_ONE", SHAPE_ONE}, {"IN_SCRATCH", IN_SCRATCH}, {"IN_PART", IN_PART},
+          {"F64", F64}, {"F32", F32}, {"BF16", BF16}, {"F16", F16}, {"I64", I64}, {"BOOL", BOOL})

@@ -5,20 +5,6 @@
  * is smaller, the roles are swapped: R is C turned, Q is A turned, and big weights are read where they lie.
  */
 
-struct gemm { /* C [m,n] (+)= A [m,k] B [k,n] (+ bias [n]) */
-    int64_t m, n, k;
-    const char *a, *b;
-    char *c;
-    const char *bias;                          /* NULL for none */
-    int64_t a_row, a_col, b_row, b_col, c_row; /* in elements; c's columns are contiguous */
-    int64_t a_type, b_type, c_type, bias_type; /* as in cpu.py: 0 f64, 1 f32, 2 bf16 */
-    int64_t compute;                           /* 0: in f64; 1: in f32; 2: operands rounded to bf16, sums in f32 */
-    int64_t accumulate;                        /* add to what is in C */
-};
-
-/* The caller holds the GIL, which guards the scratch memory. 0 where memory ran out, and C is as it was. */
-static int gemm_run(const struct gemm *g, int64_t threads);
-
 #define GEMM_LONGEST 1024       /* units of k in a packed panel, which then takes a quarter of a second cache */
 #define GEMM_STRETCH 192        /* units of k that are summed in one go, about as many as in PyTorch's libraries */
 #define GEMM_GROUP 48           /* rows whose sums are put aside together: whole tiles, and whole squares to turn */
@@ -39,7 +25,7 @@ struct product {
     int64_t rows, columns, k, units;  /* of R, and along k in values and in what is multiplied at once */
     int64_t panel, panels;            /* columns of a panel, and how many there are */
     int64_t copied, whole;            /* whether P is copied, and all of Q packed before it is used */
-    int64_t together;                 /* whether the team makes P's copy or packs Q together, each a part */
+    int64_t together;                 /* whether the threads make P's copy or packs Q together, each a part */
     char *ready, *own;                /* that copy or those panels, and what each thread has for itself: */
     int64_t own_size, aside, partial; /* its size, where sums lie before they are finished or go on, */
     int64_t rows_copy, own_ready;     /* P's rows in use, and `ready` where it is not made together */
@@ -81,9 +67,9 @@ static void pack_panel(const struct product *w, int64_t panel, int64_t first, in
     int64_t from = first * l->per, k = least(w->k - from, units * l->per);
     int64_t n = least(w->panel, w->columns - panel * w->panel), to_row = w->panel * l->unit;
     const char *at = w->q.at + panel * w->panel * w->q.row + from * w->q.k;
-    if (w->q.row == size_of(w->q.type))
+    if (w->q.row == bytes_of(w->q.type))
         l->across(to, to_row, at, w->q.k, k, n, w->q.type);
-    else if (w->q.k == size_of(w->q.type))
+    else if (w->q.k == bytes_of(w->q.type))
         l->turn(to, to_row, at, w->q.row, k, n, w->q.type);
     else
         l->pick(to, to_row, at, w->q.k, w->q.row, k, n, w->q.type);
@@ -95,9 +81,9 @@ static void copy_rows(const struct product *w, int64_t row, int64_t rows, char *
     const struct product_loops *l = w->loops;
     const struct gemm_operand *p = &w->source;
     const char *at = p->at + row * p->row;
-    if (p->k == size_of(p->type))
+    if (p->k == bytes_of(p->type))
         l->along(to, w->p.row, at, p->row, rows, w->k, p->type);
-    else if (p->row == size_of(p->type))
+    else if (p->row == bytes_of(p->type))
         l->across(to, w->p.k, at, p->k, w->k, rows, p->type);
     else
         l->pick(to, w->p.k, at, p->k, p->row, w->k, rows, p->type);
@@ -147,7 +133,7 @@ struct gemm_part {
 static void look_ahead(const struct gemm_part *part, int64_t tile, struct gemm_tile *t)
 {
     const struct product *w = part->w;
-    int64_t per = w->loops->per, lines = w->panel * size_of(w->q.type) / 64;
+    int64_t per = w->loops->per, lines = w->panel * bytes_of(w->q.type) / 64;
     t->ahead = t->q;
     if (w->p.row == w->loops->unit) { /* each of k's rows is a line of its own, which the next tiles go on with */
         t->ahead = t->p + 64;
@@ -190,7 +176,7 @@ static void run_group(const struct gemm_part *part, int64_t row, int64_t rows, i
     struct gemm_finish f = w->finish;
     f.rows = rows;
     f.columns = columns;
-    f.c += f.turned ? column * f.c_row + row * size_of(f.c_type) : row * f.c_row + column * size_of(f.c_type);
+    f.c += f.turned ? column * f.c_row + row * bytes_of(f.c_type) : row * f.c_row + column * bytes_of(f.c_type);
     if (f.bias)
         f.bias += (f.turned ? row : column) * l->acc;
     f.sums = part->own + w->aside;
@@ -235,7 +221,7 @@ static void run_all_panels(const struct product *w, int64_t rank, int64_t size, 
             copy_rows(w, row, least(GEMM_GROUP, end - row), own + w->rows_copy);
             part.p = own + w->rows_copy;
         }
-        int64_t more = w->copied && w->source.k == size_of(w->source.type) && row + 2 * GEMM_GROUP <= end;
+        int64_t more = w->copied && w->source.k == bytes_of(w->source.type) && row + 2 * GEMM_GROUP <= end;
         part.ahead = more ? w->source.at + (row + GEMM_GROUP) * w->source.row : NULL;
         for (part.panel = 0; part.panel < w->panels; part.panel++, part.q += panel_size) {
             run_group(&part, row, least(GEMM_GROUP, end - row), 0);
@@ -247,7 +233,7 @@ static void run_all_panels(const struct product *w, int64_t rank, int64_t size, 
 /* Some units of a panel of Q as they lie, where they and all columns are there. */
 static const char *units_ahead(const struct product *w, int64_t panel, int64_t first, int64_t units)
 {
-    if (w->q.row != size_of(w->q.type) || (first + units) * w->loops->per > w->k || (panel + 1) * w->panel > w->columns)
+    if (w->q.row != bytes_of(w->q.type) || (first + units) * w->loops->per > w->k || (panel + 1) * w->panel > w->columns)
         return NULL;
     return w->q.at + panel * w->panel * w->q.row + first * w->loops->per * w->q.k;
 }
@@ -295,14 +281,14 @@ static void run_product(const struct product *w, int64_t rank, int64_t size)
     else if (w->copied)
         copy_share(w, part, parts, ready);
     if (parts > 1)
-        team_wait();
+        pool_wait();
     if (w->whole)
         run_all_panels(w, rank, size, own, ready);
     else
         run_panels(w, rank, size, own, ready);
 }
 
-static void run_product_part(void *shared) { run_product(shared, team_rank(), team_size()); }
+static void run_product_part(void *shared) { run_product(shared, pool_rank(), pool_size()); }
 
 /* The roles: what is read in place and what is packed. */
 static void plan_roles(struct product *w, const struct gemm *g)
@@ -316,8 +302,8 @@ static void plan_roles(struct product *w, const struct gemm *g)
     w->q = turned ? a : b;
     struct gemm_operand *each[] = {&w->source, &w->q};
     for (int i = 0; i < 2; i++) {
-        each[i]->row *= size_of(each[i]->type);
-        each[i]->k *= size_of(each[i]->type);
+        each[i]->row *= bytes_of(each[i]->type);
+        each[i]->k *= bytes_of(each[i]->type);
         each[i]->type |= each[i]->type == BF16 ? 0 : rounded;
     }
     w->rows = turned ? g->n : g->m;
@@ -326,7 +312,7 @@ static void plan_roles(struct product *w, const struct gemm *g)
     w->units = blocks_of(g->k, l->per);
     w->panel = l->width * l->vectors;
     w->panels = blocks_of(w->columns, w->panel);
-    w->finish = (struct gemm_finish){.c = g->c, .c_row = g->c_row * size_of(g->c_type), .c_type = g->c_type};
+    w->finish = (struct gemm_finish){.c = g->c, .c_row = g->c_row * bytes_of(g->c_type), .c_type = g->c_type};
     w->finish.turned = turned;
     w->finish.accumulate = g->accumulate;
     w->p = w->source;
@@ -341,7 +327,7 @@ static int64_t plan_memory(struct product *w, int64_t threads)
     int64_t row = w->panel * l->unit, packed = w->panels * w->units * row, copy = 0;
     w->whole = w->units <= GEMM_LONGEST && packed <= GEMM_SMALL_Q && 2 * w->rows >= w->columns;
     int64_t rows = w->whole ? GEMM_GROUP : w->rows;
-    if (w->copied && w->source.k == size_of(w->source.type)) {
+    if (w->copied && w->source.k == bytes_of(w->source.type)) {
         w->p.k = l->unit;
         w->p.row = (up_to(w->units, l->width) + l->width) * l->unit; /* no power of two, which one set would hold */
         copy = up_to(rows * w->p.row, 64);
@@ -361,11 +347,11 @@ static int64_t plan_memory(struct product *w, int64_t threads)
     return w->together ? ready : 0;
 }
 
-static int gemm_run(const struct gemm *g, int64_t threads)
+int gemm_run(const struct gemm *g, int64_t threads)
 {
     if (g->m == 0 || g->n == 0)
         return 1;
-    if (threads < 1 || !team_start || g->m * g->n * g->k < GEMM_WORTH_SPLIT)
+    if (threads < 1 || !pool_start || g->m * g->n * g->k < GEMM_WORTH_SPLIT)
         threads = 1;
     struct product w = {.loops = product_loops(g->compute)};
     plan_roles(&w, g);
@@ -374,7 +360,7 @@ static int gemm_run(const struct gemm *g, int64_t threads)
     if (!at)
         return 0;
     for (int64_t i = 0; g->bias && i < g->n; i++) {
-        double value = value_of(g->bias + i * size_of(g->bias_type), g->bias_type);
+        double value = value_of(g->bias + i * bytes_of(g->bias_type), g->bias_type);
         put_value(at + i * w.loops->acc, w.loops->acc_type, value);
     }
     w.finish.bias = g->bias ? at : NULL;
@@ -383,7 +369,7 @@ static int gemm_run(const struct gemm *g, int64_t threads)
     if (threads == 1)
         run_product(&w, 0, 1);
     else
-        team_start(run_product_part, &w, (unsigned)threads, 0);
+        pool_start(run_product_part, &w, (unsigned)threads, 0);
     gemm_scratch_done();
     return 1;
 }

@@ -48,7 +48,7 @@ INLINE VEC FN(some_along)(const char *p, int64_t n, int64_t type)
         return ALONG(p, type);
     char padded[WIDTH * PER * 8] = {0};
     if (n > 0)
-        memcpy(padded, p, (size_t)(n * size_of(type)));
+        memcpy(padded, p, (size_t)(n * bytes_of(type)));
     return ALONG(padded, type);
 }
 
@@ -57,9 +57,9 @@ INLINE VEC FN(some_across)(const char *p, const char *second, int64_t n, int64_t
     if (n >= WIDTH)
         return ACROSS(p, second, type);
     char padded[2][WIDTH * 8] = {{0}};
-    memcpy(padded[0], p, (size_t)(n * size_of(type)));
+    memcpy(padded[0], p, (size_t)(n * bytes_of(type)));
     if (second)
-        memcpy(padded[1], second, (size_t)(n * size_of(type)));
+        memcpy(padded[1], second, (size_t)(n * bytes_of(type)));
     return ACROSS(padded[0], second ? padded[1] : NULL, type);
 }
 
@@ -70,7 +70,7 @@ static void FN(along)(char *to, int64_t to_row, const char *from, int64_t from_r
     for (int64_t row = 0; row < rows; row++)
         for (int64_t i = 0; i < k; i += WIDTH * PER)
             FN(put)(to + row * to_row + i / PER * (int64_t)sizeof(UNIT),
-                      FN(some_along)(from + row * from_row + i * size_of(type), k - i, type));
+                      FN(some_along)(from + row * from_row + i * bytes_of(type), k - i, type));
 }
 
 /* k rows of n values to rows of n units, one for each PER rows. */
@@ -80,7 +80,7 @@ static void FN(across)(char *to, int64_t to_row, const char *from, int64_t from_
         const char *p = from + i * from_k, *second = PER > 1 && i + 1 < k ? p + from_k : NULL;
         for (int64_t j = 0; j < n; j += WIDTH)
             FN(put)(to + i / PER * to_row + j * (int64_t)sizeof(UNIT),
-                      FN(some_across)(p + j * size_of(type), second ? second + j * size_of(type) : NULL, n - j, type));
+                      FN(some_across)(p + j * bytes_of(type), second ? second + j * bytes_of(type) : NULL, n - j, type));
     }
 }
 
@@ -90,7 +90,7 @@ static void FN(turn)(char *to, int64_t to_row, const char *from, int64_t from_ro
     for (int64_t i = 0; i < k; i += WIDTH * PER)
         for (int64_t j = 0; j < n; j += WIDTH) {
             VEC x[WIDTH];
-            const char *p = from + j * from_row + i * size_of(type);
+            const char *p = from + j * from_row + i * bytes_of(type);
             int64_t rows = least(WIDTH, n - j), units = least(WIDTH, (k - i + PER - 1) / PER);
             for (int64_t row = 0; row < WIDTH; row++)
                 x[row] = row < rows ? FN(some_along)(p + row * from_row, k - i, type) : (VEC){0};
@@ -108,7 +108,7 @@ static void FN(pick)(char *to, int64_t to_row, const char *from, int64_t from_k,
         for (int64_t j = 0; j < n; j++) {
             char pair[PER * 8] = {0};
             for (int64_t l = 0; l < PER && i + l < k; l++)
-                memcpy(pair + l * size_of(type), from + (i + l) * from_k + j * from_n, (size_t)size_of(type));
+                memcpy(pair + l * bytes_of(type), from + (i + l) * from_k + j * from_n, (size_t)bytes_of(type));
             VEC v = FN(some_along)(pair, PER, type);
             memcpy(to + i / PER * to_row + j * (int64_t)sizeof(UNIT), &v, sizeof(UNIT));
         }
@@ -133,7 +133,7 @@ INLINE void FN(tile)(int64_t rows, int64_t vectors, int64_t raw, int64_t raw_typ
 #pragma GCC unroll 8
         for (int64_t v = 0; v < vectors; v++)
             if (raw) {
-                const char *first = from_raw + v * WIDTH * size_of(raw_type);
+                const char *first = from_raw + v * WIDTH * bytes_of(raw_type);
                 row[v] = ACROSS(first, first + raw_k, raw_type);
                 FN(put)(packed + v * (int64_t)sizeof(VEC), row[v]);
             } else
@@ -194,7 +194,7 @@ static void FN(rounding_tile)(const struct gemm_tile *t) { FN(tile)(TILE_ROWS, V
 /* n sums of one row of C, with bias and what was in C, rounded to C's type. */
 INLINE void FN(finish_row)(const ACC *sums, const ACC *bias, char *c, int64_t n, const struct gemm_finish *f)
 {
-    int64_t j = 0, size = size_of(f->c_type);
+    int64_t j = 0, size = bytes_of(f->c_type);
     for (; j + WIDTH <= n && (f->c_type == ACC_TYPE || f->c_type == 2); j += WIDTH) {
         VEC v = FN(take)(sums + j);
         if (bias)
@@ -219,7 +219,7 @@ INLINE void FN(finish_row)(const ACC *sums, const ACC *bias, char *c, int64_t n,
 static void FN(finish)(const struct gemm_finish *f)
 {
     const ACC *sums = (const ACC *)f->sums, *bias = (const ACC *)f->bias;
-    int64_t size = size_of(f->c_type);
+    int64_t size = bytes_of(f->c_type);
     if (!f->turned) {
         for (int64_t row = 0; row < f->rows; row++)
             FN(finish_row)(sums + row * PANEL, bias, f->c + row * f->c_row, f->columns, f);

@@ -1,7 +1,7 @@
 /* Elementwise steps and sums of a plan, tile by tile, for one element type at one vector width.
  *
- * Included by _cpu_level.h with FN(name), ELEM, MASK (an integer as wide as ELEM), VEC, LANES, LOAD(p), and the
- * functions EXP, TANH, SIGMOID, LOG, LOG1P and SQRT of one element set. What a tile is stands in _cpu_plan.h.
+ * Included by plan/level.h with FN(name), ELEM, VEC, LANES, LOAD(p), and the
+ * functions EXP, TANH, SIGMOID, LOG, LOG1P and SQRT of one element set. What a tile is stands in plan/plan.c.
  * The loops are plain, for the compiler to make vectors of; a sum keeps LANES accumulators in index order and
  * adds them pairwise, so that its bits do not depend on the vector width.
  */
@@ -129,11 +129,11 @@ static void FN(tile_fetch)(ELEM *d, const char *p, int64_t stride, int64_t type,
     }                                                   \
     break
     switch (type) {
-    case TYPE_F64: TAKEN(double, x);
-    case TYPE_F32: TAKEN(float, x);
-    case TYPE_BF16: TAKEN(uint16_t, wide_bf16(x));
-    case TYPE_I64: TAKEN(int64_t, x);
-    case TYPE_BOOL: TAKEN(uint8_t, x != 0);
+    case F64: TAKEN(double, x);
+    case F32: TAKEN(float, x);
+    case BF16: TAKEN(uint16_t, wide_bf16(x));
+    case I64: TAKEN(int64_t, x);
+    case BOOL: TAKEN(uint8_t, x != 0);
     }
 #undef TAKEN
 }
@@ -156,11 +156,11 @@ static void FN(tile_put)(char *p, int64_t stride, int64_t type, const ELEM *a, i
     }                                               \
     break
     switch (type) {
-    case TYPE_F64: GIVEN(double, x);
-    case TYPE_F32: GIVEN(float, x);
-    case TYPE_BF16: GIVEN(uint16_t, narrow_bf16((float)x));
-    case TYPE_I64: GIVEN(int64_t, x);
-    case TYPE_BOOL: GIVEN(uint8_t, x != 0);
+    case F64: GIVEN(double, x);
+    case F32: GIVEN(float, x);
+    case BF16: GIVEN(uint16_t, narrow_bf16((float)x));
+    case I64: GIVEN(int64_t, x);
+    case BOOL: GIVEN(uint8_t, x != 0);
     }
 #undef GIVEN
 }

@@ -1,6 +1,6 @@
 /* What a matrix product multiplies at one vector width: doubles and floats, read from any type.
  *
- * Included by _cpu_level.h. A multiplication and its addition are one operation where the processor has it.
+ * Included by common/each_level.h. A multiplication and its addition are one operation where the processor has it.
  */
 
 #if defined(HAVE_AVX512)
@@ -32,7 +32,7 @@ INLINE LV(vf) LV(floats)(const void *p, int64_t type)
         v = LV(load_f32)(p);
     else
         for (size_t j = 0; j < sizeof v / sizeof v[0]; j++)
-            v[j] = (float)value_of((const char *)p + (int64_t)j * size_of(type), type & ~ROUNDED);
+            v[j] = (float)value_of((const char *)p + (int64_t)j * bytes_of(type), type & ~ROUNDED);
     if (type & ROUNDED) {
         LV(vh) rounded = LV(to_bf16)(v);
         v = LV(load_bf16)((const uint16_t *)&rounded);
@@ -46,7 +46,7 @@ INLINE LV(vd) LV(doubles)(const void *p, int64_t type)
         return LV(load_f64)(p);
     LV(vd) v = {0};
     for (size_t j = 0; j < sizeof v / sizeof v[0]; j++)
-        v[j] = value_of((const char *)p + (int64_t)j * size_of(type), type);
+        v[j] = value_of((const char *)p + (int64_t)j * bytes_of(type), type);
     return v;
 }
 
@@ -77,7 +77,7 @@ INLINE void LV(round_doubles)(uint16_t *p, LV(vd) v)
 #else
 #define EACH EACH_4
 #endif
-#include "_cpu_gemm_loops.h"
+#include "gemm/loops.h"
 
 #define FN(name) LV(name##_f64)
 #define ACC double
@@ -100,7 +100,7 @@ INLINE void LV(round_doubles)(uint16_t *p, LV(vd) v)
 #else
 #define EACH EACH_2
 #endif
-#include "_cpu_gemm_loops.h"
+#include "gemm/loops.h"
 
 #undef MADD_F32
 #undef MADD_F64

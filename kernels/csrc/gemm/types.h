@@ -1,8 +1,10 @@
 /* What the loops of a matrix product share with the code that hands out the work. */
 
+#include "common/numbers.h"
+
 #define TILE_ROWS 6
 
-enum { F64 = 0, F32 = 1, BF16 = 2, ROUNDED = 4 }; /* the codes of cpu.py; ROUNDED: to bf16, when read */
+enum { ROUNDED = 4 }; /* added to F64 or F32: rounded to bf16, when read */
 
 struct gemm_tile { /* up to TILE_ROWS rows of sums: `to` = `from` + P Q; strides in bytes */
     const char *p, *q;
@@ -46,31 +48,26 @@ struct product_loops {
 #define SHUFFLE(a, b, mask, ...) __builtin_shuffle(a, b, (mask){__VA_ARGS__})
 #endif
 
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-
-static int64_t size_of(int64_t type) { return type == BF16 ? 2 : type & F32 ? 4 : 8; }
+/* Of a type that may be ROUNDED, in bytes. */
+static int64_t bytes_of(int64_t type) { return type == BF16 ? 2 : type & F32 ? 4 : 8; }
 
 static double value_of(const char *p, int64_t type)
 {
     double wide;
     float value;
-    uint32_t bits = 0;
+    uint16_t half;
     if (type == F64)
         return memcpy(&wide, p, sizeof wide), wide;
     if (type == F32)
         return memcpy(&value, p, sizeof value), (double)value;
-    uint16_t half;
     memcpy(&half, p, sizeof half);
-    bits = (uint32_t)half << 16;
-    return memcpy(&value, &bits, sizeof value), (double)value;
+    return (double)wide_bf16(half);
 }
 
 static void put_value(char *p, int64_t type, double wide)
 {
     float value = (float)wide;
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    uint16_t half = value != value ? 0x7fc0 : (uint16_t)((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+    uint16_t half = narrow_bf16(value);
     if (type == F64)
         memcpy(p, &wide, sizeof wide);
     else if (type == F32)
