@@ -169,6 +169,13 @@ def test_gather_raises_for_a_window_outside_the_images(impl: str, offset: tuple[
         gather(images, index, offset=torch.tensor([offset]), size=(3, 4), impl=impl)
 
 
+@pytest.mark.skipif("cpu" not in AVAILABLE, reason="there is no extension")
+def test_gather_refuses_more_channels_than_it_can_put_last() -> None:
+    images = torch.zeros(1, 4097, 2, 2, dtype=torch.uint8)
+    with pytest.raises(ValueError, match="4097 channels, but at most 4096"):
+        gather(images, torch.tensor([0]), memory_format=torch.channels_last, impl="cpu")
+
+
 def test_l1_terms_left_to_choose_gives_the_reference_s_gradients() -> None:
     a, b = draw(3, 4).requires_grad_(), draw(3, 4).abs()
     for impl in ("auto", "ref"):
@@ -273,7 +280,7 @@ def test_torch_func_and_torch_compile_get_the_reference() -> None:
             torch.func.grad(lambda each: norm_penalty(each, impl="cpu")[0])(x)
 
 
-def test_the_environment_steers_auto_and_falls_back_where_it_cannot() -> None:
+def test_the_environment_says_what_auto_prefers_and_falls_back_where_it_cannot() -> None:
     code = "import torch; from gankit.kernels.dispatch import choose; print(choose('auto', torch.ones(1)))"
     assert python(code, GANKIT_IMPL="ref") == "ref"
     natural = "cpu" if "cpu" in AVAILABLE else "ref"
@@ -283,7 +290,7 @@ def test_the_environment_steers_auto_and_falls_back_where_it_cannot() -> None:
         python(code, GANKIT_IMPL="fast")
 
 
-@pytest.mark.skipif("cpu" not in AVAILABLE, reason="there is no extension to steer")
+@pytest.mark.skipif("cpu" not in AVAILABLE, reason="there is no extension")
 def test_the_environment_forces_the_simd_level() -> None:
     code = "import gankit.kernels as k; print([each for each in k.implementations() if each.name == 'cpu'][0])"
     assert "SIMD baseline of" in python(code, GANKIT_SIMD="baseline")

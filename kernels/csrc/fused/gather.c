@@ -92,8 +92,9 @@ static int in_range(const struct gather *w)
             continue;
         int64_t top = w->offset[2 * i], left = w->offset[2 * i + 1];
         if (top < 0 || left < 0 || top > w->height - w->rows || left > w->width - w->columns) {
-            PyErr_Format(PyExc_IndexError, "gather: offset[%lld] is (%lld, %lld): a window of %lld x %lld leaves %lld x %lld",
-                         (long long)i, (long long)top, (long long)left, (long long)w->rows, (long long)w->columns,
+            PyErr_Format(PyExc_IndexError,
+                         "gather: offset[%lld] is (%lld, %lld): a window of %lld x %lld leaves %lld x %lld", (long long)i,
+                         (long long)top, (long long)left, (long long)w->rows, (long long)w->columns,
                          (long long)w->height, (long long)w->width);
             return 0;
         }
@@ -122,6 +123,9 @@ static PyObject *cpu_gather(PyObject *self, PyObject *const *args, Py_ssize_t co
     int64_t threads = whole(&from);
     if (!read_all(&from) || !in_range(&w))
         return NULL;
+    if (w.channels_last && w.channels > STAGE)
+        return PyErr_Format(PyExc_ValueError, "gather: %lld channels, but at most %d can lie last", (long long)w.channels,
+                            STAGE);
     w.job.run = run_gather;
     w.job.items = w.batch * (w.channels_last ? 1 : w.channels);
     w.total = w.batch * w.channels * w.rows * w.columns * w.size;
