@@ -1,7 +1,7 @@
 /* gankit.kernels._cpu: the ops on a CPU and what the engines need, called with addresses, sizes and type codes.
  *
- * Every file below this folder hands its functions in (common/extension.h). The loops are compiled once per vector width
- * (common/each_level.h) and picked at run time.
+ * Every file below this folder hands its functions in (common/extension.h). The loops are compiled once per vector
+ * width (common/each_level.h) and picked at run time.
  */
 #include "common/extension.h"
 #include "common/levels.h"
@@ -66,7 +66,10 @@ static PyObject *cpu_use(PyObject *self, PyObject *wanted)
     return PyErr_Format(PyExc_ValueError, "SIMD level %R does not run on this processor", wanted);
 }
 
-static PyObject *cpu_level(PyObject *self, PyObject *unused) { return PyUnicode_FromString(level_names[current_level]); }
+static PyObject *cpu_level(PyObject *self, PyObject *unused)
+{
+    return PyUnicode_FromString(level_names[current_level]);
+}
 
 static PyObject *cpu_openmp(PyObject *self, PyObject *unused)
 {

@@ -26,8 +26,11 @@ struct pairs {
     int64_t total;
 };
 
-static double (*const sums[][FLOATS])(const void *, const void *, int64_t) = BY_LEVEL_AND_TYPE(sum_differences);
-static void (*const signs[][FLOATS])(const void *, const void *, void *, double, int64_t, int) = BY_LEVEL_AND_TYPE(signs);
+typedef double (*difference_loop)(const void *, const void *, int64_t);
+typedef void (*sign_loop)(const void *, const void *, void *, double, int64_t, int);
+
+static const difference_loop differences[][FLOATS] = BY_LEVEL_AND_TYPE(sum_differences);
+static const sign_loop signs[][FLOATS] = BY_LEVEL_AND_TYPE(signs);
 
 static void write_signs(const struct pairs *w, const struct pair *p, const char *a, const char *b, char *out, int64_t n)
 {
@@ -49,7 +52,7 @@ static void run_pairs(const struct job *job, int64_t begin, int64_t end)
         int64_t skip = from * p->size;
         const char *a = p->a + skip, *b = p->b + skip;
         if (w->partial) {
-            w->partial[item] = sums[current_level][p->type](a, b, n);
+            w->partial[item] = differences[current_level][p->type](a, b, n);
             continue;
         }
         if (p->to_a)

@@ -1,5 +1,5 @@
-/* What a transform of Winograd's algorithm works on: F(4x4,3x3), and F(4x4,2x2) on each of the four phases of a strided
- * convolution.
+/* What a transform of Winograd's algorithm works on: F(4x4,3x3), and F(4x4,2x2) on each of the four phases of a
+ * strided convolution.
  */
 
 #include "common/blocks.h"
