@@ -1,4 +1,4 @@
-"""The fused ops: Triton for GPUs, C for CPUs, and one plain PyTorch reference each.
+"""The fused ops. Each has Triton kernels for GPUs, C code for CPUs and one reference in plain PyTorch.
 
 Every op takes impl="auto" | "triton" | "cpu" | "ref". "auto" picks by device and falls back to the
 reference; a named one runs or raises the reason. GANKIT_IMPL names the one that "auto" prefers where it

@@ -16,7 +16,7 @@ PHASE_TILE, PHASE_POINTS, PHASE_LINE = 4, 25, 16  # those, and channels are whol
 
 
 def load() -> tuple[ModuleType | None, str]:
-    """The C extension, at the SIMD level that GANKIT_SIMD asks for, or the reason there is none."""
+    """Returns the C extension, set to the SIMD level that GANKIT_SIMD names, or None and the reason."""
     try:
         from gankit.kernels import _cpu
     except ImportError as error:
@@ -34,13 +34,13 @@ _cpu, REASON = load()
 
 
 def extension() -> ModuleType:
-    """The C extension; call it only where REASON is empty."""
+    """Returns the C extension. REASON must be empty."""
     assert _cpu is not None
     return _cpu
 
 
 def detail() -> str:
-    """The SIMD level and the thread pool in use."""
+    """Returns the SIMD level and the thread pool in use, as a line for `gankit doctor`."""
     if _cpu is None:
         return ""
     return f"SIMD {_cpu.level()} of {', '.join(_cpu.levels())}; threads of {_cpu.openmp() or 'none: one thread'}"
@@ -87,7 +87,7 @@ def gemm(
 
 
 def multiplies_well() -> bool:
-    """Whether `gemm` has the vectors that make it worth having; at the baseline level PyTorch's products are faster."""
+    """Returns whether `gemm` is faster than PyTorch's products; at the baseline level it is not."""
     return _cpu is not None and _cpu.level() != "baseline"
 
 

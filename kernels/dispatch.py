@@ -35,12 +35,12 @@ class Implementation:
 
 
 def wide(dtype: torch.dtype) -> torch.dtype:
-    """The type that sums and products of `dtype` are made in."""
+    """Returns the type in which sums and products of `dtype` are computed."""
     return torch.float64 if dtype == torch.float64 else torch.float32
 
 
 def same_device(*tensors: Tensor) -> bool:
-    """Whether the tensors lie on one device."""
+    """Returns whether the tensors are on one device."""
     first = tensors[0].device
     return all(tensor.device == first for tensor in tensors)
 
@@ -64,12 +64,12 @@ def prefer_impl(impl: str) -> Iterator[None]:
 
 
 def watched() -> bool:
-    """Whether something traces or transforms PyTorch's ops: it would not see what a C or Triton kernel does."""
+    """Returns whether something traces or transforms PyTorch's ops; it would not see what a C or Triton kernel does."""
     return is_compiling() or transforming() or modes() > 0
 
 
 def choose(impl: str, *tensors: Tensor) -> str:
-    """The implementation that runs on `tensors`. RuntimeError says why a named one cannot."""
+    """Returns the implementation that runs on `tensors`. Raises RuntimeError with the reason if a named one cannot."""
     if impl == "auto":
         natural = "cpu" if tensors[0].is_cpu else "triton"
         for name in (natural,) if _wanted == "auto" else (_wanted, natural):
@@ -85,12 +85,12 @@ def choose(impl: str, *tensors: Tensor) -> str:
 
 
 def selected(device: torch.device) -> str:
-    """The implementation that "auto" chooses for tensors on `device` now."""
+    """Returns the implementation that "auto" chooses for tensors on `device` now."""
     return choose("auto", torch.empty(1, device=device))
 
 
 def why_not(impl: str, tensors: tuple[Tensor, ...]) -> str:
-    """The reason `impl` cannot run on `tensors`, or an empty string."""
+    """Returns the reason why `impl` cannot run on `tensors`, or an empty string."""
     if impl == "ref":
         return ""
     if watched():
@@ -105,13 +105,13 @@ def why_not(impl: str, tensors: tuple[Tensor, ...]) -> str:
 
 
 def interpreting() -> bool:
-    """Whether Triton runs its kernels in Python, on tensors of any device."""
+    """Returns whether Triton runs its kernels in Python, on tensors of any device."""
     return os.environ.get("TRITON_INTERPRET") == "1"
 
 
 @functools.cache
 def triton_reason() -> str:
-    """Why Triton cannot be used here, or an empty string."""
+    """Returns the reason why Triton cannot run here, or an empty string."""
     if importlib.util.find_spec("triton") is None:
         return "the package triton is not installed"
     if interpreting() or torch.cuda.is_available():
@@ -120,7 +120,7 @@ def triton_reason() -> str:
 
 
 def implementations() -> tuple[Implementation, ...]:
-    """What can run on this machine, for `gankit doctor`."""
+    """Returns which implementations run on this machine, and why the others do not."""
     no_triton = triton_reason()
     way = "its interpreter" if interpreting() else "the GPU"
     return (
@@ -131,5 +131,5 @@ def implementations() -> tuple[Implementation, ...]:
 
 
 def build_log() -> str:
-    """Why the C extension was not built, as the compiler said it; empty where it was."""
+    """Returns what the compiler printed if it could not build the C extension, else an empty string."""
     return BUILD_LOG.read_text(encoding="utf-8") if BUILD_LOG.exists() else ""

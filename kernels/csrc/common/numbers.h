@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { F64, F32, BF16, F16, I64, BOOL }; /* the codes of cpu.py and plan/ir.py */
+enum { F64, F32, BF16, F16, I64, BOOL }; /* the codes of Python's tables, which a test compares */
 #define FLOATS 4                         /* types that the ops take */
 
 static inline int64_t size_of(int64_t type)

@@ -128,7 +128,8 @@ static void run_batch(const struct gemm_batch *batch, int64_t rank, int64_t size
 
 static void run_batch_part(void *shared) { run_batch(shared, pool_rank(), pool_size()); }
 
-/* The scratch memory of the part of a product that needs most, wherever it is cut: there may be fewer threads than asked. */
+/* The scratch memory of the part of a product that needs most, wherever it is cut: there may be fewer threads than
+ * asked. */
 static int64_t most_needed(const struct gemm *g)
 {
     int64_t most = 0;

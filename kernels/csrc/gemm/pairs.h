@@ -1,5 +1,5 @@
-/* Products of bf16 for processors that multiply and add them in pairs. Included by gemm/gemm.c after
- * the avx512 level. */
+/* Products of bf16 for processors that multiply and add them in pairs. Included by gemm/gemm.c after the
+ * avx512 level. */
 
 INLINE LV(vf) LV(pairs_along)(const char *p, int64_t type)
 {

@@ -25,7 +25,7 @@ struct product {
     int64_t rows, columns, k, units;  /* of R, and along k in values and in what is multiplied at once */
     int64_t panel, panels;            /* columns of a panel, and how many there are */
     int64_t copied, whole;            /* whether P is copied, and all of Q packed before it is used */
-    int64_t together;                 /* whether the threads make P's copy or packs Q together, each a part */
+    int64_t together;                 /* whether the threads make P's copy or pack Q together, each a part */
     char *ready, *own;                /* that copy or those panels, and what each thread has for itself: */
     int64_t own_size, aside, partial; /* its size, where sums lie before they are finished or go on, */
     int64_t rows_copy, own_ready;     /* P's rows in use, and `ready` where it is not made together */

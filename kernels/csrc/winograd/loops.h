@@ -1,8 +1,8 @@
 /* Winograd's transforms of planes of pixels and of filters, at one vector width.
  *
- * Included by common/each_level.h. Up to WINOGRAD_CHUNK tiles are laid out with a row of `stage` for each place in a tile, so that
- * lanes are tiles, whatever the plane's size; two one-dimensional transforms then go over whole vectors. What stands
- * past the last tile is computed, too, and not kept.
+ * Included by common/each_level.h. Up to WINOGRAD_CHUNK tiles are laid out with a row of `stage` for each place in a
+ * tile, so that lanes are tiles, whatever the plane's size; two one-dimensional transforms then go over whole vectors.
+ * What stands past the last tile is computed, too, and not kept.
  */
 
 #include "winograd/tiles.h"
@@ -49,7 +49,8 @@ INLINE void LV(turn)(quad *q)
     q[3] = SHUFFLE_QUADS(high, high_2, 2, 3, 6, 7);
 }
 
-/* `side` pixels of each of `run` tiles, WINOGRAD_TILE apart on a line, to rows of `stage`; fours of tiles are read whole. */
+/* `side` pixels of each of `run` tiles, WINOGRAD_TILE apart on a line, to rows of `stage`; fours of tiles are read
+ * whole. */
 INLINE void LV(take_line)(const float *line, int64_t run, int side, float *stage)
 {
     for (int64_t t = 0; t < run; t += 4) {
@@ -106,8 +107,9 @@ INLINE void LV(pixels)(const struct winograd *w, enum way way, float *plane, int
     for (int64_t at = 0, run; at < tiles; at += run) {
         int64_t row = (first + at) / w->across, column = (first + at) % w->across;
         run = least(w->across - column, tiles - at);
-        int64_t x = column * WINOGRAD_TILE - padding, span = WINOGRAD_TILE * run + side - WINOGRAD_TILE, begin = x < 0 ? -x : 0;
-        int64_t end = least(span, w->width - x), whole = run % 4 == 0 && begin == 0 && end == span;
+        int64_t x = column * WINOGRAD_TILE - padding, span = WINOGRAD_TILE * run + side - WINOGRAD_TILE;
+        int64_t begin = x < 0 ? -x : 0, end = least(span, w->width - x);
+        int64_t whole = run % 4 == 0 && begin == 0 && end == span;
         for (int i = 0; i < side; i++) {
             int64_t y = row * WINOGRAD_TILE - padding + i;
             float *lanes = stage + i * side * WINOGRAD_ROOM + at, *line = plane + y * w->width + x;

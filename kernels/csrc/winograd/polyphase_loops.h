@@ -1,7 +1,7 @@
 /* Transforms of strided convolutions, F(4x4,2x2) on each of four phases, at one vector width.
  *
- * Included by common/each_level.h. Lanes are channels, which come last in memory, so nothing is turned. In one dimension four
- * outputs of a filter g of two taps over five inputs d are AT ((G g) * (BT d)), with a product for each of the points
+ * Included by common/each_level.h. Lanes are channels, which come last in memory, so nothing is turned. In one
+ * dimension four outputs of a filter g of two taps over five inputs d are AT ((G g) * (BT d)), with a product for each of the points
  * P, -P, Q, -Q and infinity (Lavin & Gray 2016, section 4; Winograd 1980). Here are the three matrices and, for the
  * gradients, their transposes: bt and b, [5] to [5]; at, [5] to [4], and a, [4] to [5]; g, [2] to [5], and gt, [5] to
  * [2]. The row of -P and that of -Q have the other sign in BT and in G, which leaves their products as they are.

@@ -10,7 +10,7 @@
 #define WINOGRAD_TILE 4                                 /* pixels of an output tile, each way */
 #define WINOGRAD_SPAN (WINOGRAD_TILE + 2)               /* of an input tile */
 #define WINOGRAD_POINTS (WINOGRAD_SPAN * WINOGRAD_SPAN) /* products that a tile takes */
-#define WINOGRAD_CHUNK 64                               /* tiles given out at once: their pixels stay in the first cache */
+#define WINOGRAD_CHUNK 64                               /* tiles given out at once: they stay in the first cache */
 #define WINOGRAD_ROOM (WINOGRAD_CHUNK + 16)             /* of a row of the stage: whole vectors run over its end */
 
 enum way { TAKE, PUT, ADD };
