@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 
 env: $(VENV)/.ready  ## the environment both commands use
 
-$(VENV)/.ready: pyproject.toml setup.py constraints.txt $(wildcard kernels/*.[ch])
+$(VENV)/.ready: pyproject.toml setup.py constraints.txt $(wildcard kernels/csrc/*.c kernels/csrc/*/*.[ch])
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
@@ -35,7 +35,7 @@ clean:
 	rm -rf $(VENV) build *.egg-info .typing .mypy_cache .pytest_cache .ruff_cache
 
 aot: env  ## compile the Triton kernels for every target and record registers, spills and widths
-	$(BIN)/python -m gankit.kernels.aot benchmarks/kernels_aot.csv
+	$(BIN)/python benchmarks/aot.py benchmarks/kernels_aot.csv
 
 interpret: env  ## the kernel tests with Triton's interpreter
 	TRITON_INTERPRET=1 $(BIN)/pytest -k triton tests/kernels/test_cases.py tests/kernels/test_contract.py tests/kernels/test_mutations.py

@@ -22,6 +22,7 @@ def packages() -> dict[str, str]:
 
 
 FOLDERS = packages()
+C_SOURCES = Path("kernels/csrc")
 
 # Contraction would make the bits depend on the vector width; -Wno-psabi, since no vector crosses a file.
 FLAGS = ["-O3", "-ffp-contract=off", "-fvisibility=hidden", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-psabi"]
@@ -46,10 +47,10 @@ class BuildOrExplain(build_ext):
             log.write_text(f"{type(error).__name__}: {error}\n\n{self.compiler_says(ext)}", encoding="utf-8")
 
     def compiler_says(self, ext: Extension) -> str:
-        """What the compiler prints for this extension's source, which setuptools does not hand on."""
+        """What the compiler prints for this extension's sources, which setuptools does not hand on."""
         command = [
             *getattr(self.compiler, "compiler_so", ["cc"]),
-            *(f"-I{folder}" for folder in self.include_dirs),
+            *(f"-I{folder}" for folder in (*ext.include_dirs, *self.include_dirs)),
             *ext.extra_compile_args,
             "-fsyntax-only",
             *ext.sources,
@@ -75,13 +76,14 @@ setup(
     package_data={
         "gankit": ["py.typed"],
         "gankit.report": ["page.css"],
-        "gankit.kernels": ["*.pyi", "*.c", "*.h", LOG],
+        "gankit.kernels": ["*.pyi", "csrc/**/*.[ch]", LOG],
     },
     ext_modules=[
         Extension(
             "gankit.kernels._cpu",
-            ["kernels/_cpu.c"],
-            depends=[str(header) for header in Path("kernels").glob("_cpu*.h")],
+            sorted(source.as_posix() for source in C_SOURCES.rglob("*.c")),
+            depends=sorted(source.as_posix() for source in C_SOURCES.rglob("*.[ch]")),  # a source may include itself
+            include_dirs=[C_SOURCES.as_posix()],
             extra_compile_args=FLAGS,
             py_limited_api=True,
             optional=True,

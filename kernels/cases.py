@@ -9,24 +9,24 @@ from __future__ import annotations
 
 import functools
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils import deterministic
 
-from gankit.kernels import gather, interpolate, l1_terms, norm_penalty, textbook
+from gankit.kernels import gather, interpolate, l1_terms, norm_penalty
 
 Exact = NDArray[np.longdouble]
 Results = dict[str, Tensor]
 
 TYPES = {"fp64": torch.float64, "fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-OPS = ("interpolate", "norm_penalty", "l1_terms", "gather")
 SHAPES = ((3, 1, 7, 5), (1, 3, 33, 31), (0, 3, 4, 4), (2, 3, 83, 101), (70, 1, 3, 3))
 LAYOUTS = ("channels_last", "expanded", "offset", "mixed")
 ULPS = {torch.float64: 2.0**-52, torch.float32: 2.0**-23, torch.bfloat16: 2.0**-7, torch.float16: 2.0**-10}
@@ -55,23 +55,30 @@ class Case:
         return TYPES[self.type]
 
 
-OPTIONS = {
-    "interpolate": ("t-fp16",),
-    "norm_penalty": ("one-sided", "target-0"),
-    "l1_terms": ("eight-pairs", "mixed-types"),
-    "gather": ("flip", "crop", "flip-crop", "flip-crop-last", "last"),
-}
-SPECIALS = {"interpolate": ("nan", "inf"), "norm_penalty": ("zero", "nan", "inf"), "l1_terms": ("zero", "nan", "inf")}
+@dataclass(frozen=True)
+class Op:
+    """How an op is tried.
+
+    call: makes the inputs of a case; returns the function from an implementation, or "eager" for PyTorch's plain ops in
+    the same type, to outputs and gradients. exact: those by the formulas. options, specials, layouts: what the op's
+    cases have beside shapes and types.
+    """
+
+    call: Callable[[Case], Callable[[str], Results]]
+    exact: Callable[[Case], dict[str, Exact]]
+    options: tuple[str, ...] = ()
+    specials: tuple[str, ...] = ()
+    layouts: tuple[str, ...] = LAYOUTS
 
 
 @functools.cache
 def cases(op: str) -> tuple[Case, ...]:
     """Every case of an op: all shapes in all types, then layouts, special values and options."""
     found = [Case(op, shape, kind) for shape in SHAPES for kind in TYPES]
-    if op != "gather":
-        found += [Case(op, (3, 3, 7, 5), kind, layout) for layout in LAYOUTS for kind in ("fp32", "bf16")]
-    found += [Case(op, (5, 3, 9, 11), kind, special=special) for special in SPECIALS.get(op, ()) for kind in TYPES]
-    found += [Case(op, (5, 3, 9, 11), kind, option=option) for option in OPTIONS[op] for kind in TYPES]
+    tried = CASES[op]
+    found += [Case(op, (3, 3, 7, 5), kind, layout) for layout in tried.layouts for kind in ("fp32", "bf16")]
+    found += [Case(op, (5, 3, 9, 11), kind, special=special) for special in tried.specials for kind in TYPES]
+    found += [Case(op, (5, 3, 9, 11), kind, option=option) for option in tried.options for kind in TYPES]
     return tuple(found)
 
 
@@ -122,19 +129,12 @@ def poisoned() -> Iterator[None]:
 
 def run(case: Case, impl: str) -> Results:
     """Outputs and gradients of an implementation, or of PyTorch's plain ops in the same type ("eager")."""
-    return {"interpolate": _interpolate, "norm_penalty": _norm_penalty, "l1_terms": _l1_terms, "gather": _gather}[
-        case.op
-    ](case, impl)
+    return CASES[case.op].call(case)(impl)
 
 
 def truth(case: Case) -> dict[str, Exact]:
     """The same outputs and gradients by the formulas, in long double."""
-    return {
-        "interpolate": _interpolate_exact,
-        "norm_penalty": _norm_penalty_exact,
-        "l1_terms": _l1_terms_exact,
-        "gather": _gather_exact,
-    }[case.op](case)
+    return CASES[case.op].exact(case)
 
 
 def device() -> torch.device:
@@ -182,12 +182,22 @@ def _ends(case: Case) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return _special(case, _random(case, "first")), _random(case, "second"), t, _random(case, "outer")
 
 
-def _interpolate(case: Case, impl: str) -> Results:
+def eager_interpolate(real: Tensor, fake: Tensor, t: Tensor) -> Tensor:
+    """real, fake: [N,...]; t: [N]. Returns t real + (1 - t) fake, [N,...]."""
+    weight = t.to(real.dtype).view(-1, *[1] * (real.dim() - 1))
+    return weight * real + (1 - weight) * fake
+
+
+def _interpolate(case: Case) -> Callable[[str], Results]:
     real, fake, t, outer = _ends(case)
     real, fake, t = _leaf(real), _leaf(fake), _leaf(t)
-    out = textbook.interpolate(real, fake, t) if impl == "eager" else interpolate(real, fake, t, impl=impl)
-    grads = torch.autograd.grad(out, (real, fake, t), outer)
-    return {"out": out, "real": grads[0], "fake": grads[1], "t": grads[2]}
+
+    def call(impl: str) -> Results:
+        out = eager_interpolate(real, fake, t) if impl == "eager" else interpolate(real, fake, t, impl=impl)
+        grads = torch.autograd.grad(out, (real, fake, t), outer)
+        return {"out": out, "real": grads[0], "fake": grads[1], "t": grads[2]}
+
+    return call
 
 
 def _interpolate_exact(case: Case) -> dict[str, Exact]:
@@ -210,15 +220,26 @@ def _norm_penalty_call(case: Case) -> tuple[Tensor, float, bool, Tensor]:
     return grad, target, case.option == "one-sided", slope
 
 
-def _norm_penalty(case: Case, impl: str) -> Results:
+def eager_norm_penalty(grad: Tensor, target: float = 1.0, one_sided: bool = False) -> tuple[Tensor, Tensor]:
+    """grad: [N,...]. Returns the mean of (norm2 - target)^2, [], and the norms, [N]."""
+    norms = grad.flatten(1).norm(2, dim=1)
+    over = (norms - target).clamp(min=0) if one_sided else norms - target
+    return ((over**2).mean() if len(grad) else over.sum()), norms
+
+
+def _norm_penalty(case: Case) -> Callable[[str], Results]:
     grad, target, one_sided, slope = _norm_penalty_call(case)
     grad = _leaf(grad)
-    if impl == "eager":
-        penalty, norms = textbook.norm_penalty(grad, target, one_sided)
-    else:
-        penalty, norms = norm_penalty(grad, target, one_sided, impl=impl)
-    (slopes,) = torch.autograd.grad(penalty, grad, slope.to(penalty.dtype))
-    return {"penalty": penalty, "norms": norms, "grad": slopes}
+
+    def call(impl: str) -> Results:
+        if impl == "eager":
+            penalty, norms = eager_norm_penalty(grad, target, one_sided)
+        else:
+            penalty, norms = norm_penalty(grad, target, one_sided, impl=impl)
+        (slopes,) = torch.autograd.grad(penalty, grad, slope.to(penalty.dtype))
+        return {"penalty": penalty, "norms": norms, "grad": slopes}
+
+    return call
 
 
 def _norm_penalty_exact(case: Case) -> dict[str, Exact]:
@@ -251,12 +272,25 @@ def _pairs(case: Case) -> tuple[list[tuple[Tensor, Tensor]], list[float], Tensor
     return pairs, weights, slopes
 
 
-def _l1_terms(case: Case, impl: str) -> Results:
+def eager_l1_terms(pairs: Sequence[tuple[Tensor, Tensor]], weights: Sequence[float]) -> Tensor:
+    """pairs: k of (a, b); weights: k. Returns weight * mean |a - b|, [k]."""
+    terms = [
+        F.l1_loss(a, b) * weight if a.numel() else (a - b).sum() for (a, b), weight in zip(pairs, weights, strict=True)
+    ]
+    kind = torch.float64 if any(term.dtype == torch.float64 for term in terms) else torch.float32
+    return torch.stack([term.to(kind) for term in terms])
+
+
+def _l1_terms(case: Case) -> Callable[[str], Results]:
     pairs, weights, slopes = _pairs(case)
     pairs = [(_leaf(a), _leaf(b)) for a, b in pairs]
-    out = textbook.l1_terms(pairs, weights) if impl == "eager" else l1_terms(pairs, weights, impl=impl)
-    grads = torch.autograd.grad(out, [tensor for pair in pairs for tensor in pair], slopes.to(out.dtype))
-    return {"out": out, **{f"{'ab'[place % 2]}{place // 2}": grad for place, grad in enumerate(grads)}}
+
+    def call(impl: str) -> Results:
+        out = eager_l1_terms(pairs, weights) if impl == "eager" else l1_terms(pairs, weights, impl=impl)
+        grads = torch.autograd.grad(out, [tensor for pair in pairs for tensor in pair], slopes.to(out.dtype))
+        return {"out": out, **{f"{'ab'[place % 2]}{place // 2}": grad for place, grad in enumerate(grads)}}
+
+    return call
 
 
 def _l1_terms_exact(case: Case) -> dict[str, Exact]:
@@ -295,18 +329,30 @@ def _gather_call(case: Case) -> tuple[Tensor, Tensor, Tensor | None, Tensor | No
     )
 
 
-def _gather(case: Case, impl: str) -> Results:
+def eager_gather(images: Tensor, index: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    """images: uint8 [N,C,H,W]; index: [B]. Returns x / 127.5 - 1, [B,C,H,W]."""
+    return images[index].to(dtype) / 127.5 - 1
+
+
+def _gather(case: Case) -> Callable[[str], Results]:
     images, index, flip, offset, size = _gather_call(case)
     last = torch.channels_last if "last" in case.option else torch.contiguous_format
-    if impl != "eager":
+
+    def plain() -> Tensor:
+        rows = []
+        for place in range(len(index)):
+            top, left = (0, 0) if offset is None else offset[place].tolist()
+            image = eager_gather(images, index[place : place + 1], case.dtype)
+            image = image[:, :, top : top + size[0], left : left + size[1]]
+            rows.append(image.flip(-1) if flip is not None and flip[place] else image)
+        return torch.cat(rows) if rows else eager_gather(images, index, case.dtype)
+
+    def call(impl: str) -> Results:
+        if impl == "eager":
+            return {"out": plain()}
         return {"out": gather(images, index, flip, offset, size, dtype=case.dtype, memory_format=last, impl=impl)}
-    rows = []
-    for place in range(len(index)):
-        top, left = (0, 0) if offset is None else offset[place].tolist()
-        image = textbook.gather(images, index[place : place + 1], case.dtype)
-        image = image[:, :, top : top + size[0], left : left + size[1]]
-        rows.append(image.flip(-1) if flip is not None and flip[place] else image)
-    return {"out": torch.cat(rows) if rows else textbook.gather(images, index, case.dtype)}
+
+    return call
 
 
 def _gather_exact(case: Case) -> dict[str, Exact]:
@@ -318,3 +364,12 @@ def _gather_exact(case: Case) -> dict[str, Exact]:
         window = source[which, :, top : top + h, left : left + w]
         out[place] = window[..., ::-1] if flip is not None and flip[place] else window
     return {"out": out / np.longdouble(127.5) - 1}
+
+
+CASES = {
+    "interpolate": Op(_interpolate, _interpolate_exact, ("t-fp16",), ("nan", "inf")),
+    "norm_penalty": Op(_norm_penalty, _norm_penalty_exact, ("one-sided", "target-0"), ("zero", "nan", "inf")),
+    "l1_terms": Op(_l1_terms, _l1_terms_exact, ("eight-pairs", "mixed-types"), ("zero", "nan", "inf")),
+    "gather": Op(_gather, _gather_exact, ("flip", "crop", "flip-crop", "flip-crop-last", "last"), layouts=()),
+}
+OPS = tuple(CASES)

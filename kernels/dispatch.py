@@ -12,11 +12,10 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch._C import _are_functorch_transforms_active as transforming
-from torch._C import _len_torch_dispatch_stack as modes
 from torch.compiler import is_compiling
 from torch.nn import Parameter
 
+from gankit.core.torch_private import dispatch_modes, functorch_transforms_active
 from gankit.kernels import cpu
 
 IMPLS = ("triton", "cpu", "ref")
@@ -35,12 +34,12 @@ class Implementation:
 
 
 def wide(dtype: torch.dtype) -> torch.dtype:
-    """The type that sums and products of `dtype` are made in."""
+    """Returns the type in which sums and products of `dtype` are computed."""
     return torch.float64 if dtype == torch.float64 else torch.float32
 
 
 def same_device(*tensors: Tensor) -> bool:
-    """Whether the tensors lie on one device."""
+    """Returns whether the tensors are on one device."""
     first = tensors[0].device
     return all(tensor.device == first for tensor in tensors)
 
@@ -52,8 +51,8 @@ if _wanted not in ("auto", *IMPLS):
 
 
 @contextlib.contextmanager
-def steered(impl: str) -> Iterator[None]:
-    """Let "auto" prefer `impl` while this lasts, as GANKIT_IMPL does for a whole process; "auto" changes nothing."""
+def prefer_impl(impl: str) -> Iterator[None]:
+    """Makes "auto" prefer `impl` inside this block, as GANKIT_IMPL does for a whole process; "auto" changes nothing."""
     global _wanted
     before = _wanted
     _wanted = before if impl == "auto" else impl
@@ -64,12 +63,12 @@ def steered(impl: str) -> Iterator[None]:
 
 
 def watched() -> bool:
-    """Whether something traces or transforms PyTorch's ops: it would not see what a C or Triton kernel does."""
-    return is_compiling() or transforming() or modes() > 0
+    """Returns whether something traces or transforms PyTorch's ops; it would not see what a C or Triton kernel does."""
+    return is_compiling() or functorch_transforms_active() or dispatch_modes() > 0
 
 
 def choose(impl: str, *tensors: Tensor) -> str:
-    """The implementation that runs on `tensors`. RuntimeError says why a named one cannot."""
+    """Returns the implementation that runs on `tensors`. Raises RuntimeError with the reason if a named one cannot."""
     if impl == "auto":
         natural = "cpu" if tensors[0].is_cpu else "triton"
         for name in (natural,) if _wanted == "auto" else (_wanted, natural):
@@ -85,17 +84,12 @@ def choose(impl: str, *tensors: Tensor) -> str:
 
 
 def selected(device: torch.device) -> str:
-    """The implementation that "auto" chooses for tensors on `device` now."""
+    """Returns the implementation that "auto" chooses for tensors on `device` now."""
     return choose("auto", torch.empty(1, device=device))
 
 
-def quick() -> bool:
-    """Whether "auto" may try the C code before Python has looked at the tensors: a small op is done sooner."""
-    return cpu.DESCRIBES and _wanted in ("auto", "cpu") and not watched()
-
-
 def why_not(impl: str, tensors: tuple[Tensor, ...]) -> str:
-    """The reason `impl` cannot run on `tensors`, or an empty string."""
+    """Returns the reason why `impl` cannot run on `tensors`, or an empty string."""
     if impl == "ref":
         return ""
     if watched():
@@ -110,13 +104,13 @@ def why_not(impl: str, tensors: tuple[Tensor, ...]) -> str:
 
 
 def interpreting() -> bool:
-    """Whether Triton runs its kernels in Python, on tensors of any device."""
+    """Returns whether Triton runs its kernels in Python, on tensors of any device."""
     return os.environ.get("TRITON_INTERPRET") == "1"
 
 
 @functools.cache
 def triton_reason() -> str:
-    """Why Triton cannot be used here, or an empty string."""
+    """Returns the reason why Triton cannot run here, or an empty string."""
     if importlib.util.find_spec("triton") is None:
         return "the package triton is not installed"
     if interpreting() or torch.cuda.is_available():
@@ -125,7 +119,7 @@ def triton_reason() -> str:
 
 
 def implementations() -> tuple[Implementation, ...]:
-    """What can run on this machine, for `gankit doctor`."""
+    """Returns which implementations run on this machine, and why the others do not."""
     no_triton = triton_reason()
     way = "its interpreter" if interpreting() else "the GPU"
     return (
@@ -136,5 +130,5 @@ def implementations() -> tuple[Implementation, ...]:
 
 
 def build_log() -> str:
-    """Why the C extension was not built, as the compiler said it; empty where it was."""
+    """Returns what the compiler printed if it could not build the C extension, else an empty string."""
     return BUILD_LOG.read_text(encoding="utf-8") if BUILD_LOG.exists() else ""

@@ -1,5 +1,8 @@
 """gather in Triton: one program a block of one output sample, one launch."""
 
+# Triton compiles these functions itself; their arguments have no Python type.
+# mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-decorators, allow-untyped-calls
+
 from __future__ import annotations
 
 import torch

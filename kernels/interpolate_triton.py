@@ -1,5 +1,8 @@
 """interpolate in Triton: one program a block of one sample; each input read once, the output written once."""
 
+# Triton compiles these functions itself; their arguments have no Python type.
+# mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-decorators, allow-untyped-calls
+
 from __future__ import annotations
 
 import torch

@@ -1,5 +1,8 @@
 """l1_terms in Triton: all pairs share one grid of partial sums; the gradients of all pairs are one launch."""
 
+# Triton compiles these functions itself; their arguments have no Python type.
+# mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-decorators, allow-untyped-calls
+
 from __future__ import annotations
 
 from collections.abc import Sequence

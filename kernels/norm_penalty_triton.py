@@ -1,5 +1,8 @@
 """norm_penalty in Triton: partial sums of squares, then one program for the norms; the gradient is one pass."""
 
+# Triton compiles these functions itself; their arguments have no Python type.
+# mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-decorators, allow-untyped-calls
+
 from __future__ import annotations
 
 import torch

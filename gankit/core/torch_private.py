@@ -16,9 +16,10 @@ from torch._subclasses import FakeTensorMode
 from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
 from torch.nn.utils.stateless import _reparametrize_module as reparametrize
 from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import TorchDispatchMode
 
 __all__ = [
-    "BatchNorm", "FakeTensorMode", "dispatch_modes", "foreach_add", "foreach_add_", "foreach_addcdiv_",
+    "BatchNorm", "FakeTensorMode", "TorchDispatchMode", "dispatch_modes", "foreach_add", "foreach_add_", "foreach_addcdiv_",
     "foreach_addcmul_", "foreach_div_", "foreach_mul_", "foreach_norm", "foreach_sqrt", "foreach_sub",
     "functorch_transforms_active", "fused_adam_", "fused_sgd_", "inductor", "is_proxied", "pytree", "reparametrize",
     "will_execute",

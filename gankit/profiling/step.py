@@ -19,10 +19,10 @@ import torch
 from torch import Tensor
 from torch.autograd import DeviceType  # type: ignore[attr-defined]
 from torch.profiler import ProfilerActivity, profile
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from gankit.config import Config
 from gankit.core.errors import UsageError
+from gankit.core.torch_private import TorchDispatchMode
 from gankit.core.types import Carry
 from gankit.training.trainer import Trainer
 from gankit.training.update import Update, Vector, compute

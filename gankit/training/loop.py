@@ -26,7 +26,7 @@ from gankit.core.version import __version__
 from gankit.data.dataset import ImageSet
 from gankit.evaluation.evaluate import FILE as EVALUATIONS
 from gankit.evaluation.evaluate import mark_best, recorded_at
-from gankit.kernels import implementations, selected, steered
+from gankit.kernels import implementations, prefer_impl, selected
 from gankit.registry import registry
 from gankit.runs.folder import RunFolder, check_new, claim, locked
 from gankit.training.evaluator import Evaluator, evaluator
@@ -109,7 +109,7 @@ def _ops(impl: str) -> AbstractContextManager[None]:
     for each in implementations():
         if each.name == impl and not each.available:
             raise UsageError(f"--impl {impl}: {each.reason}; see `gankit doctor`")
-    return steered(impl)
+    return prefer_impl(impl)
 
 
 def _extended(run: RunFolder, steps: int, done: int) -> Config:

@@ -204,6 +204,7 @@ def test_an_impl_asked_for_by_name_is_what_the_ops_run(tmp_path, tiny, monkeypat
 
     ran = []
     choose = dispatch.choose
-    monkeypatch.setattr("gankit.kernels.interpolate_op.choose", lambda *args: ran.append(choose(*args)) or ran[-1])
+    op = sys.modules["gankit.kernels.interpolate"]  # as an attribute of the package that name is the function
+    monkeypatch.setattr(op, "choose", lambda *args: ran.append(choose(*args)) or ran[-1])
     gankit.train("wgan-gp", out=tmp_path / "run", impl="ref", steps=1, **tiny)
     assert ran == ["ref"] * 5

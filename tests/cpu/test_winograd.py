@@ -13,7 +13,7 @@ from torch import nn
 from gankit.core.rng import RandomStream
 from gankit.cpu import convolution, scratch, strided_winograd, winograd
 from gankit.cpu.convolution import Conv2d, ConvTranspose2d
-from gankit.kernels import cpu, steered
+from gankit.kernels import cpu, prefer_impl
 from gankit.kernels.cpu import PHASE_POINTS, POINTS, Transform
 
 pytestmark = pytest.mark.skipif(not cpu.multiplies_well(), reason="needs the C extension, and AVX2 for its products")
@@ -130,7 +130,7 @@ def test_a_strided_filter_of_a_single_1_takes_every_second_pixel():
 @pytest.fixture(autouse=True)
 def _by_c():
     """Also where GANKIT_IMPL prefers another implementation."""
-    with steered("cpu"):
+    with prefer_impl("cpu"):
         yield
 
 
@@ -354,7 +354,7 @@ def test_filters_or_tiles_that_would_fill_the_memory_are_left_to_pytorch(chosen,
 @pytest.mark.parametrize("kind", KINDS)
 def test_without_the_c_extension_a_layer_is_pytorchs(kind, chosen):
     mine, theirs, x = layers(kind)
-    with steered("ref"):
+    with prefer_impl("ref"):
         torch.testing.assert_close(mine(x), theirs(x))
     assert chosen == []
 

@@ -13,9 +13,8 @@ pytest.importorskip("triton")
 if os.environ.get("TRITON_INTERPRET") == "1":
     pytest.skip("interpreted kernels are not compiled", allow_module_level=True)
 
+import aot
 import triton
-
-from gankit.kernels import aot
 
 RECORD = ROOT / "benchmarks" / "kernels_aot.csv"
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
+from gankit.cli.profile import OPS as OFFERED
 from gankit.kernels import cases, cpu, gather, implementations, interpolate, l1_terms, norm_penalty
 
 AVAILABLE = [each.name for each in implementations() if each.available]
@@ -17,6 +18,10 @@ CASES = [case for op in cases.OPS for case in cases.cases(op)]
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.op}-{case}")
 def test_outputs_and_gradients_match_the_formulas(case: cases.Case, impl: str) -> None:
     assert cases.failures(case, impl) == []
+
+
+def test_every_op_has_cases_and_is_offered_for_profiling() -> None:
+    assert sorted(cases.OPS) == OFFERED
 
 
 @pytest.mark.parametrize("impl", AVAILABLE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
@@ -12,9 +13,9 @@ import pytest
 import torch
 from torch._subclasses import FakeTensorMode
 
+from gankit import kernels
 from gankit.kernels import (
     build_log,
-    cases,
     dispatch,
     gather,
     implementations,
@@ -22,8 +23,8 @@ from gankit.kernels import (
     l1_terms,
     layout,
     norm_penalty,
+    prefer_impl,
 )
-from gankit.kernels.cpu import interpolate_quick, l1_terms_quick
 
 AVAILABLE = [each.name for each in implementations() if each.available]
 each_impl = pytest.mark.parametrize("impl", AVAILABLE)
@@ -32,6 +33,14 @@ DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 def draw(*shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(3), dtype=dtype).to(DEVICE)
+
+
+def test_the_package_exports_functions_though_their_modules_have_the_same_names() -> None:
+    for op in (gather, interpolate, l1_terms, norm_penalty):
+        name = op.__name__
+        module = importlib.import_module(f"gankit.kernels.{name}")
+        assert vars(module)[name] is op
+        assert vars(kernels)[name] is op, "importing the module again put it in the place of the function"
 
 
 def test_the_c_extension_is_loaded() -> None:
@@ -160,25 +169,11 @@ def test_gather_raises_for_a_window_outside_the_images(impl: str, offset: tuple[
         gather(images, index, offset=torch.tensor([offset]), size=(3, 4), impl=impl)
 
 
-@pytest.mark.skipif("cpu" not in AVAILABLE or DEVICE.type != "cpu", reason="the cases are not the C code's")
-@pytest.mark.parametrize("op", ["interpolate", "l1_terms"])
-def test_the_quick_way_gives_the_bits_of_the_long_one(op: str) -> None:
-    taken = 0
-    for case in cases.cases(op):
-        with torch.no_grad(), cases.poisoned():
-            if op == "interpolate":
-                real, fake, t, _ = cases._ends(case)
-                long, quick = interpolate(real, fake, t, impl="cpu"), interpolate_quick(real, fake, t)
-                plain = real.is_contiguous() and fake.is_contiguous()
-            else:
-                pairs, weights, _ = cases._pairs(case)
-                long, quick = l1_terms(pairs, weights, impl="cpu"), l1_terms_quick(pairs, weights)
-                plain = all(a.is_contiguous() and b.is_contiguous() for a, b in pairs)
-        assert plain or quick is None, f"{case}: the quick way cannot know this layout"
-        if quick is not None:
-            taken += 1
-            assert quick.view(torch.uint8).equal(long.view(torch.uint8)), str(case)
-    assert taken >= 10
+@pytest.mark.skipif("cpu" not in AVAILABLE, reason="there is no extension")
+def test_gather_refuses_more_channels_than_it_can_put_last() -> None:
+    images = torch.zeros(1, 4097, 2, 2, dtype=torch.uint8)
+    with pytest.raises(ValueError, match="4097 channels, but at most 4096"):
+        gather(images, torch.tensor([0]), memory_format=torch.channels_last, impl="cpu")
 
 
 def test_l1_terms_left_to_choose_gives_the_reference_s_gradients() -> None:
@@ -285,7 +280,7 @@ def test_torch_func_and_torch_compile_get_the_reference() -> None:
             torch.func.grad(lambda each: norm_penalty(each, impl="cpu")[0])(x)
 
 
-def test_the_environment_steers_auto_and_falls_back_where_it_cannot() -> None:
+def test_the_environment_says_what_auto_prefers_and_falls_back_where_it_cannot() -> None:
     code = "import torch; from gankit.kernels.dispatch import choose; print(choose('auto', torch.ones(1)))"
     assert python(code, GANKIT_IMPL="ref") == "ref"
     natural = "cpu" if "cpu" in AVAILABLE else "ref"
@@ -295,7 +290,7 @@ def test_the_environment_steers_auto_and_falls_back_where_it_cannot() -> None:
         python(code, GANKIT_IMPL="fast")
 
 
-@pytest.mark.skipif("cpu" not in AVAILABLE, reason="there is no extension to steer")
+@pytest.mark.skipif("cpu" not in AVAILABLE, reason="there is no extension")
 def test_the_environment_forces_the_simd_level() -> None:
     code = "import gankit.kernels as k; print([each for each in k.implementations() if each.name == 'cpu'][0])"
     assert "SIMD baseline of" in python(code, GANKIT_SIMD="baseline")
@@ -325,20 +320,17 @@ def python(code: str, **environment: str) -> str:
     return done.stdout.strip()
 
 
-def test_steering_in_a_program_chooses_the_implementation_and_ends_with_its_block(monkeypatch):
-    from gankit.kernels import dispatch
-
+def test_prefer_impl_chooses_the_implementation_and_ends_with_its_block() -> None:
     x = torch.zeros(2, 3)
     before = dispatch.choose("auto", x)
-    with dispatch.steered("ref"):
+    with prefer_impl("ref"):
         assert dispatch.choose("auto", x) == "ref"
-        assert not dispatch.quick()
-        with dispatch.steered("auto"):
+        with prefer_impl("auto"):
             assert dispatch.choose("auto", x) == "ref"
     assert dispatch.choose("auto", x) == before
 
 
-def test_a_tracer_sees_the_references_ops_and_never_a_buffer_that_c_filled():
+def test_a_tracer_sees_the_references_ops_and_never_a_buffer_that_c_filled() -> None:
     from torch.fx.experimental.proxy_tensor import make_fx
 
     real, fake, t = torch.randn(4, 9), torch.randn(4, 9), torch.rand(4)

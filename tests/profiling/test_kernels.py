@@ -29,6 +29,13 @@ def test_each_op_is_checked_timed_and_compared_in_the_same_run() -> None:
         assert row["device"]
 
 
+def test_an_op_without_ways_of_its_own_is_timed_as_its_cases_call_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(cases.CASES, "twin", cases.CASES["norm_penalty"])
+    (row,) = profile_kernels.profile(("twin",), "ref", (0.01,), ("bf16",), 20, False)
+    assert (row.op, row.way, row.failure) == ("twin", "as in its cases", "")
+    assert row.p50_us > 0
+
+
 def test_an_op_that_fails_its_check_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(profile_kernels.cases, "failures", lambda case, impl: ["out: off by 1, allowed 0"])
     result = CliRunner().invoke(profile, ["kernels", "--op", "gather", *QUICK])

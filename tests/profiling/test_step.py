@@ -13,7 +13,7 @@ from gankit import UsageError
 from gankit.cli.main import main
 from gankit.config import configure
 from gankit.cpu import strided_winograd
-from gankit.kernels import cpu, steered
+from gankit.kernels import cpu, prefer_impl
 from gankit.profiling.step import Products, floor, phase_times, profile_step
 from gankit.training.trainer import Trainer
 
@@ -49,7 +49,7 @@ def test_convolutions_by_winograds_algorithm_are_seen_though_pytorch_does_not_se
     made = []
     whole = strided_winograd.weight_gradient
     monkeypatch.setattr(strided_winograd, "weight_gradient", lambda *args: made.append(args) or whole(*args))
-    with steered("cpu"):
+    with prefer_impl("cpu"):
         found = profile_step(config(tiny, "dcgan", **flags), steps=2, rounds=1)
     assert made
     assert found.share > 0.4  # 0.75 here; without them less than 0.2
