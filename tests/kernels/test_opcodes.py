@@ -16,8 +16,8 @@ def test_the_plans_opcodes_are_those_of_the_c_extension() -> None:
 
 
 def test_every_constant_that_c_exports_is_the_one_that_python_uses() -> None:
-    steps = {name: getattr(emit, name) for name in ("STEP_GEMM", "STEP_TILES", "IN_SCRATCH", "IN_PART")}
-    shapes = {f"SHAPE_{name}": getattr(fuse, name) for name in ("TILE", "ROWS", "COLUMNS", "ONE")}
+    steps = {name: getattr(emit, name) for name in ("STEP_GEMM", "STEP_TILES", "IN_SCRATCH", "IN_PARTIAL")}
+    shapes = {f"SHAPE_{name}": getattr(fuse, name) for name in ("TILE", "ROWS", "COLUMNS", "SCALAR")}
     types = {"F64": torch.float64, "F32": torch.float32, "BF16": torch.bfloat16, "I64": torch.int64, "BOOL": torch.bool}
     codes = {name: ir.TYPES[dtype] for name, dtype in types.items()} | {"F16": cpu.TYPES[torch.float16]}
     winograd = {"WINOGRAD_TILE": cpu.TILE, "WINOGRAD_POINTS": cpu.POINTS, **cpu.Transform.__members__}

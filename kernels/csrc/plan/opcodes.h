@@ -21,7 +21,7 @@ enum {
 };
 #undef AS_CODE
 
-enum { SHAPE_TILE, SHAPE_ROWS, SHAPE_COLUMNS, SHAPE_ONE };
+enum { SHAPE_TILE, SHAPE_ROWS, SHAPE_COLUMNS, SHAPE_SCALAR };
 #define INSTRUCTION 5 /* words: op, result, operands */
 
 /* A register of one tile, or memory: rows `ld` elements apart, columns `along` (1 for registers). */

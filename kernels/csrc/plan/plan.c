@@ -28,7 +28,7 @@ enum { TILES_TYPE = 2, TILES_ROWS, TILES_COLUMNS, TILES_HIGH, TILES_WIDE, TILES_
        TILES_SCRATCH, TILES_HEAD };
 enum { VIEW_SHAPE, VIEW_PLACE, VIEW_OFFSET, VIEW_DOWN, VIEW_ALONG, VIEW_TYPE, VIEW_WORDS };
 enum { PART_SHAPE, PART_SLOT, PART_OFFSET, PART_STRIDE, PART_TYPE, PART_WORDS };
-enum { IN_SCRATCH = -1, IN_PART = -2 };
+enum { IN_SCRATCH = -1, IN_PARTIAL = -2 };
 
 #define MOST_VIEWS 512
 #define MOST_PARTS 64
@@ -77,7 +77,7 @@ static struct view place(const struct tiles *w, const int64_t *v, char *own, int
     struct view found = {NULL, s[TILES_WIDE], 1, shape, s[TILES_TYPE], size};
     if (v[VIEW_PLACE] == IN_SCRATCH)
         found.p = own + v[VIEW_OFFSET] * size;
-    else if (v[VIEW_PLACE] <= IN_PART) {
+    else if (v[VIEW_PLACE] <= IN_PARTIAL) {
         int64_t width, at = 0;
         blocks_of_part(w, shape, &width);
         if (shape == SHAPE_COLUMNS)
@@ -86,7 +86,7 @@ static struct view place(const struct tiles *w, const int64_t *v, char *own, int
             at = column / s[TILES_WIDE] * width + row;
         else
             at = item;
-        found.p = w->parts[IN_PART - v[VIEW_PLACE]] + at * size;
+        found.p = w->parts[IN_PARTIAL - v[VIEW_PLACE]] + at * size;
     } else {
         found.type = v[VIEW_TYPE];
         found.size = size_of(found.type);
@@ -212,5 +212,5 @@ static PyObject *cpu_opcodes(PyObject *self, PyObject *unused)
 METHODS({FAST(run_plan), "run_plan(code, words, slots, threads)"},
         {"opcodes", cpu_opcodes, METH_NOARGS, "The numbers of a plan's instructions, by name."})
 CONSTANTS({"STEP_GEMM", STEP_GEMM}, {"STEP_TILES", STEP_TILES}, {"SHAPE_TILE", SHAPE_TILE}, {"SHAPE_ROWS", SHAPE_ROWS},
-          {"SHAPE_COLUMNS", SHAPE_COLUMNS}, {"SHAPE_ONE", SHAPE_ONE}, {"IN_SCRATCH", IN_SCRATCH}, {"IN_PART", IN_PART},
+          {"SHAPE_COLUMNS", SHAPE_COLUMNS}, {"SHAPE_SCALAR", SHAPE_SCALAR}, {"IN_SCRATCH", IN_SCRATCH}, {"IN_PARTIAL", IN_PARTIAL},
           {"F64", F64}, {"F32", F32}, {"BF16", BF16}, {"F16", F16}, {"I64", I64}, {"BOOL", BOOL})

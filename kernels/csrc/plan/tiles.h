@@ -174,7 +174,7 @@ static int64_t FN(tile_along)(const struct view *v, int64_t shape)
 
 static int FN(tile_whole)(const struct view *v, int64_t columns)
 {
-    return v->shape == SHAPE_ONE || (v->shape == SHAPE_TILE && v->ld == columns);
+    return v->shape == SHAPE_SCALAR || (v->shape == SHAPE_TILE && v->ld == columns);
 }
 
 static void FN(elementwise)(const int64_t *in, const struct view *views, int64_t rows, int64_t columns)
@@ -183,7 +183,7 @@ static void FN(elementwise)(const int64_t *in, const struct view *views, int64_t
     const struct view *d = &views[in[1]], *a = &views[in[2]];
     const struct view *b = in[3] < 0 ? a : &views[in[3]], *c = in[4] < 0 ? a : &views[in[4]];
     int64_t times = d->shape == SHAPE_TILE ? rows : 1;
-    int64_t n = d->shape == SHAPE_ROWS ? rows : d->shape == SHAPE_ONE ? 1 : columns;
+    int64_t n = d->shape == SHAPE_ROWS ? rows : d->shape == SHAPE_SCALAR ? 1 : columns;
     if (times > 1 && d->ld == columns && FN(tile_whole)(a, columns) && FN(tile_whole)(b, columns) && FN(tile_whole)(c, columns)) {
         n *= times;
         times = 1;
@@ -208,7 +208,7 @@ static void FN(transfer)(const int64_t *in, const struct view *views, int64_t ro
     const int loads = in[0] == OP_LOAD;
     const struct view *v = &views[loads ? in[2] : in[1]], *own = &views[loads ? in[1] : in[2]];
     int64_t times = v->shape == SHAPE_TILE ? rows : 1;
-    int64_t n = v->shape == SHAPE_ROWS ? rows : v->shape == SHAPE_ONE ? 1 : columns;
+    int64_t n = v->shape == SHAPE_ROWS ? rows : v->shape == SHAPE_SCALAR ? 1 : columns;
     int64_t stride = v->shape == SHAPE_ROWS ? v->ld : v->along;
     const int64_t down = FN(tile_down)(own, v->shape), along = FN(tile_along)(own, v->shape);
     if (times > 1 && v->ld == columns && stride == 1 && FN(tile_whole)(own, columns) && own->shape == SHAPE_TILE) {
@@ -251,7 +251,7 @@ static void FN(reduce)(const int64_t *in, const struct view *views, int64_t rows
         ELEM sum = 0;
         const int64_t times = a->shape == SHAPE_TILE ? rows : 1;
         for (int64_t i = 0; i < times; i++)
-            sum += FN(total)(x + i * a->ld, a->shape == SHAPE_ROWS ? rows : a->shape == SHAPE_ONE ? 1 : columns);
+            sum += FN(total)(x + i * a->ld, a->shape == SHAPE_ROWS ? rows : a->shape == SHAPE_SCALAR ? 1 : columns);
         *d = sum;
     }
 }
