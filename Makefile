@@ -88,3 +88,8 @@ bench-steps: env  ## append rows to benchmarks/steps.csv and draw docs/steps.png
 	$(BIN)/python benchmarks/plot_steps.py
 
 .PHONY: bench-steps
+
+bench-ablations: env  ## append rows to benchmarks/ablations.csv: what a part of the CPU package gains
+	$(BIN)/python benchmarks/ablations.py
+
+.PHONY: bench-ablations
