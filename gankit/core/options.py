@@ -90,7 +90,10 @@ class OptionField:
         if value is None and self.optional:
             return None
         if self.kind is float and isinstance(value, int) and not isinstance(value, bool):
-            value = float(value)
+            try:
+                value = float(value)
+            except OverflowError:
+                value = math.inf  # which no option takes
         if type(value) is not self.kind:
             raise UsageError(f"{self.flag} takes {_TYPE_NAMES[self.kind]}, not {value!r}")
         about = self.described
@@ -98,7 +101,7 @@ class OptionField:
             raise UsageError(f"{self.flag} {value!r}: {closest(str(value), about.choices)}")
         if isinstance(value, int | float) and not isinstance(value, bool):
             outside = (
-                not math.isfinite(value)
+                (not math.isfinite(value) if isinstance(value, float) else abs(value) > LARGEST)
                 or (about.low is not None and value < about.low)
                 or (about.high is not None and value > about.high)
                 or (about.above is not None and value <= about.above)
@@ -108,6 +111,8 @@ class OptionField:
         return value
 
 
+LARGEST = 2**64 - 1
+"""No option counts further."""
 _TYPE_NAMES: dict[type, str] = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
 
 

@@ -67,7 +67,12 @@ def _images(path: Path, labels: list[NDArray[np.int64]]) -> Iterator[NDArray[np.
         elif array.name == "y":
             if array.shape != (count, 1):
                 raise DamagedFile(f"{path}: {count} pictures, but y is {array.shape}")
-            found = array.values().astype(np.int64) % 10
+            found = array.values().astype(np.int64)
+            if count and not (0 <= found.min() and found.max() <= 10):
+                raise DamagedFile(
+                    f"{path}: y has labels from {found.min()} to {found.max()}; digits are 0 to 9, or 10 for 0"
+                )
+            found %= 10
     if found is None:
         raise DamagedFile(f"{path}: holds no y; check that it is the published file of cropped digits")
     labels.append(found)

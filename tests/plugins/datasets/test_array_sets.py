@@ -137,7 +137,7 @@ def test_svhn_holds_the_pictures_and_writes_label_10_as_0(split, compress, digit
 
 
 @pytest.mark.parametrize(
-    "damage", ["no MAT-file", "cut", "no y", "short y", "no X", "other X", "huge", "long name", "garbage"]
+    "damage", ["no MAT-file", "cut", "no y", "short y", "no X", "other X", "huge", "long name", "garbage", "label 11"]
 )
 def test_svhn_names_a_damaged_file(damage, digits, tmp_path):
     x, y = digits["train"]
@@ -148,6 +148,7 @@ def test_svhn_names_a_damaged_file(damage, digits, tmp_path):
         "short y": mat_file(matrix("X", x), matrix("y", y[:-1])), "no X": mat_file(matrix("y", y)),
         "other X": mat_file(matrix("X", x.astype("<u2"), 4, 11), matrix("y", y)), "huge": mat_file(huge),
         "long name": mat_file(matrix("X" * 100, x)), "garbage": whole[:140] + bytes(60) + whole[200:],
+        "label 11": mat_file(matrix("X", x), matrix("y", np.full_like(y, 11))),
     }[damage]  # fmt: skip
     (tmp_path / "train_32x32.mat").write_bytes(content)
     with pytest.raises(DamagedFile, match=r"train_32x32\.mat"):
