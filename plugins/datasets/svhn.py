@@ -68,7 +68,7 @@ def _images(path: Path, labels: list[NDArray[np.int64]]) -> Iterator[NDArray[np.
             if array.shape != (count, 1):
                 raise DamagedFile(f"{path}: {count} pictures, but y is {array.shape}")
             found = array.values().astype(np.int64)
-            if count and not (0 <= found.min() and found.max() <= 10):
+            if count and not (found.min() >= 0 and found.max() <= 10):
                 raise DamagedFile(
                     f"{path}: y has labels from {found.min()} to {found.max()}; digits are 0 to 9, or 10 for 0"
                 )
