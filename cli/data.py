@@ -150,6 +150,9 @@ def _lines(found: dict[str, Any]) -> list[str]:
             lines.append(f"  {which}, {key}: {shown if shown != '' else 'none'}")
     for what in ("images of class", "values of factor"):
         lines += [f"  {what} {name}: {count:,}" for name, count in found.get(what, {}).items()]
+    if found.get("pictures"):
+        lines.append(f"  pictures: {', '.join(f'{count:,} {what}' for what, count in found['pictures'].items())}")
+    lines += [f"  passed over: {each}" for each in found["passed over"]]
     lines.append(f"  unreadable: {len(found['unreadable'])}")
     lines += [f"    {name}: {reason}" for name, reason in found["unreadable"]]
     lines.append(f"  digest: {found['digest']}")

@@ -165,7 +165,7 @@ def configure(variant: str, flags: Mapping[str, Any], base: Mapping[str, Any] | 
 def read(path: Path) -> dict[str, Any]:
     """The sections of a .toml file, or of a run's config.json. UsageError where it is neither, or has other keys."""
     try:
-        text = path.read_text()
+        text = path.read_text("utf-8-sig")
         values = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
     except (OSError, ValueError) as error:
         raise UsageError(

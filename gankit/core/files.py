@@ -47,7 +47,7 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     """The value in a JSON file. DamagedFile where it is none."""
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text("utf-8-sig"))
     except (OSError, ValueError) as error:
         raise DamagedFile(f"{path}: cannot be read as JSON ({error})") from error
 
