@@ -42,8 +42,10 @@ SIXTEEN, THIRTY_TWO, FLOAT = "16-bit", "32-bit", "float"
 
 @cache
 def endings() -> frozenset[str]:
-    """The endings, as ".png", of the pictures that are read: what Pillow's registry has for ``FORMATS``."""
-    return frozenset(ending for ending, name in Image.registered_extensions().items() if name in FORMATS)
+    """The endings, as ".png", of the pictures that are read: what Pillow's registry has for ``FORMATS`` and for MPO,
+    which it opens as a JPEG.
+    """
+    return frozenset(ending for ending, name in Image.registered_extensions().items() if name in (*FORMATS, "MPO"))
 
 
 @dataclass(frozen=True)
@@ -84,11 +86,13 @@ def digest(image: NDArray[np.uint8]) -> str:
     return hashlib.sha256(image.data).hexdigest()[:32]
 
 
-def decoded(source: Source, channels: int) -> Image.Image:
-    """The first picture in ``source`` in its own size, in mode L or RGB. Raises one of UNREADABLE."""
+def decoded(source: Source, channels: int, values: Range | None = None) -> Image.Image:
+    """The first picture in ``source`` in its own size, in mode L or RGB. ``values``: as ``Frame.range``. Raises one of
+    UNREADABLE.
+    """
     with unwarned(), _opened(source) as image:
         image.load()
-        return plain(image, channels)
+        return plain(image, channels, values)
 
 
 def _opened(source: Source) -> AbstractContextManager[Image.Image]:

@@ -34,8 +34,11 @@ def labels_in(tree: Tree, file: str, pictures: Sequence[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for place, name, label in rows:
         inside = "/".join(part for part in (start, *name.replace("\\", "/").split("/")) if part not in ("", "."))
-        if inside not in known or ".." in inside.split("/"):
-            raise DamagedFile(f"{tree.root / file}: {place}: no picture {name}; mend the row or add the picture")
+        if inside not in known:
+            raise DamagedFile(
+                f"{tree.root / file}: {place}: no picture {name}; mend the row, add the picture, or rename the table "
+                "to leave it aside"
+            )
         if inside in found:
             raise DamagedFile(f"{tree.root / file}: {place}: {name} has a row already; remove one of them")
         found[inside] = label

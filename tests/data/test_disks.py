@@ -170,6 +170,20 @@ def test_every_picture_format_of_pillow_counts_whatever_its_ending(ending, tmp_p
     assert found.prepared[0].counts[f".{ending.lower()}"] == 1
 
 
+def test_of_a_phones_two_pictures_in_one_file_the_first_is_taken(tmp_path):
+    first, second = (Image.new("RGB", (16, 16), colour) for colour in ("red", "blue"))
+    for name in ("a.mpo", "b.jpg"):
+        first.save(tmp_path / name, format="MPO", save_all=True, append_images=[second])
+    assert load(f"folder:{tmp_path}", size=16).images[:, 0].min() > 250
+
+
+def test_a_pipe_in_place_of_a_folder_is_not_opened(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("pipe", "null"):
+        with pytest.raises(UsageError, match="no such folder"):
+            load(f"folder:{tmp_path / 'pipe' if name == 'pipe' else '/dev/null'}")
+
+
 def test_formats_that_run_programs_are_neither_listed_nor_opened(tmp_path, capsys):
     assert not endings() & {".eps", ".ps", ".pdf", ".wmf", ".emf", ".mpg", ".h5"}
     assert not set(FORMATS) & {"EPS", "PDF", "WMF"}
