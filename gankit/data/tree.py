@@ -109,7 +109,7 @@ class Tree:
             if name.startswith(start):
                 kinds.setdefault(what, []).append(name)
         return tuple(
-            f"{len(names):,} {what}: {', '.join(names[:3])}{', ...' if len(names) > 3 else ''}"
+            f"{len(names):,} {what}: {', '.join(map(printable, names[:3]))}{', ...' if len(names) > 3 else ''}"
             for what, names in kinds.items()
         )
 
@@ -146,6 +146,11 @@ class Tree:
 def is_picture(name: str) -> bool:
     """Whether ``name`` ends as a picture's does."""
     return os.path.splitext(name)[1].lower() in endings()
+
+
+def printable(name: str) -> str:
+    """``name`` with its bytes that are no text written out."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def find_images(root: Path) -> list[Path]:

@@ -106,7 +106,7 @@ def _images(path: Path) -> Values:
 def _load(path: Path, name: str) -> Values:
     try:
         if path.suffix == ".npy":
-            found: Values = np.load(path, mmap_mode="r", allow_pickle=False)
+            found: Values = np.lib.format.open_memmap(path, mode="r")  # never unpickles
             return found
         with np.load(path, allow_pickle=False) as archive:
             member: Values = archive[name]

@@ -11,9 +11,8 @@ from gankit.data import Pictures, Tree, check_pictures, frame, image_set, in_ord
 from gankit.plugins.datasets.about import FOLDER
 
 DEFAULT_SIZE = 64
-PARTS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
-"""--split and the folders that are that part of a set where nothing but such lies beside them."""
-NAMES = {name: split for split, names in PARTS.items() for name in names}
+NAMES = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+"""The folders, in capitals or not, that are parts of a set where nothing else lies beside them; the part each is."""
 
 
 class Folder(Dataset):
@@ -38,7 +37,7 @@ def only_folder(tree: Tree) -> str:
     """The one folder in which all of an archive lies, so that it holds what the folder does; "" where there is none."""
     tops = {name.partition("/")[0] if "/" in name else "" for name in tree.pictures()} if tree.is_archive else {""}
     (top,) = tops if len(tops) == 1 else ("",)
-    return "" if top in NAMES else top
+    return "" if top.lower() in NAMES else top
 
 
 def parts_of(tree: Tree, top: str, options: DataOptions) -> list[str]:
@@ -47,11 +46,12 @@ def parts_of(tree: Tree, top: str, options: DataOptions) -> list[str]:
     """
     inner = [_inside(name, top) for name in tree.pictures(top)]
     folders = sorted({parts[0] if len(parts) > 1 else "" for parts in inner})
-    named = [name for name in folders if name in NAMES]
-    if "train" in named and len(named) == len(folders):
+    named = [name for name in folders if name.lower() in NAMES]
+    train = any(name.lower() == "train" for name in named)
+    if train and len(named) == len(folders):
         return named
-    if "train" in named and len(named) > 1:
-        other = next(name for name in folders if name not in NAMES)
+    if train and len(named) > 1:
+        other = next(name for name in folders if name not in named)
         warn(f"--data {options.data}: {', '.join(named)} are not taken for parts: {other or 'pictures'} beside them")
     if options.split != "train":
         raise UsageError(f"--split {options.split}: {options.data} has no such parts; name the subfolder itself")
@@ -74,7 +74,7 @@ def class_folders(
     if all(name in named for name in names):
         index = {name: i for i, name in enumerate(classes)}
         labels = [index[named[name]] for name in names]
-    passed = tree.passed_over(here, files)
+    passed = tree.passed_over(under, files)
     pictures = Pictures(tree, here, names, labels, every if parts else None, passed)
     prepared = pictures.prepared(options.name, frame(options, DEFAULT_SIZE), options.limit)
     found = image_set(prepared, classes if labels else ())
@@ -83,7 +83,8 @@ def class_folders(
 
 def _part(split: str, parts: list[str], options: DataOptions) -> str:
     """The folder that is ``split``. UsageError where there is none, or two."""
-    fitting = [split] if split in parts else [name for name in PARTS.get(split, ()) if name in parts]
+    meant = NAMES.get(split.lower(), split)
+    fitting = [split] if split in parts else [name for name in parts if NAMES[name.lower()] == meant]
     if len(fitting) != 1:
         raise UsageError(f"--split {split}: {options.data} has {', '.join(parts)}")
     return fitting[0]

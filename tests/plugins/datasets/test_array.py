@@ -111,6 +111,16 @@ def test_what_is_no_array_of_images_is_said(arrays, error, said, tmp_path):
         load(saved(tmp_path / "a.npz", **arrays))
 
 
+def test_a_file_under_the_other_ending_is_said(tmp_path):
+    np.savez(tmp_path / "real.npz", images=GREY)
+    np.save(tmp_path / "real.npy", GREY)
+    (tmp_path / "real.npz").rename(tmp_path / "a.npy")
+    (tmp_path / "real.npy").rename(tmp_path / "b.npz")
+    for name in ("a.npy", "b.npz"):
+        with pytest.raises(DamagedFile, match="cannot be read"):
+            load(f"array:{tmp_path / name}")
+
+
 def test_a_torn_missing_or_other_file_is_said(tmp_path):
     for name in ("a.npy", "a.npz"):
         saved(tmp_path / name, GREY, images=GREY)

@@ -38,6 +38,20 @@ def test_folders_that_are_parts_are_taken_by_split_with_the_classes_of_all(val, 
     assert len(load(f"folder:{path if packed else tmp_path}", size=8)) == 4  # train, unless another is named
 
 
+@pytest.mark.parametrize("split", ["val", "valid", "validation", "Valid"])
+def test_a_part_is_found_by_any_of_its_names_in_capitals_or_not(split, tmp_path):
+    write(tmp_path, {**classes("Train/"), **classes("Valid/", ("dog",), 100)})
+    assert load(f"folder:{tmp_path}", size=8).classes == ("cat", "dog")
+    assert load(f"folder:{tmp_path}", size=8, split=split).labels.tolist() == [1, 1]
+
+
+def test_two_folders_for_one_part_are_told_apart_by_their_own_names(tmp_path):
+    write(tmp_path, {**classes("train/"), **classes("valid/"), **classes("validation/", red=100)})
+    with pytest.raises(UsageError, match=r"--split val: .* has train, valid, validation"):
+        load(f"folder:{tmp_path}", split="val")
+    assert load(f"folder:{tmp_path}", size=8, split="validation").images[0, 0, 0, 0] == 100
+
+
 def test_parts_of_loose_pictures_have_no_labels(tmp_path):
     write(tmp_path, {f"{part}/{i}.png": bmp((i, 0, 0)) for part, n in (("train", 3), ("test", 2)) for i in range(n)})
     assert load(f"folder:{tmp_path}", size=8).labels is None
