@@ -8,6 +8,7 @@ from gankit.core.lazy import lazy
 
 if TYPE_CHECKING:
     from gankit.data.catalogue import About, DataOptions, Remote, cache_folder, fetched
+    from gankit.data.choice import chosen
     from gankit.data.dataset import (
         Dataset,
         ImageSet,
@@ -35,6 +36,7 @@ __getattr__ = lazy(
             "cache_folder",
             "fetched",
         ),
+        "choice": ("chosen",),
         "dataset": (
             "Dataset",
             "ImageSet",
@@ -73,6 +75,7 @@ __all__ = [
     "cache_folder",
     "check_pictures",
     "check_split",
+    "chosen",
     "download",
     "fetched",
     "frame",

@@ -125,3 +125,17 @@ def test_a_run_in_an_archive_is_no_data(tmp_path):
     found = load(f"folder:{path}", size=8)
     assert found.classes == ("cat", "dog")
     assert found.passed_over == ("1 folders of gankit's own output: photos/runs/1",)
+
+
+@pytest.mark.parametrize("top", ["", "./", "pair/", "pair\\", "./deep/in/"])
+def test_two_domains_in_an_archive_are_found_whatever_its_names_look_like(top, tmp_path):
+    separator = "\\" if "\\" in top else "/"
+    files = {
+        f"{top}train{domain}{separator}{i}.png": bmp((50 * c + i, 0, 0))
+        for c, domain in enumerate("AB")
+        for i in (0, 1)
+    }
+    for ending in ("zip", "tar"):
+        found = load(f"unpaired:{packed(tmp_path / f'some.{ending}', files)}", size=8)
+        assert found.images[:, 0, 0, 0].tolist() == [0, 1]
+        assert found.other[:, 0, 0, 0].tolist() == [50, 51]
