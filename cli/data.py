@@ -110,12 +110,13 @@ def check(name: str, output: Path | None, as_json: bool, **flags: Any) -> None:
     from gankit.core.files import atomic_write
     from gankit.data.check import check as check_it
     from gankit.data.check import sheet
+    from gankit.data.tree import printable
 
     if output is not None and output.suffix != ".png":
         raise UsageError(f"-o {output}: a contact sheet is a .png")
     images = _load(name, flags)
     found = check_it(name, images)
-    click.echo(json.dumps(found, indent=2) if as_json else "\n".join(_lines(found)))
+    click.echo(json.dumps(found, indent=2) if as_json else printable("\n".join(_lines(found))))
     if output is not None:
         atomic_write(output, sheet(images))
         click.echo(f"contact sheet: {output}", err=True)
@@ -150,6 +151,9 @@ def _lines(found: dict[str, Any]) -> list[str]:
             lines.append(f"  {which}, {key}: {shown if shown != '' else 'none'}")
     for what in ("images of class", "values of factor"):
         lines += [f"  {what} {name}: {count:,}" for name, count in found.get(what, {}).items()]
+    if found.get("pictures"):
+        lines.append(f"  pictures: {', '.join(f'{count:,} {what}' for what, count in found['pictures'].items())}")
+    lines += [f"  passed over: {each}" for each in found["passed over"]]
     lines.append(f"  unreadable: {len(found['unreadable'])}")
     lines += [f"    {name}: {reason}" for name, reason in found["unreadable"]]
     lines.append(f"  digest: {found['digest']}")

@@ -171,6 +171,8 @@ def read(path: Path) -> dict[str, Any]:
         raise UsageError(
             f"{path}: cannot be read as {'JSON' if path.suffix == '.json' else 'TOML'}: {error}"
         ) from error
+    if not isinstance(values, dict):
+        raise UsageError(f"{path}: holds {type(values).__name__}, not a table of options")
     known = ("variant", *SECTIONS)
     recorded = (
         "gankit",

@@ -68,6 +68,9 @@ class Registry:
     def get(self, kind: str, name: str) -> Any:
         """The class registered under ``name``. UsageError naming the closest where there is none."""
         found = self.entries[kind].get(name)
+        if found is None and kind == "datasets" and os.path.exists(path := os.path.expanduser(name)):
+            reader = "array" if path.endswith((".npy", ".npz")) else "folder"
+            raise UsageError(f"--data {name}: that is a path; did you mean --data {reader}:{name}?")
         if found is None:
             raise UsageError(f"unknown {_SINGULAR[kind]} '{name}': {closest(name, self.entries[kind])}")
         return found.load()

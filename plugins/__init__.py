@@ -49,6 +49,7 @@ DATASETS: dict[str, tuple[str, str, About]] = {
         for name, known in sorted(about.PAIRS.items())
     },
     "folder": ("folder:Folder", "your own images: folder:PATH; class folders become labels", about.FOLDER),
+    "array": ("array:Array", "your own arrays: array:FILE.npy, or .npz with labels", about.ARRAY),
     "unpaired": (
         "unpaired:Unpaired", "your own two domains: unpaired:PATH with trainA and trainB in it", about.UNPAIRED,
     ),

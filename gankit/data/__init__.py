@@ -8,11 +8,23 @@ from gankit.core.lazy import lazy
 
 if TYPE_CHECKING:
     from gankit.data.catalogue import About, DataOptions, Remote, cache_folder, fetched
-    from gankit.data.dataset import Dataset, ImageSet, check_split, frame, image_set, pixel_set, unpaired_set
+    from gankit.data.choice import chosen
+    from gankit.data.dataset import (
+        Dataset,
+        ImageSet,
+        check_pictures,
+        check_split,
+        frame,
+        image_set,
+        pixel_set,
+        unpaired_set,
+    )
     from gankit.data.decoding import Frame
     from gankit.data.download import download
+    from gankit.data.labels import in_order, labels_file, labels_in
     from gankit.data.order import Order
-    from gankit.data.sources import Pictures, Pixels, Tree, Unpacked
+    from gankit.data.sources import Pictures, Pixels, Unpacked
+    from gankit.data.tree import Tree, is_run
 
 __getattr__ = lazy(
     __name__,
@@ -24,9 +36,11 @@ __getattr__ = lazy(
             "cache_folder",
             "fetched",
         ),
+        "choice": ("chosen",),
         "dataset": (
             "Dataset",
             "ImageSet",
+            "check_pictures",
             "check_split",
             "frame",
             "image_set",
@@ -35,13 +49,14 @@ __getattr__ = lazy(
         ),
         "decoding": ("Frame",),
         "download": ("download",),
+        "labels": ("in_order", "labels_file", "labels_in"),
         "order": ("Order",),
         "sources": (
             "Pictures",
             "Pixels",
-            "Tree",
             "Unpacked",
         ),
+        "tree": ("Tree", "is_run"),
     },
 )
 
@@ -58,11 +73,17 @@ __all__ = [
     "Tree",
     "Unpacked",
     "cache_folder",
+    "check_pictures",
     "check_split",
+    "chosen",
     "download",
     "fetched",
     "frame",
     "image_set",
+    "in_order",
+    "is_run",
+    "labels_file",
+    "labels_in",
     "pixel_set",
     "unpaired_set",
 ]

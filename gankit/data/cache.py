@@ -15,9 +15,9 @@ import re
 import secrets
 import shutil
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
@@ -41,7 +41,9 @@ _NORESERVE = 0x4000 if sys.platform == "linux" else 0
 @dataclass(frozen=True)
 class Prepared:
     """Images in the cache. ``images``: uint8 [N,C,S,S], mapped copy-on-write; ``labels``: int64 [N] and ``factors``:
-    int64 [N,F] where the source has them; ``digest``: of all pixels; ``skipped``: (name, reason) of what was left out.
+    int64 [N,F] where the source has them; ``digest``: of all pixels; ``skipped``: (name, reason) of what was left out;
+    ``counts``: how many of the pictures were grey, in colour, of each kind of more than eight bits, and of each ending,
+    {} where that is not known; ``range``: the values that became 0 and 255 of those.
     """
 
     folder: Path
@@ -50,6 +52,8 @@ class Prepared:
     factors: NDArray[np.int64] | None
     digest: str
     skipped: tuple[tuple[str, str], ...]
+    counts: Mapping[str, int] = field(default_factory=dict)
+    range: tuple[float, float] | None = None
 
 
 def kept(name: str, what: object, identity: str, build: Callable[[Path], dict[str, Any]]) -> Prepared:
@@ -111,7 +115,11 @@ def opened(folder: Path, identity: str) -> Prepared | None:
                 optional[each] = np.load(file, allow_pickle=False)
         with _open(at, "images.npy") as file:
             images = mapped(file)
-        return Prepared(folder, images, **optional, digest=about["digest"], skipped=tuple(map(tuple, about["skipped"])))
+        about = {"counts": {}, "range": None, **about}
+        return Prepared(
+            folder, images, **optional, digest=about["digest"], skipped=tuple(map(tuple, about["skipped"])),
+            counts=dict(about["counts"]), range=None if about["range"] is None else tuple(about["range"]),
+        )  # fmt: skip
     except (OSError, ValueError, KeyError, TypeError):
         return None
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
 from collections.abc import Sequence
@@ -30,8 +31,17 @@ class DataOptions:
     )  # fmt: skip
     fit: str = option("crop", "how other shapes become square", choices=("crop", "pad", "stretch"), group="Data")
     split: str = option("train", "part of the data set", group="Data")
-    limit: int | None = option(None, "use only the first so many images", low=1, group="Data")
+    limit: int | None = option(
+        None,
+        "use only so many images, chosen evenly over the set and its classes, the same each time",
+        low=1,
+        group="Data",
+    )
     flip: bool = option(False, "mirror half of the images, chosen anew each time", group="Data")
+    range: str | None = option(
+        None, "values of 16-bit, 32-bit and float pictures that become 0 and 255; unset: measured over the whole set",
+        unit="LOW,HIGH", group="Data",
+    )  # fmt: skip
     data_root: str | None = option(None, "folder in which to look for data sets", group="Data")
 
     @property
@@ -41,8 +51,22 @@ class DataOptions:
 
     @property
     def path(self) -> str | None:
-        """What follows the colon in ``--data NAME:PATH``."""
-        return self.data.partition(":")[2] or None
+        """What follows the colon in ``--data NAME:PATH``, a ~ at its start replaced by the home folder."""
+        path = self.data.partition(":")[2]
+        return os.path.expanduser(path) if path else None
+
+    @property
+    def values(self) -> tuple[float, float] | None:
+        """The two numbers of --range. UsageError where it is not two, the lower first."""
+        if self.range is None:
+            return None
+        try:
+            low, high = map(float, self.range.replace(",", " ").split())
+        except ValueError:
+            low, high = math.nan, math.nan
+        if not (math.isfinite(low) and math.isfinite(high) and low < high):
+            raise UsageError(f"--range {self.range}: give two numbers, the lower first: --range LOW,HIGH")
+        return low, high
 
 
 @dataclass(frozen=True)
@@ -91,7 +115,8 @@ def roots(options: DataOptions, about: About) -> list[Path]:
     """Where the files of a data set may be: the path after its name alone, else --data-root, the cache, packages."""
     if options.path:
         return [Path(options.path)]
-    given = [Path(options.data_root) / options.name, Path(options.data_root)] if options.data_root else []
+    root = Path(os.path.expanduser(options.data_root)) if options.data_root else None
+    given = [root / options.name, root] if root else []
     return [*given, cache_folder() / options.name, *map(Path, about.packaged)]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import torch
@@ -24,6 +25,12 @@ def summary(name: str, images: ImageSet) -> dict[str, Any]:
     if images.classes:
         found["classes"] = len(images.classes)
     found["folders"] = [str(each.folder) for each in images.prepared]
+    pictures = Counter[str]()
+    for prepared in images.prepared:
+        pictures.update(prepared.counts)
+    if pictures:
+        found["pictures"] = dict(sorted(pictures.items()))
+    found["passed over"] = list(images.passed_over)
     found["unreadable"] = [list(each) for prepared in images.prepared for each in prepared.skipped]
     return found
 

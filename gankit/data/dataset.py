@@ -25,6 +25,7 @@ __all__ = [
     "DataOptions",
     "Dataset",
     "ImageSet",
+    "check_pictures",
     "check_split",
     "fetched",
     "frame",
@@ -40,7 +41,8 @@ _DIGESTED = 1 << 26
 class ImageSet:
     """images: uint8 [N,C,H,W]; labels: int64 [N] or None, with their names; other: a second domain uint8 [M,C,H,W];
     factors: int64 [N,F] or None, what each image was made from, with the names of the columns; prepared: where in the
-    cache the images (and the second domain's) are, if they come from there.
+    cache the images (and the second domain's) are, if they come from there; passed_over: what lies beside them and was
+    not read.
     """
 
     images: Tensor
@@ -50,6 +52,7 @@ class ImageSet:
     factors: Tensor | None = None
     factor_names: tuple[str, ...] = ()
     prepared: tuple[Prepared, ...] = field(default=(), repr=False)
+    passed_over: tuple[str, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         for images in (self.images, self.other):
@@ -129,7 +132,23 @@ def frame(options: DataOptions, size: int, crop: int | None = None) -> Frame:
     if options.channels not in (None, 1, 3):
         raise UsageError(f"--channels {options.channels}: images are read as grey (1) or colour (3)")
     crop = crop if options.fit == "crop" else None
-    return Frame(options.size or size, options.channels or 3, options.fit, crop)
+    return Frame(options.size or size, options.channels or 3, options.fit, crop, options.values)
+
+
+def check_pictures(options: DataOptions, *prepared: Prepared) -> None:
+    """UsageError where grey and colour pictures lie together and --channels does not say which they are to be, or where
+    --range was given for pictures of eight bits alone.
+    """
+    grey, colour = (sum(each.counts.get(tint, 0) for each in prepared) for tint in ("grey", "colour"))
+    if grey and colour and options.channels is None:
+        raise UsageError(
+            f"--data {options.data}: {grey:,} grey and {colour:,} colour pictures; say which they are to be: "
+            "--channels 1 or --channels 3"
+        )
+    if options.range is not None and not any(each.range for each in prepared):
+        raise UsageError(
+            f"--range {options.range}: all pictures have 8 bits a value, which nothing scales; leave it out"
+        )
 
 
 def image_set(prepared: Prepared, classes: Sequence[str] = (), factors: Sequence[str] = ()) -> ImageSet:
@@ -149,6 +168,8 @@ def pixel_set(source: Pixels, options: DataOptions, classes: Sequence[str], fact
     """The images in published files, in the size and channels that ``options`` ask for."""
     if options.channels not in (None, 1, 3):
         raise UsageError(f"--channels {options.channels}: images are grey (1) or colour (3)")
+    if options.range is not None:
+        raise UsageError(f"--range {options.range}: the values of {options.name} have 8 bits; leave it out")
     prepared = source.prepared(options.name, options.size, options.channels, options.fit, options.limit)
     return image_set(prepared, classes, factors)
 

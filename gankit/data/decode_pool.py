@@ -37,7 +37,7 @@ def decode(job: Job, names: Sequence[Name], tally: ProgressBar) -> Done:
         reading = reader(job)
         with open(job.output, "r+b", buffering=0) as output:
             for first, some in chunks:
-                _merge(done, chunk(job, reading, output, first, some))
+                done.merge(chunk(job, reading, output, first, some))
                 tally.update(len(done.digests) + len(done.failed))
         return done
     waiting: queue.SimpleQueue[tuple[int, list[Name]]] = queue.SimpleQueue()
@@ -53,17 +53,12 @@ def decode(job: Job, names: Sequence[Name], tally: ProgressBar) -> Done:
                 answer = answers.get()
                 if isinstance(answer, Exception):
                     raise answer
-                _merge(done, answer)
+                done.merge(answer)
                 tally.update(len(done.digests) + len(done.failed))
         finally:
             for worker in workers:
                 worker.stop()
     return done
-
-
-def _merge(done: Done, more: Done) -> None:
-    done.digests |= more.digests
-    done.failed |= more.failed
 
 
 class Worker:
@@ -95,8 +90,9 @@ class Worker:
                 line = self.process.stdout.readline()
                 if not line:
                     raise EOFError
-                digests, failed = json.loads(line)
-                answers.put(Done({int(k): v for k, v in digests.items()}, {int(k): v for k, v in failed.items()}))
+                digests, failed, counts, extents = json.loads(line)
+                digests, failed = ({int(place): what for place, what in each.items()} for each in (digests, failed))
+                answers.put(Done(digests, failed, counts, {kind: (low, high) for kind, (low, high) in extents.items()}))
         except (OSError, EOFError, ValueError):
             answers.put(GankitError(f"a process that decodes pictures ended ({self._why()}) at {_span(some)}"))
 

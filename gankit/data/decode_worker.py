@@ -10,6 +10,7 @@ import io
 import json
 import os
 import sys
+import tarfile
 import traceback
 import zipfile
 from collections.abc import Callable, Sequence
@@ -19,7 +20,7 @@ from typing import IO, TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from gankit.data.decoding import UNREADABLE, Frame, Source, digest, framed, unwarned
+from gankit.data.decoding import UNREADABLE, Frame, Range, Source, depth, digest, extent, framed, is_grey, unwarned
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,8 +36,8 @@ Name = str | int
 class Job:
     """Pictures to decode into file ``output`` from byte ``start`` on, as uint8 [N,C,S,S].
 
-    ``kind`` is "folder" (names are files below ``source``), "zip" (members of it), or "array" (rows of the .npy file,
-    uint8 [N,C,H,W]).
+    ``kind`` is "folder" (names are files below ``source``), "zip" or "tar" (members of it), or "array" (rows of the
+    .npy file, uint8 [N,C,H,W]).
     """
 
     output: str
@@ -58,10 +59,39 @@ class Job:
 
 @dataclass
 class Done:
-    """What became of some pictures: the sha256 of each, cut to 16 bytes; and why some could not be read, by place."""
+    """What became of some pictures: the sha256 of each, cut to 16 bytes; and why some could not be read, by place.
+
+    ``counts``: how many were "grey" and "colour" as they lay there, how many of each kind of more than eight bits;
+    ``extents``: of each such kind the least and the greatest value.
+    """
 
     digests: dict[int, str] = field(default_factory=dict)
     failed: dict[int, str] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    extents: dict[str, Range] = field(default_factory=dict)
+
+    def note(self, image: Image.Image) -> None:
+        """Count ``image``, a picture as it lies there."""
+        kind, tint = depth(image), "grey" if is_grey(image) else "colour"
+        self.counts[tint] = self.counts.get(tint, 0) + 1
+        if kind is not None:
+            found = extent(image)
+            self.counts[kind] = self.counts.get(kind, 0) + 1
+            self._widen(kind, *([found] if found else []))
+
+    def merge(self, more: Done) -> None:
+        """Add what became of other pictures."""
+        self.digests |= more.digests
+        self.failed |= more.failed
+        for what, count in more.counts.items():
+            self.counts[what] = self.counts.get(what, 0) + count
+        for kind, found in more.extents.items():
+            self._widen(kind, found)
+
+    def _widen(self, kind: str, *found: Range) -> None:
+        both = [*([self.extents[kind]] if kind in self.extents else []), *found]
+        if both:
+            self.extents[kind] = min(low for low, _ in both), max(high for _, high in both)
 
 
 def main() -> None:
@@ -73,7 +103,7 @@ def main() -> None:
             for line in sys.stdin.buffer:
                 first, names = json.loads(line)
                 done = chunk(job, reading, output, first, names)
-                print(json.dumps([done.digests, done.failed]), flush=True)
+                print(json.dumps([done.digests, done.failed, done.counts, done.extents]), flush=True)
     except BrokenPipeError:
         os._exit(1)
     except Exception:
@@ -94,8 +124,19 @@ def reader(job: Job) -> Callable[[Name], Source]:
     if job.kind == "zip":
         archive = zipfile.ZipFile(job.source)
         return lambda name: io.BytesIO(archive.read(str(name)))
+    if job.kind == "tar":
+        with tarfile.open(job.source, "r:") as tar:
+            places = {member.name: (member.offset_data, member.size) for member in tar}
+        return lambda name: _cut(job.source, *places[str(name)])
     rows = np.load(job.source, mmap_mode="r", allow_pickle=False)
     return lambda index: Image.fromarray(_last(rows[index]))
+
+
+def _cut(path: str, start: int, size: int) -> io.BytesIO:
+    """The bytes of a file in a tar, which lie there as they are."""
+    with open(path, "rb") as file:
+        file.seek(start)
+        return io.BytesIO(file.read(size))
 
 
 def _last(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -109,11 +150,13 @@ def chunk(job: Job, reading: Callable[[Name], Source], output: IO[bytes], first:
     block = np.zeros((len(names), frame.channels, frame.size, frame.size), np.uint8)
     with unwarned():
         for i, name in enumerate(names):
+            seen = Done()
             try:
-                block[i] = framed(reading(name), frame).transpose(2, 0, 1)
+                block[i] = framed(reading(name), frame, seen.note).transpose(2, 0, 1)
             except UNREADABLE as error:
                 done.failed[first + i] = f"{type(error).__name__}: {error}"
                 continue
+            done.merge(seen)
             done.digests[first + i] = digest(block[i])
     write_at(output.fileno(), block.data.cast("B"), job.start + first * job.image_bytes)
     return done

@@ -7,9 +7,10 @@ import struct
 import warnings
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -25,7 +26,26 @@ UNREADABLE = (
 )  # fmt: skip
 """What Pillow raises for a file that is no whole image. Its readers of rarer formats trip over damage in many ways."""
 
+FORMATS = (
+    "PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "DIB", "DDS", "FITS", "ICO", "IM", "MSP", "PCX",
+    "PSD", "QOI", "SGI", "SUN", "TGA", "XBM", "XPM", "AVIF",
+)  # fmt: skip
+"""The formats that are opened, whatever a file is called. Others that Pillow knows run programs (EPS, PDF, WMF), hold
+films, or only describe another file.
+"""
+
 Source = str | Path | BinaryIO | Image.Image
+Range = tuple[float, float]
+SIXTEEN, THIRTY_TWO, FLOAT = "16-bit", "32-bit", "float"
+"""The kinds of pictures with more than eight bits a value."""
+
+
+@cache
+def endings() -> frozenset[str]:
+    """The endings, as ".png", of the pictures that are read: what Pillow's registry has for ``FORMATS`` and for MPO,
+    which it opens as a JPEG.
+    """
+    return frozenset(ending for ending, name in Image.registered_extensions().items() if name in (*FORMATS, "MPO"))
 
 
 @dataclass(frozen=True)
@@ -33,26 +53,31 @@ class Frame:
     """What images are brought to: ``size`` x ``size`` pixels, grey (1 channel) or in colour (3).
 
     ``fit`` says how others become square: the middle cropped, black bars added, or stretched. With ``crop`` only the
-    middle square of so many pixels of the original is taken.
+    middle square of so many pixels of the original is taken. ``range``: the values of more than eight bits that become
+    0 and 255, one rule for a whole set of images.
     """
 
     size: int
     channels: int
     fit: str = "crop"
     crop: int | None = None
+    range: Range | None = field(default=None, repr=False)  # by its repr prepared images are known of old
 
 
-def framed(source: Source, frame: Frame) -> NDArray[np.uint8]:
-    """The first picture in ``source`` as uint8 [size, size, channels]. Raises one of UNREADABLE.
+def framed(source: Source, frame: Frame, look: Callable[[Image.Image], None] | None = None) -> NDArray[np.uint8]:
+    """The first picture in ``source`` as uint8 [size, size, channels]. Raises one of UNREADABLE. ``look`` is shown the
+    picture as it lies there.
 
     A JPEG is decoded at a half, a quarter or an eighth of its size where that is enough (Pillow's draft mode).
     """
     with _opened(source) as image:
+        if look is not None:
+            look(image)
         width, height = image.size
         scale = max(1, _used(width, height, frame) // frame.size)
         image.draft("L" if frame.channels == 1 else "RGB", (max(1, width // scale), max(1, height // scale)))
         ratio = image.size[0] / width
-        image = square(plain(image, frame.channels), frame, ratio)
+        image = square(plain(image, frame.channels, frame.range), frame, ratio)
         return np.asarray(image).reshape(frame.size, frame.size, frame.channels)
 
 
@@ -61,15 +86,17 @@ def digest(image: NDArray[np.uint8]) -> str:
     return hashlib.sha256(image.data).hexdigest()[:32]
 
 
-def decoded(source: Source, channels: int) -> Image.Image:
-    """The first picture in ``source`` in its own size, in mode L or RGB. Raises one of UNREADABLE."""
+def decoded(source: Source, channels: int, values: Range | None = None) -> Image.Image:
+    """The first picture in ``source`` in its own size, in mode L or RGB. ``values``: as ``Frame.range``. Raises one of
+    UNREADABLE.
+    """
     with unwarned(), _opened(source) as image:
         image.load()
-        return plain(image, channels)
+        return plain(image, channels, values)
 
 
 def _opened(source: Source) -> AbstractContextManager[Image.Image]:
-    return nullcontext(source) if isinstance(source, Image.Image) else Image.open(source)
+    return nullcontext(source) if isinstance(source, Image.Image) else Image.open(source, formats=FORMATS)
 
 
 @contextmanager
@@ -80,12 +107,14 @@ def unwarned() -> Iterator[None]:
         yield
 
 
-def plain(image: Image.Image, channels: int) -> Image.Image:
-    """``image`` grey (mode L) or in colour (RGB): turned as its EXIF says, transparent parts on black, 8 bits each."""
+def plain(image: Image.Image, channels: int, values: Range | None = None) -> Image.Image:
+    """``image`` grey (mode L) or in colour (RGB): turned as its EXIF says, transparent parts on black, 8 bits each.
+    ``values``: as ``Frame.range``.
+    """
     with suppress(*UNREADABLE):  # broken EXIF: as it lies; broken pixels fail again below
         ImageOps.exif_transpose(image, in_place=True)
     if image.mode.startswith("I") or image.mode == "F":
-        image = Image.fromarray(_eight_bits(image))
+        image = Image.fromarray(_eight_bits(image, values))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)
@@ -93,19 +122,38 @@ def plain(image: Image.Image, channels: int) -> Image.Image:
     return image if image.mode == mode else image.convert(mode)
 
 
-def _eight_bits(image: Image.Image) -> NDArray[np.uint8]:
-    """Grey of 16 or 32 bits scaled to 8, rounded to the nearest.
+def _eight_bits(image: Image.Image, given: Range | None) -> NDArray[np.uint8]:
+    """Grey of 16 or 32 bits scaled to 8, rounded to the nearest; what lies outside the range is clipped.
 
-    16 bits are known from the format. Numbers of 32 bits have no agreed range: they are taken for the narrowest of
-    [0, 1] (floats only), [0, 255] and [0, 65535] that holds them all.
+    A picture alone tells nothing of a set's range: without one, floats go from 0 to 1 and whole numbers to 65535.
     """
-    values = np.nan_to_num(np.asarray(image).astype(np.float64))
-    top = 65535.0
-    if not (image.mode.startswith("I;16") or image.format in ("PNG", "PPM")):
-        largest = values.max(initial=0)
-        tops = (1.0, 255.0, 65535.0) if image.mode == "F" else (255.0, 65535.0)
-        top = next((top for top in tops if largest <= top), 65535.0)
-    return np.asarray(np.rint(values.clip(0, top) * (255 / top)), np.uint8)
+    low, high = given or ((0.0, 1.0) if image.mode == "F" else (0.0, 65535.0))
+    values = np.nan_to_num(np.asarray(image).astype(np.float64), nan=low, posinf=high, neginf=low)
+    return np.asarray(np.rint((values.clip(low, high) - low) * (255 / (high - low))), np.uint8)
+
+
+def depth(image: Image.Image) -> str | None:
+    """Of what kind the values of ``image`` are: 16-bit, 32-bit or float; None for eight bits."""
+    if image.mode == "F":
+        return FLOAT
+    if not image.mode.startswith("I"):
+        return None
+    return SIXTEEN if image.mode.startswith("I;16") or image.format in ("PNG", "PPM") else THIRTY_TWO
+
+
+def extent(image: Image.Image) -> Range | None:
+    """The least and the greatest value in ``image``; None where none is a number."""
+    values = np.asarray(image)
+    values = values[np.isfinite(values)]
+    return (float(values.min()), float(values.max())) if values.size else None
+
+
+def is_grey(image: Image.Image) -> bool:
+    """Whether ``image`` is grey as it lies there, by its mode or its palette."""
+    if image.mode in ("P", "PA") and image.palette is not None:
+        colours = image.getpalette("RGB") or []
+        return colours[0::3] == colours[1::3] == colours[2::3]
+    return image.mode in ("1", "L", "LA", "La", "F") or image.mode.startswith("I")
 
 
 def _used(width: int, height: int, frame: Frame) -> int:

@@ -1,175 +1,142 @@
-"""Where images come from: picture files in a folder or a zip archive, or pixels in published files."""
+"""Where images come from: picture files in a folder or an archive, or pixels in published files."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-import stat
-import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gankit.core.errors import DamagedFile, UsageError
+from gankit.core.errors import DamagedFile
 from gankit.core.progress import ProgressBar, warn
 from gankit.data import cache
 from gankit.data.cache import Prepared
+from gankit.data.choice import chosen
 from gankit.data.decode_pool import decode
-from gankit.data.decode_worker import Job, Name, write_at
-from gankit.data.decoding import Frame, digest
+from gankit.data.decode_worker import Done, Job, Name, reader, write_at
+from gankit.data.decoding import FLOAT, SIXTEEN, UNREADABLE, Frame, Range, digest, framed, unwarned
+from gankit.data.tree import Tree, find_images
 
-ENDINGS = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
-MOST_MEMBERS = 5_000_000
-MOST_BYTES = 1 << 40
-MOST_RATIO = 100
-MOST_TEXT = 1 << 26
-"""Bounds on an archive: its members, their bytes unpacked, those over its own, and the bytes of a text read from it."""
-
-
-@dataclass(frozen=True)
-class Tree:
-    """The files below a folder, or in a zip archive, which is read in place and never unpacked.
-
-    UsageError where there is neither, DamagedFile where an archive is out of bounds.
-    """
-
-    root: Path
-
-    @cached_property
-    def is_archive(self) -> bool:
-        """Whether it is a zip archive."""
-        return self.root.is_file()
-
-    @cached_property
-    def files(self) -> dict[str, tuple[int, int]]:
-        """Name -> (size, time of last change in ns; in an archive the checksum), sorted."""
-        if self.is_archive:
-            found = dict(_members(self.root))
-        elif self.root.is_dir():
-            found = dict(_below(self.root, ""))
-        else:
-            raise UsageError(f"{self.root}: no such folder; name a folder of images, or a zip of them")
-        return dict(sorted(found.items(), key=lambda item: item[0].split("/")))
-
-    def pictures(self, under: str = "") -> list[str]:
-        """The names of all image files below folder ``under``. UsageError where there are none."""
-        start, files = f"{under}/" if under else "", self.files
-        if not self.is_archive and not (self.root / under).is_dir():
-            raise UsageError(f"{self.root / under}: no such folder; check that it is the layout that is read")
-        found = [name for name in files if name.startswith(start) and os.path.splitext(name)[1].lower() in ENDINGS]
-        if not found:
-            raise UsageError(f"{self.root / under}: no images in it (looked for {', '.join(sorted(ENDINGS))})")
-        return found
-
-    def parent_of(self, part: str) -> str:
-        """The folder, "" or one that ends in "/", in which ``part`` ("train/") is. UsageError where there is none."""
-        for name in self.files:
-            at = f"/{name}".find(f"/{part}")
-            if at >= 0:
-                return name[:at]
-        raise UsageError(f"{self.root}: holds no {part}; check that it is the published layout")
-
-    def text(self, name: str) -> str:
-        """The text in file ``name``. DamagedFile where it is not there, too long, or no text."""
-        try:
-            if self.files[name][0] > MOST_TEXT:
-                raise ValueError("too long")
-            if not self.is_archive:
-                return (self.root / name).read_text("utf-8")
-            with zipfile.ZipFile(self.root) as archive:
-                return archive.read(name).decode("utf-8")
-        except KeyError as error:
-            raise DamagedFile(f"{self.root}: holds no {name}; check that it is the published layout") from error
-        except (OSError, ValueError, zipfile.BadZipFile) as error:
-            raise DamagedFile(f"{self.root / name}: cannot be read ({error}); fetch it again") from error
-
-
-def _below(folder: Path, start: str) -> Iterator[tuple[str, tuple[int, int]]]:
-    try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if entry.name.startswith("."):
-                    continue  # what systems leave beside images
-                if entry.is_dir(follow_symlinks=False):
-                    yield from _below(folder / entry.name, f"{start}{entry.name}/")
-                elif entry.is_file():
-                    status = entry.stat()
-                    yield start + entry.name, (status.st_size, status.st_mtime_ns)
-    except PermissionError as error:
-        raise UsageError(f"{folder}: cannot be read ({error.strerror}); change its permissions") from error
-
-
-def _members(path: Path) -> Iterator[tuple[str, tuple[int, int]]]:
-    """The regular files of zip archive ``path``. DamagedFile where a name leads out of it or it unpacks to too much."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
-    except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError) as error:
-        raise DamagedFile(f"{path}: cannot be read as a zip archive ({error}); fetch it again") from error
-    total, size = sum(member.file_size for member in members), path.stat().st_size
-    if len(members) > MOST_MEMBERS or total > min(MOST_BYTES, MOST_RATIO * size):
-        raise DamagedFile(f"{path}: {len(members)} files of {total} bytes in {size}; that is no archive of images")
-    for member in members:
-        name = member.filename
-        parts = PurePosixPath(name).parts
-        if name.startswith("/") or ".." in parts or "\\" in name or ":" in name[:2]:
-            raise DamagedFile(f"{path}: the name {name!r} in it leads out of it; do not trust this archive")
-        if stat.S_ISLNK(member.external_attr >> 16):
-            raise DamagedFile(f"{path}: {name!r} in it is a link; do not trust this archive")
-        if not (member.is_dir() or any(part.startswith((".", "__MACOSX")) for part in parts)):
-            yield name, (member.file_size, member.CRC)
-
-
-def find_images(root: Path) -> list[Path]:
-    """Every image file below folder ``root``, sorted. UsageError where there is no such folder or nothing in it."""
-    tree = Tree(root)
-    return [root / name for name in tree.pictures()]
+__all__ = ["Pictures", "Pixels", "Tree", "Unpacked", "find_images"]
 
 
 @dataclass(frozen=True)
 class Pictures:
     """Image files: ``names`` in ``tree``, with ``labels`` where they have classes; ``part`` tells them from others that
     are prepared from the same tree.
+
+    ``whole``: the names of the set that this is a part of, where values of more than eight bits are to be scaled as in
+    all of it; ``passed_over``: what is said to be left aside when they are prepared.
     """
 
     tree: Tree
     part: str
     names: list[str]
     labels: list[int] | None = None
+    whole: list[str] | None = None
+    passed_over: tuple[str, ...] = ()
 
     def prepared(self, name: str, frame: Frame, limit: int | None = None) -> Prepared:
-        """The first ``limit`` of them, decoded into the cache of data set ``name``.
+        """All of them or an even choice of ``limit`` (``chosen``), decoded into the cache of data set ``name``.
 
         Unreadable ones are left out by name; DamagedFile where they are more than ``spared`` allows.
         """
-        names = self.names[:limit]
+        some = self._some(limit)
         root = self.tree.root.resolve()
-        what = (str(root), self.part, frame, limit)
-        stamps = [(each, *self.tree.files[each]) for each in names]
-        identity = _digest([*stamps, self.labels and self.labels[:limit], root.stat().st_mtime_ns * root.is_file()])
-        return cache.kept(name, what, identity, lambda folder: self._build(folder, name, names, frame))
+        what: tuple[object, ...] = (str(root), self.part, frame, limit)
+        if frame.range is not None:
+            what = (*what, frame.range)
+        stamps = [(each, *self.tree.files[each]) for each in some.names]
+        given: list[object] = [*stamps, some.labels, root.stat().st_mtime_ns * root.is_file()]
+        if some.names != self._set:
+            given.append([(each, *self.tree.files[each]) for each in self._set])
+        return cache.kept(name, what, _digest(given), lambda folder: some._build(folder, name, frame))
 
-    def _build(self, folder: Path, name: str, names: list[str], frame: Frame) -> dict[str, Any]:
+    @property
+    def _set(self) -> list[str]:
+        return self.names if self.whole is None else self.whole
+
+    def _some(self, limit: int | None) -> Pictures:
+        if limit is None or limit >= len(self.names):
+            return self
+        places = chosen(len(self.names), limit, self.labels)
+        labels = None if self.labels is None else [self.labels[i] for i in places]
+        return replace(self, names=[self.names[i] for i in places], labels=labels, whole=self._set)
+
+    def _build(self, folder: Path, name: str, frame: Frame) -> dict[str, Any]:
         path = folder / "images.npy"
-        kind = "zip" if self.tree.is_archive else "folder"
-        start = cache.write_header(path, (len(names), frame.channels, frame.size, frame.size))
-        job = Job(str(path), start, frame, kind, str(self.tree.root.resolve()))
-        tally = ProgressBar(f"preparing {name}", len(names), "images")
-        done = decode(job, names, tally)
-        tally.close()
-        failed = {names[i]: reason for i, reason in sorted(done.failed.items())}
-        report(self.tree.root, failed, len(names))
-        left = [i for i in range(len(names)) if i not in done.failed]
+        start = cache.write_header(path, (len(self.names), frame.channels, frame.size, frame.size))
+        job = Job(str(path), start, frame, self.tree.kind, str(self.tree.root.resolve()))
+        done = self._decoded(job, f"preparing {name}")
+        if frame.range is None and set(done.extents) - {SIXTEEN}:
+            job = replace(job, frame=replace(frame, range=self._range(job, done)))
+            done = self._decoded(job, f"preparing {name} again, all values of more than 8 bits by one rule")
+        failed = {self.names[i]: reason for i, reason in sorted(done.failed.items())}
+        report(self.tree.root, failed, len(self.names))
+        for each in (*self.passed_over, *_said_of_values(done, job.frame.range)):
+            warn(f"{self.tree.root}: {each}")
+        left = [i for i in range(len(self.names)) if i not in done.failed]
         _close_up(path, left, frame, start)
         if self.labels is not None:
             np.save(folder / "labels.npy", np.array(self.labels, np.int64)[left])
         cache.sync(path)
-        return {"digest": cache.joined(done.digests[i] for i in left), "skipped": list(failed.items())}
+        counts = {**done.counts, **Counter(os.path.splitext(each)[1].lower() for each in self.names)}
+        found = {"counts": counts, "range": (job.frame.range or (0.0, 65535.0)) if done.extents else None}
+        return {"digest": cache.joined(done.digests[i] for i in left), "skipped": list(failed.items()), **found}
+
+    def _decoded(self, job: Job, what: str) -> Done:
+        tally = ProgressBar(what, len(self.names), "images")
+        done = decode(job, [self.tree.stored(each) for each in self.names], tally)
+        tally.close()
+        return done
+
+    def _range(self, job: Job, done: Done) -> Range:
+        """The values that become 0 and 255 in all of the set, of which ``done`` has seen these pictures."""
+        seen = Done(extents=dict(done.extents))
+        reading, frame, here = reader(job), Frame(4, 1), set(self.names)
+        tally = ProgressBar("measuring the values of the whole set", len(self._set), "images")
+        for count, each in enumerate(self._set):
+            if each not in here:
+                with unwarned(), suppress(*UNREADABLE):
+                    framed(reading(self.tree.stored(each)), frame, seen.note)
+            tally.update(count)
+        tally.close()
+        return value_range(seen.extents)
+
+
+def value_range(extents: dict[str, Range]) -> Range:
+    """The one range by which pictures of more than eight bits are scaled, of which ``extents`` has by kind the least
+    and the greatest value.
+
+    All of 16 bits: theirs. Else the narrowest that holds them of [0, 1] and [-1, 1] (floats alone) and [0, 255]; else
+    from 0, or from the least value where that is below 0, to the greatest.
+    """
+    if set(extents) == {SIXTEEN}:
+        return 0.0, 65535.0
+    low, high = min(low for low, _ in extents.values()), max(high for _, high in extents.values())
+    known = [(0.0, 255.0)] if set(extents) != {FLOAT} else [(0.0, 1.0), (-1.0, 1.0), (0.0, 255.0)]
+    fitting = [each for each in known if each[0] <= low and high <= each[1]]
+    return fitting[0] if fitting else (min(0.0, low), max(high, min(0.0, low) + 1))
+
+
+def _said_of_values(done: Done, values: Range | None) -> list[str]:
+    """What there is to know of how pictures of more than eight bits were scaled."""
+    said = []
+    for kind, (low, high) in done.extents.items():
+        bottom, top = values or (0.0, 65535.0)
+        text = f"{done.counts[kind]:,} {kind} pictures, of values from {low:g} to {high:g}, are scaled from "
+        text += f"[{bottom:g}, {top:g}] to [0, 255]"
+        if (high - low) * 8 < top - bottom:
+            text += f"; that leaves them few values: --range {low:g},{high:g} would stretch them"
+        said.append(text)
+    return said
 
 
 def spared(count: int) -> int:
@@ -223,18 +190,20 @@ class Pixels:
     def prepared(
         self, name: str, size: int | None, channels: int | None, fit: str, limit: int | None = None
     ) -> Prepared:
-        """The first ``limit`` images in the cache of data set ``name``, in their own shape unless told another."""
+        """All images, or an even choice of ``limit`` (``chosen``), in the cache of data set ``name``; in their own
+        shape unless told another.
+        """
         stamps = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in self.files]
         what = ([str(path.resolve()) for path in self.files], self.part)
         own = cache.kept(name, what, _digest(stamps), lambda folder: self._unpack(folder, name))
         height, width = own.images.shape[2:]
         frame = Frame(size or max(height, width), channels or own.images.shape[1], fit)
-        if own.images.shape[1:] == (frame.channels, frame.size, frame.size):
-            return own if limit is None else _first(own, limit)
-        count = min(len(own.images), limit or len(own.images))
-        return cache.kept(
-            name, (*what, frame, limit), _digest(stamps), lambda folder: self._resize(folder, name, own, frame, count)
-        )
+        limit = None if limit is None or limit >= len(own.images) else limit
+        if own.images.shape[1:] == (frame.channels, frame.size, frame.size) and limit is None:
+            return own
+        places = chosen(len(own.images), limit, own.labels)
+        which = (*what, frame, limit) if limit is None else (*what, frame, "chosen", limit)
+        return cache.kept(name, which, _digest(stamps), lambda folder: self._resize(folder, name, own, frame, places))
 
     def _unpack(self, folder: Path, name: str) -> dict[str, Any]:
         unpacked, path = self.read(), folder / "images.npy"
@@ -256,24 +225,19 @@ class Pixels:
         return {"digest": cache.joined(digests), "skipped": []}
 
     @staticmethod
-    def _resize(folder: Path, name: str, own: Prepared, frame: Frame, count: int) -> dict[str, Any]:
-        path = folder / "images.npy"
+    def _resize(folder: Path, name: str, own: Prepared, frame: Frame, places: NDArray[np.int64]) -> dict[str, Any]:
+        path, count = folder / "images.npy", len(places)
         start = cache.write_header(path, (count, frame.channels, frame.size, frame.size))
         tally = ProgressBar(f"resizing {name}", count, "images")
-        names: list[Name] = list(range(count))
+        names: list[Name] = places.tolist()
         done = decode(Job(str(path), start, frame, "array", str(own.folder / "images.npy")), names, tally)
         tally.close()
         report(own.folder, {str(i): reason for i, reason in done.failed.items()}, 0)
         for each, values in (("labels", own.labels), ("factors", own.factors)):
             if values is not None:
-                np.save(folder / f"{each}.npy", values[:count])
+                np.save(folder / f"{each}.npy", values[places])
         cache.sync(path)
         return {"digest": cache.joined(done.digests[i] for i in range(count)), "skipped": []}
-
-
-def _first(own: Prepared, count: int) -> Prepared:
-    labels, factors = (None if values is None else values[:count] for values in (own.labels, own.factors))
-    return replace(own, images=own.images[:count], labels=labels, factors=factors)
 
 
 def _digest(values: object) -> str:

@@ -161,11 +161,21 @@ def code_number(code: str, value: str | float) -> float:
 
 
 def class_number(run: RunFolder, name: str | int) -> int:
-    """The number of class ``name``: its name in the data set, in any case, or else its number. UsageError otherwise."""
-    names = [each.lower() for each in run.spec.names]
-    wanted = str(name).lower()
-    if wanted in names and isinstance(name, str):
-        return names.index(wanted)
-    if wanted.isdecimal() and int(wanted) < run.spec.classes:
-        return int(wanted)
-    raise UsageError(f"class '{name}': {closest(wanted, run.spec.names)}; or a number from 0 to {run.spec.classes - 1}")
+    """The number of class ``name``: where that is text, of the class of exactly that name, else of the one class that
+    has it in another case, else its number. UsageError, saying what was looked for, otherwise.
+    """
+    names, last = run.spec.names, run.spec.classes - 1
+    if isinstance(name, str):
+        if name in names:
+            return names.index(name)
+        alike = [each for each in names if each.lower() == name.lower()]
+        if len(alike) == 1:
+            return names.index(alike[0])
+        if alike:
+            raise UsageError(f"class '{name}': {' or '.join(alike)}? their names differ only in capitals")
+        if not (name.isdecimal() and name.isascii()):
+            raise UsageError(f"class '{name}': {closest(name, names)}; or a number from 0 to {last}")
+    if len(str(name)) < 10 and 0 <= int(name) <= last:
+        return int(name)
+    without = "no class has that name, and as a number it" if isinstance(name, str) and names else "it"
+    raise UsageError(f"class {str(name)[:20]}: {without} is not from 0 to {last}: {closest(str(name)[:20], names)}")

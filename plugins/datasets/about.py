@@ -123,7 +123,10 @@ AFHQ = About(
     how="afhq.zip by download.sh of https://github.com/clovaai/stargan-v2",
     splits=("train", "test", "val"),
 )
-FOLDER = About("your own", "", "yours", how="--data folder:PATH, a folder or a zip of images")
+FOLDER = About(
+    "your own", "", "yours", how="--data folder:PATH, a folder or a zip of images", splits=("train", "val", "test")
+)
+ARRAY = About("your own", "", "yours", how="--data array:FILE, a .npy or .npz of uint8, or of floats with --range")
 UNPAIRED = About(
     "your own two domains", "", "yours", how="--data unpaired:PATH, with trainA and trainB in it",
     splits=("train", "test"),

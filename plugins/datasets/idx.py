@@ -63,7 +63,7 @@ class IDXDataset(Dataset):
         if images.ndim != 3 or labels.ndim != 1 or len(images) != len(labels):
             raise DamagedFile(f"{images_path}: {images.shape} does not go with {labels_path.name}: {labels.shape}")
         if labels.size and labels.max() >= len(self.classes):
-            raise DamagedFile(f"{labels_path}: label {labels.max()}, but {self.name} has {len(self.classes)} classes")
+            raise DamagedFile(f"{labels_path}: label {labels.max()}, but there are {len(self.classes)} classes")
         count, height, width = images.shape
         return Unpacked((count, 1, height, width), [images[:, None]], lambda: labels.astype(np.int64))
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 from gankit import DataOptions, Dataset, ImageSet, UsageError
-from gankit.data import Pictures, Tree, check_split, fetched, frame, unpaired_set
+from gankit.data import Pictures, Tree, check_pictures, check_split, fetched, frame, unpaired_set
 from gankit.plugins.datasets.about import PAIRS, UNPAIRED
 
 DEFAULT_SIZE = 256
@@ -21,7 +22,10 @@ class Unpaired(Dataset):
             raise UsageError(
                 "--data unpaired needs a path: --data unpaired:PATH with the folders trainA and trainB in it"
             )
-        return two_domains(Tree(Path(options.path)), options)
+        tree = Tree(Path(options.path))
+        found = two_domains(tree, options, _whole(tree))
+        check_pictures(options, *found.prepared)
+        return found
 
 
 class Published(Dataset):
@@ -34,12 +38,25 @@ class Published(Dataset):
         return two_domains(Tree(path.parent if path.name == "trainA" else path), options)
 
 
-def two_domains(tree: Tree, options: DataOptions) -> ImageSet:
-    """The pictures in the folders trainA and trainB (or testA and testB) of ``tree``; --limit holds for each."""
+def _whole(tree: Tree) -> list[str]:
+    """All pictures of both domains, of all parts: one rule scales their values."""
+    ends = ("trainA", "trainB", "testA", "testB")
+    return [name for name in tree.pictures() if any(f"/{end}/" in f"/{name}" for end in ends)]
+
+
+def two_domains(tree: Tree, options: DataOptions, whole: list[str] | None = None) -> ImageSet:
+    """The pictures in the folders trainA and trainB (or testA and testB) of ``tree``; --limit holds for each.
+
+    ``whole``: as in ``Pictures``.
+    """
     top = tree.parent_of(f"{options.split}A/") if tree.is_archive else ""
     parts = [f"{options.split}{domain}" for domain in "AB"]
     shape = frame(options, DEFAULT_SIZE)
+    passed = [tree.passed_over(top + part) for part in parts]
     one, other = (
-        Pictures(tree, part, tree.pictures(top + part)).prepared(options.name, shape, options.limit) for part in parts
+        Pictures(tree, part, tree.pictures(top + part), whole=whole, passed_over=said).prepared(
+            options.name, shape, options.limit
+        )
+        for part, said in zip(parts, passed, strict=True)
     )
-    return unpaired_set(one, other)
+    return dataclasses.replace(unpaired_set(one, other), passed_over=sum(passed, ()))

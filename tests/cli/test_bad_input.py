@@ -15,6 +15,7 @@ from click.testing import CliRunner
 
 import gankit
 from gankit.cli import main
+from gankit.config import read
 
 FAST = ["--arch", "mlp", "--ngf", "2", "--ndf", "2", "--nz", "4", "--batch-size", "8", "--size", "8", "--channels", "1",
         "--limit", "40", "--samples", "4", "--steps", "2", "-q"]  # fmt: skip
@@ -86,6 +87,18 @@ def test_a_wrong_configuration_file_is_named_with_the_closest_key(text, words, t
     path.write_text(text)
     says(call("train", "dcgan", "--config", path, "--out", tmp_path / "run"), *words)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("text", ["[1]", "5", "null", '"train"'])
+def test_a_configuration_of_another_shape_is_named(text, tmp_path):
+    (tmp_path / "a.json").write_text(text)
+    says(call("train", "dcgan", "--config", tmp_path / "a.json", "--out", tmp_path / "run"), "not a table of options")
+
+
+@pytest.mark.parametrize(("name", "text"), [("a.toml", "[train]\nsteps = 3\n"), ("a.json", '{"train": {"steps": 3}}')])
+def test_a_configuration_saved_with_a_byte_order_mark_is_read(name, text, tmp_path):
+    (tmp_path / name).write_text(text, "utf-8-sig")
+    assert read(tmp_path / name) == {"train": {"steps": 3}}
 
 
 def test_an_output_that_exists_is_not_touched(tmp_path, finished):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -113,3 +114,15 @@ def test_a_set_that_cannot_be_had_exits_with_2(cli, name):
     result = cli("prepare", name)
     assert result.exit_code == 2
     assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_check_names_files_passed_over_and_endings_read_whatever_bytes_their_names_have(cli, pictures):
+    for name in (b"a.txt", b"\xff.txt"):
+        (pictures / os.fsdecode(name)).touch()
+    result = cli("check", f"folder:{pictures}", "--size", 8)
+    assert result.exit_code == 0, result.output
+    assert "pictures: 30 .png, 29 colour" in result.stdout
+    assert "passed over: 2 .txt files: a.txt, \\udcff.txt" in result.stdout
+    found = json.loads(cli("check", f"folder:{pictures}", "--size", 8, "--json").stdout)
+    assert found["pictures"] == {".png": 30, "colour": 29}
+    assert found["passed over"] == ["2 .txt files: a.txt, \\udcff.txt"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -51,11 +53,30 @@ def test_samples_of_a_class_are_those_of_the_same_latents_with_its_label(variant
 def test_a_class_is_found_by_name_in_any_case_or_by_number(trained):
     run = trained("cdcgan")
     assert [class_number(run, name) for name in ("circle", "SQUARE", "2", 1)] == [0, 1, 2, 1]
-    for wrong in ("sqare", "3", -1):
-        with pytest.raises(gankit.UsageError, match="or a number from 0 to 2"):
+    for wrong, said in (
+        ("sqare", "or a number from 0 to 2"), ("3", "no class has that name, and as a number it is not from 0 to 2"),
+        (-1, "class -1: it is not from 0 to 2"), ("9" * 5000, "is not from 0 to 2"), ("²", "or a number from 0 to 2"),
+    ):  # fmt: skip
+        with pytest.raises(gankit.UsageError, match=said):
             class_number(run, wrong)
     with pytest.raises(gankit.UsageError, match="did you mean 'square'"):
         class_number(run, "sqare")
+
+
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [("1", 2), (1, 1), ("10", 3), ("0", 0), ("A", 4), ("a", 5), ("cat", 6), ("CAT", 6), ("É", 7), ("é", 7), ("4", 4)],
+)
+def test_class_names_are_exact_and_a_number_is_an_index_only_where_no_class_has_that_name(name, number):
+    names = ("2", "x", "1", "10", "A", "a", "Cat", "É")
+    run = SimpleNamespace(spec=gankit.Spec(3, 8, len(names), names=names))
+    assert class_number(run, name) == number
+
+
+def test_a_name_that_two_classes_have_in_other_cases_is_asked_back():
+    run = SimpleNamespace(spec=gankit.Spec(3, 8, 2, names=("Ab", "aB")))
+    with pytest.raises(gankit.UsageError, match="class 'ab': Ab or aB"):
+        class_number(run, "ab")
 
 
 @pytest.mark.parametrize("conditioning", ["onehot", "embedding", "text"])
@@ -144,7 +165,7 @@ def test_a_class_is_a_code_too_by_name_or_number(trained):
         ("infogan", ("continuous0", "-1", "1.5"), "continuous0 1.5: its values are numbers from -1 to 1"),
         ("infogan", ("continuous0", "nan", "1"), "continuous0 nan: its values are numbers from -1 to 1"),
         ("infogan", ("continuous0", "low", "1"), "continuous0 low: its values are numbers from -1 to 1"),
-        ("cdcgan", ("class", "circle", "3"), "or a number from 0 to 2"),
+        ("cdcgan", ("class", "circle", "3"), "not from 0 to 2"),
         ("dcgan", ("category", "0", "1"), "dcgan has neither classes nor codes; train infogan"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
