@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from gankit.core.errors import UsageError
 from gankit.core.files import explained
+from gankit.core.progress import show
 
 
 @contextlib.contextmanager
@@ -28,7 +28,7 @@ def hold(path: Path, *, waiting: str = "", busy: str = "") -> Iterator[None]:
             if busy:
                 raise UsageError(busy) from error
             if waiting:
-                print(waiting, file=sys.stderr, flush=True)
+                show(waiting)
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
