@@ -101,7 +101,7 @@ def read(root: str | Path, name: str) -> Record:
         diversity=_one(run.root / "samples.jsonl", "diversity"),
         judged=_judged(run.root / "evaluations.jsonl"),
         events=files.read_lines(run.root / "health.jsonl") if (run.root / "health.jsonl").exists() else None,
-        grids=_grids(run.root / "samples"),
+        grids=run.grids(),
         done=int(max((series.steps[-1] for series in rows.values() if len(series)), default=0)),
     )  # fmt: skip
 
@@ -172,8 +172,3 @@ def _environment(path: Path) -> dict[str, Any]:
     except GankitError:
         return {}
     return values if isinstance(values, dict) else {}
-
-
-def _grids(folder: Path) -> list[tuple[int, Path]]:
-    found = [(int(path.stem), path) for path in folder.glob("*.png") if path.stem.isdecimal()]
-    return sorted(found)

@@ -60,7 +60,7 @@ def announce(window):
     step, atomic_write, save_checkpoint, replace = (
         trainer.Trainer.step,
         files.atomic_write,
-        run.Run.save_checkpoint,
+        run.RunFolder.save_checkpoint,
         os.replace,
     )
 
@@ -90,7 +90,7 @@ def announce(window):
         replace(source, target)
         time.sleep(pause)
 
-    trainer.Trainer.step, run.Run.save_checkpoint = told_step, told_save
+    trainer.Trainer.step, run.RunFolder.save_checkpoint = told_step, told_save
     checkpoint.atomic_write = slow_write
     os.replace = told_replace
 
