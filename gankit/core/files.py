@@ -78,7 +78,7 @@ def value_of(values: Mapping[str, Any], key: str, kind: type[T], path: Path) -> 
         with contextlib.suppress(OverflowError):
             if math.isfinite(value):
                 return value  # type: ignore[return-value]
-    elif type(value) is kind and not (kind is int and value.bit_length() > 63):
+    elif type(value) is kind and not (isinstance(value, int) and value.bit_length() > 63):
         return value
     raise DamagedFile(f"{path}: '{key}' must be {_KINDS[kind]}, not {_brief(value)}")
 
@@ -117,11 +117,12 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     return list(lines(path))
 
 
-def lines(path: Path) -> Iterator[dict[str, Any]]:
+def lines(path: Path, *, strict: bool = True) -> Iterator[dict[str, Any]]:
     """The objects in a file of JSON lines one by one; none where there is no file. What a crash left of a line, which
     is no JSON, is left out.
 
-    GankitError where it cannot be read, DamagedFile for a line that is JSON but no object.
+    GankitError where it cannot be read, DamagedFile for a line that is JSON but no object, which is left out unless
+    ``strict``.
     """
     if not path.exists():
         return
@@ -131,34 +132,36 @@ def lines(path: Path) -> Iterator[dict[str, Any]]:
                 value = json.loads(line)
             except (ValueError, RecursionError):
                 continue
-            if not isinstance(value, dict):
-                raise DamagedFile(f"{path}: line {number} must hold a JSON object, not {_brief(value)}")
-            yield value
+            if strict or isinstance(value, dict):
+                yield _as_object(value, path, number)
 
 
 def cut_lines(path: Path, step: int) -> None:
-    """Keep of a file of JSON lines those whose "step" is at most ``step``; torn lines go, and are named."""
-    if path.exists():
-        kept, torn = [], 0
-        for line in path.read_bytes().split(b"\n"):
-            try:
-                if line and _step(line) <= step:
-                    kept.append(line)
-            except ValueError:
-                torn += 1
-        if torn:
-            warn(f"{path}: {torn} torn line{'s' * (torn > 1)}, as after a crash, left out")
-        atomic_write(path, b"".join(line + b"\n" for line in kept))
+    """Keep of a file of JSON lines those whose "step" is at most ``step``; torn lines go, and are named.
+
+    DamagedFile for a line that is JSON but has no step.
+    """
+    if not path.exists():
+        return
+    kept, torn = [], 0
+    for number, line in enumerate(path.read_bytes().split(b"\n"), 1):
+        try:
+            value = json.loads(line) if line else None
+        except (ValueError, RecursionError):
+            torn += 1
+            continue
+        if line and value_of(_as_object(value, path, number), "step", int, path) <= step:
+            kept.append(line)
+    if torn:
+        warn(f"{path}: {torn} torn line{'s' * (torn > 1)}, as after a crash, left out")
+    atomic_write(path, b"".join(line + b"\n" for line in kept))
 
 
-def _step(line: bytes) -> float:
-    """The "step" of a line of JSON; infinite where it has none. ValueError where it is no JSON."""
-    try:
-        return float(json.loads(line)["step"])
-    except (KeyError, TypeError, OverflowError):
-        return float("inf")
-    except RecursionError as error:
-        raise ValueError(str(error)) from error
+def _as_object(value: Any, path: Path, number: int) -> dict[str, Any]:
+    """``value`` of line ``number``. DamagedFile where it is no object."""
+    if not isinstance(value, dict):
+        raise DamagedFile(f"{path}: line {number} must hold a JSON object, not {_brief(value)}")
+    return value
 
 
 @contextlib.contextmanager

@@ -83,6 +83,11 @@ class RunFolder:
             raise DamagedFile(f"{path}: its 'spec' is not what gankit writes")
         return Spec(**known, names=tuple(names))
 
+    def check(self) -> None:
+        """UsageError or DamagedFile naming the key of config.json that is not what gankit writes."""
+        for part in ("config", "spec", "legs"):
+            getattr(self, part)
+
     @cached_property
     def legs(self) -> tuple[Leg, ...]:
         """The run's legs after its first."""
@@ -133,6 +138,7 @@ class RunFolder:
         there is none; GankitError where there are some but all are damaged. UsageError where it was made with other
         options than config.json now holds.
         """
+        self.check()
         found = self.checkpoints()
         for path in reversed(found):
             try:

@@ -43,10 +43,6 @@ class Leg:
             "from": self.start, "schedule from": self.schedule, "rolled back": self.rolled_back, "changes": changes,
         }  # fmt: skip
 
-    def __str__(self) -> str:
-        changes = ", ".join(f"{name} {now}" for name, (_, now) in self.changes.items()) or "as before"
-        return f"from step {self.start}: {changes}{', rolled back' if self.rolled_back else ''}"
-
 
 def legs_of(recorded: Mapping[str, Any], path: Path) -> tuple[Leg, ...]:
     """The legs after the first of the run whose config.json, at ``path``, holds ``recorded``.
