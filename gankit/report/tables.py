@@ -78,8 +78,9 @@ def _legs(record: Record) -> dict[str, str]:
     found = {}
     for number, leg in enumerate(record.legs, 2):
         changes = [f"{name} {shown(now)} (was {shown(was)})" for name, (was, now) in leg.changes.items()]
-        back = f"rolled back {leg.rolled_back} time{'s' * (leg.rolled_back > 1)}" if leg.rolled_back else None
-        found[f"leg {number}, from step {leg.start + 1:,}"] = ", ".join(changes + [back] * bool(back)) or "as before"
+        if leg.rolled_back:
+            changes.append(f"rolled back {leg.rolled_back} time{'s' * (leg.rolled_back > 1)}")
+        found[f"leg {number}, from step {leg.start + 1:,}"] = ", ".join(changes) or "as before"
     return found
 
 

@@ -38,6 +38,9 @@ def run_images(run: RunFolder) -> tuple[ImageSet, DataOptions]:
         try:
             images = load_images(dataclasses.replace(run.config, data=place))
             run.check_images(images)
+        except OSError as error:  # a folder of somebody else's
+            first = first or UsageError(f"{place.data}: cannot be read ({error.strerror})")
+            continue
         except (UsageError, DamagedFile) as error:
             first = first or error
             continue
@@ -76,7 +79,7 @@ def places(run: RunFolder) -> Iterator[DataOptions]:
     tails = [path.parts[-length:] for length in range(1, len(path.parts) + 1)]
     found += [parent.joinpath(*tail) for parent in root.parents for tail in reversed(tails) if path.anchor not in tail]
     for each in found:
-        if each.exists() and (place := each.resolve()) not in seen and place != path:
+        if os.path.exists(each) and (place := each.resolve()) not in seen and place != path:
             seen.add(place)
             if name == "path":
                 yield dataclasses.replace(options, data=f"{options.name}:{place}")

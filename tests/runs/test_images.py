@@ -124,3 +124,48 @@ def test_reconstructions_find_moved_images(home, tiny, tmp_path, monkeypatch, cl
     errors = [json.loads(each.stdout)["error"] for each in (before, after, named)]
     assert errors[0] == errors[1] == errors[2]
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_a_model_that_reads_images_is_drawn_from_after_a_move(tmp_path, tiny, monkeypatch, cli):
+    home = tmp_path / "ann"
+    for domain, offset in (("trainA", 0), ("trainB", 100)):
+        (home / "pairs" / domain).mkdir(parents=True)
+        for i in range(8):
+            Image.new("L", (8, 8), offset + 9 * i).save(home / "pairs" / domain / f"{i}.png")
+    monkeypatch.chdir(home)
+    run = home / "run"
+    del tiny["limit"]
+    gankit.train("cyclegan", data="unpaired:pairs", out=run, steps=2, **tiny)
+    before = gankit.Run(run).sample(4)
+    moved = home.rename(tmp_path / "bob")
+    monkeypatch.chdir(tmp_path)
+    assert torch.equal(gankit.Run(moved / "run").sample(4), before)
+    (moved / "pairs").rename(tmp_path / "renamed")
+    with pytest.raises(gankit.UsageError, match="--data NAME:PATH"):
+        gankit.Run(moved / "run").sample(4)
+    assert torch.equal(gankit.Run(moved / "run", data="unpaired:renamed").sample(4), before)
+    done = cli("sample", moved / "run", "--data", "unpaired:renamed", "-n", 4, "-o", tmp_path / "s.png")
+    assert done.exit_code == 0, done.output
+    gankit.resume(moved / "run", data="unpaired:renamed", quiet=True)  # a finished run remembers it, too
+    assert torch.equal(gankit.Run(moved / "run").sample(4), before)
+
+
+def test_a_place_that_cannot_be_looked_into_is_passed_over(home, monkeypatch, tmp_path):
+    run = home / "runs" / "run"
+    values = json.loads((run / "config.json").read_text())
+    (tmp_path / "a file").touch()
+    values |= {"data at": f"folder:{tmp_path / 'a file' / 'photos'}", "folder": "\x00", "data from here": 5}
+    (run / "config.json").write_text(json.dumps(values))
+    gankit.resume(run, steps=4, quiet=True)
+    ends_as_whole(run, home / "runs" / "whole")
+
+
+def test_the_training_keeps_on_calling_its_images_what_they_were_called(home, tmp_path, monkeypatch, tiny):
+    judged = {"evaluate_every": 2, "metric": "swd", "evaluate_images": 10}
+    for name, steps in (("judged", 2), ("judged whole", 4)):
+        gankit.train("dcgan", out=home / "runs" / name, data="folder:photos", steps=steps, **judged, **tiny)
+    moved = home.rename(tmp_path / "project")
+    monkeypatch.chdir(tmp_path)
+    gankit.resume(moved / "runs" / "judged", steps=4, quiet=True)
+    records = [(moved / "runs" / name / "evaluations.jsonl").read_bytes() for name in ("judged", "judged whole")]
+    assert records[0] == records[1]
