@@ -44,7 +44,7 @@ def run_images(run: RunFolder) -> tuple[ImageSet, DataOptions]:
         except (UsageError, DamagedFile) as error:
             first = first or error
             continue
-        if place != run.config.data and place.path:
+        if place.data not in (run.config.data.data, run.recorded.get("data at")):
             warn(f"the images of {run.root} were {run.config.data.data}; they are found in {place.path}")
         return images, place
     assert first is not None

@@ -356,7 +356,7 @@ def _signals() -> Iterator[list[int]]:
         signal.signal(number, before[number])
 
     numbers = [int(getattr(signal, name)) for name in STOPPING if hasattr(signal, name)]
-    heeded = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+    heeded = [number for number in numbers if signal.getsignal(number) not in (signal.SIG_IGN, None)]
     before: dict[int, Any] = {number: signal.signal(number, catch) for number in heeded}
     try:
         yield caught

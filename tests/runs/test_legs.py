@@ -236,3 +236,49 @@ def test_rolling_back_before_the_first_checkpoint_starts_anew(tmp_path):
     run = gankit.train("wgan-gp", out=tmp_path / "run", **flags)
     assert config(run.root)["legs"][0]["from"] == 0
     assert [row["step"] for row in run.metrics()] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_run_of_an_earlier_version_goes_on(again, tmp_path):
+    """It had where the images are among the options that its checkpoints name, and no options of today."""
+    import hashlib
+
+    from gankit.config import TrainOptions
+    from gankit.core.options import fields
+
+    values = config(again)
+    for new in ("init_from", "roll_back"):
+        del values["train"][new]
+    (again / "config.json").write_text(json.dumps(values))
+    neutral = {field.name for field in fields(TrainOptions) if field.described.neutral}
+    old = {name: values[name] for name in ("variant", "data", "train", "options")}
+    old["train"] = {name: value for name, value in old["train"].items() if name not in neutral}
+    digest = hashlib.sha256(json.dumps(old, sort_keys=True).encode()).hexdigest()[:16]
+    for path in gankit.Run(again).checkpoints():
+        tensors, meta = checkpoint.load(path)
+        checkpoint.save(path, tensors, {**meta, "options": digest})
+    gankit.resume(again, steps=8, quiet=True)
+    assert gankit.Run(again).latest()[1]["step"] == 8
+
+
+def test_a_finished_run_with_other_rates_but_no_more_steps_is_left_as_it_was(again, capsys):
+    before = config(again)
+    gankit.resume(again, lr_g=1e-5, quiet=True)
+    assert "--steps takes it further" in capsys.readouterr().err
+    assert config(again) == before
+
+
+def test_several_legs_are_each_exact_and_known_by_their_checkpoints(again, tmp_path):
+    gankit.resume(again, steps=8, lr_g=1e-4, quiet=True)
+    gankit.resume(again, steps=10, lr_g=5e-5, quiet=True)
+    gankit.resume(again, steps=12, threads=2, quiet=True)
+    assert [leg["from"] for leg in config(again)["legs"]] == [6, 8, 10]
+    for step in (2, 6, 8, 10, 12):
+        path = again / "checkpoints" / f"{step:06d}.pt"
+        gankit.Run(again).check_options(path, checkpoint.load(path)[1])
+    values = config(again)
+    values["legs"][0]["changes"]["lr_g"]["now"] = 3e-4
+    values["legs"][1]["changes"]["lr_g"]["was"] = 3e-4
+    (again / "config.json").write_text(json.dumps(values))
+    path = again / "checkpoints" / "000008.pt"
+    with pytest.raises(gankit.UsageError, match=r"was changed since 000008\.pt was made"):
+        gankit.Run(again).check_options(path, checkpoint.load(path)[1])
