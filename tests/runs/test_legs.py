@@ -282,3 +282,28 @@ def test_several_legs_are_each_exact_and_known_by_their_checkpoints(again, tmp_p
     path = again / "checkpoints" / "000008.pt"
     with pytest.raises(gankit.UsageError, match=r"was changed since 000008\.pt was made"):
         gankit.Run(again).check_options(path, checkpoint.load(path)[1])
+
+
+@pytest.mark.parametrize("after", [1, 2, 3], ids="killed after step {} of the first leg after a roll-back".format)
+def test_a_run_killed_soon_after_it_rolled_back_ends_as_one_that_was_not(after, tmp_path, monkeypatch):
+    class Killed(BaseException):
+        pass
+
+    gankit.train("wgan-gp", out=tmp_path / "whole", roll_back=9, **DIVERGING)
+    step, seen = gankit.Trainer.step, []
+
+    def killed(self):
+        seen.append(self.done)
+        back = next((i for i in range(1, len(seen)) if seen[i] < seen[i - 1]), None)
+        if back is not None and len(seen) - back > after:
+            raise Killed
+        step(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(gankit.Trainer, "step", killed)
+        with pytest.raises(Killed):
+            gankit.train("wgan-gp", out=tmp_path / "run", roll_back=9, **DIVERGING)
+    assert [leg["rolled back"] for leg in config(tmp_path / "run")["legs"]] == [1]
+    gankit.resume(tmp_path / "run", quiet=True)
+    assert same(tmp_path / "run", tmp_path / "whole")
+    assert config(tmp_path / "run")["legs"] == config(tmp_path / "whole")["legs"]
