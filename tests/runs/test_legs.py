@@ -184,7 +184,7 @@ def test_a_run_of_a_gpu_goes_on_on_the_cpu_and_says_so(engine, again, capsys):
 
 DIVERGING = {
     "arch": "mlp", "limit": 64, "size": 8, "batch_size": 8, "ngf": 8, "ndf": 8, "threads": 1, "optimizer": "sgd",
-    "lr_g": 0.1, "lr_d": 0.1, "steps": 160, "checkpoint_every": 5, "quiet": True, "log_every": 5,
+    "lr_g": 0.125, "lr_d": 0.125, "steps": 30, "checkpoint_every": 4, "quiet": True, "log_every": 2,
 }  # fmt: skip
 
 
@@ -199,11 +199,11 @@ def diverged(tmp_path_factory):
 def test_a_loss_that_is_not_finite_ends_with_the_command_that_goes_on(diverged, tmp_path, cli):
     root, said = diverged
     assert "stopped being finite" in said
-    assert f"`gankit resume {root} --lr-g 0.05 --lr-d 0.05`" in said
+    assert f"`gankit resume {root} --lr-g 0.0625 --lr-d 0.0625`" in said
     run = shutil.copytree(root, tmp_path / "run")
     done = cli("resume", run, "--lr-g", "0.001", "--lr-d", "0.001", "-q")
     assert done.exit_code == 0, done.output
-    assert gankit.Run(run).latest()[1]["step"] == 160
+    assert gankit.Run(run).latest()[1]["step"] == 30
 
 
 def test_rolling_back_halves_the_rates_and_is_the_same_in_one_go_or_taken_up(diverged, tmp_path):
@@ -212,7 +212,7 @@ def test_rolling_back_halves_the_rates_and_is_the_same_in_one_go_or_taken_up(div
     legs = config(taken_up)["legs"]
     often = sum(leg["rolled back"] for leg in legs)
     assert 1 <= often <= 9
-    assert config(taken_up)["options"]["lr_d"] == 0.1 / 2**often
+    assert config(taken_up)["options"]["lr_d"] == 0.125 / 2**often
     gankit.train("wgan-gp", out=tmp_path / "one go", roll_back=9, **DIVERGING)
     assert same(taken_up, tmp_path / "one go")
     killed = shutil.copytree(taken_up, tmp_path / "killed")
@@ -228,7 +228,7 @@ def test_rolling_back_ends_after_so_many_times(diverged, tmp_path):
     assert [leg["rolled back"] for leg in config(run)["legs"]] == [1]
     with pytest.raises(gankit.GankitError, match="lower the learning rates"):
         gankit.resume(run, quiet=True)
-    assert config(run)["options"]["lr_d"] == 0.05
+    assert config(run)["options"]["lr_d"] == 0.0625
 
 
 def test_rolling_back_before_the_first_checkpoint_starts_anew(tmp_path):
