@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import os
 import sys
 import warnings
@@ -28,20 +30,44 @@ from gankit.cli.report import report
 from gankit.cli.resume import resume
 from gankit.cli.train import train
 from gankit.core.errors import GankitError
+from gankit.core.progress import show, warn
 from gankit.registry import registry
 
 HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+
+
+def open_standard_streams() -> None:
+    """Give what was closed of the standard streams to the null device, so that no file of a run is opened in its place
+    and takes what a library writes there.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDONLY if number == 0 else os.O_WRONLY)  # takes the lowest number that is free
+
+
+def leave_broken_streams() -> None:
+    """At the end, let go of what a full or broken stream did not take: Python would try once more, and fail for it."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError, AttributeError):
+            with contextlib.suppress(OSError, ValueError, AttributeError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 class Root(click.Group):
     """Turns gankit's errors into one line and an exit code; ``--debug`` shows the traceback."""
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        open_standard_streams()
+        atexit.register(leave_broken_streams)
         # `--help` is answered here already, and lists the commands of plugins.
         try:
             return super().make_context(*args, **extra)
         except GankitError as error:
-            click.echo(f"Error: {error}", err=True)
+            show(f"Error: {error}")
             raise click.exceptions.Exit(error.exit_code) from error
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -50,7 +76,7 @@ class Root(click.Group):
         except GankitError as error:
             if ctx.params.get("debug"):
                 raise
-            click.echo(f"Error: {error}", err=True)
+            show(f"Error: {error}")
             ctx.exit(error.exit_code)
         except BrokenPipeError:
             # The reader of our output has gone, as `| head` does; what is left must not be written at exit either.
@@ -61,10 +87,10 @@ class Root(click.Group):
             refused = isinstance(error, MemoryError | OSError) or type(error).__name__ == "OutOfMemoryError"
             if not refused or ctx.params.get("debug"):
                 raise
-            click.echo(f"Error: {type(error).__name__}: {error}", err=True)
+            show(f"Error: {type(error).__name__}: {error}")
             ctx.exit(1)
         except KeyboardInterrupt:
-            click.echo("Stopped.", err=True)
+            show("Stopped.")
             ctx.exit(130)
 
     def resolve_command(
@@ -95,7 +121,7 @@ def main(debug: bool) -> None:
 
 
 def _show_warning(message: Any, category: Any, filename: str, lineno: int, file: Any = None, line: Any = None) -> None:
-    click.echo(f"Warning: {message}", err=True)
+    warn(str(message))
 
 
 def _load_plugin_commands() -> None:

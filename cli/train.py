@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
 from gankit.core.errors import UsageError, closest
+from gankit.core.progress import show
 from gankit.registry import registry
 
 
@@ -64,10 +66,9 @@ def variant_command(name: str) -> click.Command:
         from gankit.training.loop import train as train_it
 
         run = train_it(name, out=out, config=config, quiet=quiet, **typed(flags))
-        click.echo(f"{run.root}")
-        grids = sorted((run.root / "samples").glob("*.png"), key=lambda path: int(path.stem))
-        if grids:
-            click.echo(f"samples: {grids[-1]}", err=True)
+        show(str(run.root), sys.stdout)
+        if grids := run.grids():
+            show(f"samples: {grids[-1][1]}")
 
     out = click.Option(["--out"], type=click.Path(path_type=Path), help="Run folder.  [default: runs/VARIANT-DATA-NNN]")
     config = click.Option(

@@ -34,6 +34,10 @@ class TrainOptions:
         neutral=True,
     )
     batch_size: int = option(64, "images per update, over all ranks", low=1, high=65536, group="Training")
+    init_from: str | None = option(
+        None, "start from trained weights: a run folder, or a .safetensors file; what has another name or shape is not "
+        "taken", group="Training",
+    )  # fmt: skip
     seed: int = option(0, "seed of everything random", low=0, high=2**64 - 1, group="Training")
     device: str = option("auto", "where to compute", choices=("auto", "cpu", "cuda"), group="Training")
     precision: str = option("fp32", "arithmetic of the networks", choices=("fp32", "bf16", "fp64"), group="Training")
@@ -56,6 +60,10 @@ class TrainOptions:
         False, "end the run with a checkpoint and an error where its health says that nothing is learnt any more",
         group="Training",
         neutral=True,
+    )  # fmt: skip
+    roll_back: int = option(
+        0, "where a loss is no longer finite, go back to the last checkpoint and on with half the learning rates, at "
+        "most so many times", low=0, high=100, group="Training", neutral=True,
     )  # fmt: skip
     log_every: int = option(50, "record and show progress", unit="steps", low=1, group="Output", neutral=True)
     sample_every: int = option(500, "save a sample grid", unit="steps", low=1, group="Output", neutral=True)
@@ -167,12 +175,14 @@ def read(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8-sig")
         values = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(
             f"{path}: cannot be read as {'JSON' if path.suffix == '.json' else 'TOML'}: {error}"
         ) from error
     if not isinstance(values, dict):
-        raise UsageError(f"{path}: holds {type(values).__name__}, not a table of options")
+        raise UsageError(f"{path}: must hold the sections of a configuration, not a {type(values).__name__}")
+    if "variant" in values and not isinstance(values["variant"], str):
+        raise UsageError(f"{path}: 'variant' must be text, the name of a variant")
     known = ("variant", *SECTIONS)
     recorded = (
         "gankit",
@@ -181,6 +191,11 @@ def read(path: Path) -> dict[str, Any]:
         "images",
         "images given",
         "machine",
+        "legs",
+        "folder",
+        "data from here",
+        "data at",
+        "initial",
     )  # what a config.json holds besides
     for name in values:
         if name not in known and name not in recorded:

@@ -21,12 +21,14 @@ import click
 )
 @click.option("--columns", type=click.IntRange(min=1), help="Columns of a grid; an even number keeps pairs together.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--data", help="Where the run's images are now, NAME:PATH.  [default: looked for near where they were]")
 @click.option(
     "-o", "--output", default="reconstructions.png", show_default=True, type=click.Path(path_type=Path),
     help=".png a grid, .npy the array uint8 [2N,H,W,C], no ending a folder of PNGs; a file is replaced.",
 )  # fmt: skip
 def reconstruct(
     run: Path,
+    data: str | None,
     images: Path | None,
     count: int,
     judge: int,
@@ -46,7 +48,7 @@ def reconstruct(
     from gankit.runs.folder import RunFolder
 
     check_output(output)
-    found = reconstruct_it(RunFolder(run), images, count, judge, split, extractor)
+    found = reconstruct_it(RunFolder(run, data), images, count, judge, split, extractor)
     path = str(save(found.pairs, output, columns or 2 * max(1, round((len(found.pairs) / 4) ** 0.5))))
     if as_json:
         values = {"error": found.error, "mean image": found.mean_image, "ratio": found.ratio, "images": found.images}

@@ -17,6 +17,7 @@ import click
     help="Only this class, of a conditional variant; may be repeated: each in turn.",
 )  # fmt: skip
 @click.option("--columns", type=click.IntRange(min=1), help="Columns of a grid.")
+@click.option("--data", help="Where the run's images are now, NAME:PATH.  [default: looked for near where they were]")
 @click.option(
     "-o", "--output", default="samples.png", show_default=True, type=click.Path(path_type=Path),
     help=".png a grid, .npy the array uint8 [N,H,W,C], no ending a folder of PNGs; a file is replaced.",
@@ -27,6 +28,7 @@ import click
 )  # fmt: skip
 def sample(
     run: Path,
+    data: str | None,
     count: int,
     seed: int,
     checkpoint: str,
@@ -40,4 +42,6 @@ def sample(
     from gankit.run import Run
 
     check_output(output)
-    click.echo(str(save(Run(run).sample(count, seed, checkpoint, density=density, classes=classes), output, columns)))
+    click.echo(
+        str(save(Run(run, data).sample(count, seed, checkpoint, density=density, classes=classes), output, columns))
+    )

@@ -5,12 +5,12 @@ has locks of files: a killed process leaves none behind.
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from gankit.core.errors import UsageError
 from gankit.core.files import explained
+from gankit.core.progress import show
 
 
 @contextlib.contextmanager
@@ -30,7 +30,7 @@ def hold(path: Path, *, waiting: str = "", busy: str = "") -> Iterator[None]:
             if busy:
                 raise UsageError(busy) from error
             if waiting:
-                print(waiting, file=sys.stderr, flush=True)
+                show(waiting)
             lock.acquire()
     try:
         yield

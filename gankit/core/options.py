@@ -92,10 +92,10 @@ class OptionField:
         if self.kind is float and isinstance(value, int) and not isinstance(value, bool):
             try:
                 value = float(value)
-            except OverflowError:
-                value = math.inf  # which no option takes
+            except OverflowError as error:
+                raise UsageError(f"{self.flag} takes a number; this one is too large to be one") from error
         if type(value) is not self.kind:
-            raise UsageError(f"{self.flag} takes {_TYPE_NAMES[self.kind]}, not {value!r}")
+            raise UsageError(f"{self.flag} takes {_TYPE_NAMES[self.kind]}, not {_brief(value)}")
         about = self.described
         if about.choices and value not in about.choices:
             raise UsageError(f"{self.flag} {value!r}: {closest(str(value), about.choices)}")
@@ -107,12 +107,23 @@ class OptionField:
                 or (about.above is not None and value <= about.above)
             )
             if outside:
-                raise UsageError(f"{self.flag} {value} is out of range: it takes {about.range() or 'a finite number'}")
+                raise UsageError(
+                    f"{self.flag} {_brief(value)} is out of range: it takes {about.range() or 'a finite number'}"
+                )
         return value
 
 
 LARGEST = 2**64 - 1
 """No option counts further."""
+
+
+def _brief(value: Any) -> str:
+    if isinstance(value, int) and value.bit_length() > 128:
+        return "a very long number"
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
 _TYPE_NAMES: dict[type, str] = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import sys
 import time
@@ -9,12 +10,30 @@ from collections.abc import Mapping
 from typing import Any, TextIO
 
 
+def show(text: str, stream: TextIO | None = None, end: str = "\n") -> None:
+    """Write ``text`` for the person watching, to standard error by default. Where that is closed, full or broken nobody
+    watches, and what was being done goes on.
+    """
+    stream = stream or sys.stderr
+    if stream is not None:
+        with contextlib.suppress(OSError, ValueError):
+            print(text, end=end, file=stream, flush=True)
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether ``stream`` is a terminal; a closed one, or none at all, is not."""
+    try:
+        return stream is not None and stream.isatty()
+    except (OSError, ValueError):
+        return False
+
+
 class Progress:
     """Shows step, images per second, losses and time left."""
 
     def __init__(self, steps: int, stream: TextIO | None = None) -> None:
         self.steps, self.stream = steps, stream or sys.stderr
-        self.live = self.stream.isatty()
+        self.live = is_terminal(self.stream)
 
     def update(self, row: Mapping[str, Any], images_per_second: float, seconds_per_step: float) -> None:
         """Show the last recorded step."""
@@ -22,16 +41,16 @@ class Progress:
         shown = "  ".join(f"{name} {value:.3f}" for name, value in losses.items())
         left = duration((self.steps - row["step"]) * seconds_per_step)
         text = f"step {row['step']}/{self.steps}  {images_per_second:,.0f} images/s  {shown}  {left} left"
-        print(f"\r\x1b[K{text}" if self.live else text, end="" if self.live else "\n", file=self.stream, flush=True)
+        show(f"\r\x1b[K{text}" if self.live else text, self.stream, end="" if self.live else "\n")
 
     def note(self, text: str) -> None:
         """A line of its own."""
-        print(f"\r\x1b[K{text}" if self.live else text, file=self.stream, flush=True)
+        show(f"\r\x1b[K{text}" if self.live else text, self.stream)
 
     def close(self) -> None:
         """Leave the cursor on a fresh line."""
         if self.live:
-            print(file=self.stream, flush=True)
+            show("", self.stream)
 
 
 class ProgressBar:
@@ -45,7 +64,7 @@ class ProgressBar:
     ) -> None:
         self.what, self.total, self.unit, self.scale = what, total, unit, scale
         self.stream = stream or sys.stderr
-        self.live = self.stream.isatty()
+        self.live = is_terminal(self.stream)
         self._start = time.monotonic()
         self._next, self._shown = self._start + (0.2 if self.live else 2), False
 
@@ -59,12 +78,12 @@ class ProgressBar:
         left = f"  {duration((self.total - done) / rate)} left" if self.total and rate else ""
         of = f" of {self._number(self.total)}" if self.total else ""
         text = f"{self.what}: {self._number(done)}{of} {self.unit}  {self._number(rate)} {self.unit}/s{left}"
-        print(f"\r\x1b[K{text}" if self.live else text, end="" if self.live else "\n", file=self.stream, flush=True)
+        show(f"\r\x1b[K{text}" if self.live else text, self.stream, end="" if self.live else "\n")
 
     def close(self) -> None:
         """Leave the cursor on a fresh line."""
         if self.live and self._shown:
-            print(file=self.stream, flush=True)
+            show("", self.stream)
 
     def _number(self, value: float) -> str:
         return f"{value / self.scale:,.0f}" if self.scale == 1 else f"{value / self.scale:,.1f}"
@@ -95,4 +114,4 @@ def duration(seconds: float) -> str:
 
 def warn(text: str) -> None:
     """A line for the person watching, on standard error."""
-    print(f"Warning: {text}", file=sys.stderr)
+    show(f"Warning: {text}")

@@ -99,7 +99,15 @@ def append(root: Path, scores: list[Score]) -> None:
 
 def recorded(run: RunFolder) -> list[Score]:
     """The scores in the run's evaluations.jsonl, oldest first."""
-    return [Score.from_dict(row, str(run.root)) for row in files.read_lines(run.root / FILE)]
+    path, found = run.root / FILE, []
+    for row in files.lines(path):
+        for name, kind in (("metric", str), ("value", float), ("better", str), ("protocol", dict)):
+            if not isinstance(row.get(name), kind):  # a float may be no number
+                files.value_of(row, name, kind, path)
+        if row.get("step") is not None:
+            files.value_of(row, "step", int, path)
+        found.append(Score.from_dict(row, str(run.root)))
+    return found
 
 
 def recorded_at(run: RunFolder, step: int) -> str:

@@ -57,7 +57,9 @@ class Judge:
     ) -> None:
         keep_freed()
         self.metrics = [make_metric(name) for name in metrics]
-        self.real, self.data, self.images = real, data, real.digest()
+        self.real, self.images = real, real.digest()
+        self.split = data.split if data else None
+        self.name = data.data if data else "images of a program"
         self.extractor: Extractor | None = None
         if any(metric.needs != "images" for metric in self.metrics):
             kind = registry().get("extractors", extractor)
@@ -86,8 +88,8 @@ class Judge:
         return {
             **self._network(metric.needs != "images"),
             "settings": dict(metric.settings),
-            "data": self.data.data if self.data else "images of a program",
-            "split": self.data.split if self.data else None,
+            "data": self.name,
+            "split": self.split,
             "images": self.images,
             "size": self.real.images.shape[2],
             "channels": self.real.images.shape[1],

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from gankit.build import DTYPES, load_images, pick_device
+from gankit.build import DTYPES, pick_device
 from gankit.core.errors import DamagedFile, UsageError
 from gankit.core.images import to_uint8
 from gankit.core.rng import RandomStream, key
@@ -25,6 +25,7 @@ from gankit.data.sources import find_images
 from gankit.evaluation.judge import Samples, in_batches
 from gankit.models.interface import Conditional, Model
 from gankit.runs.folder import RunFolder
+from gankit.runs.images import place_of, run_images
 
 
 @dataclass(frozen=True)
@@ -71,15 +72,14 @@ def of_run(root: Path, count: int, seed: int = 0, checkpoint: str = "last", devi
     model.to(place)
     images = None
     if model.reads_images:
-        images = load_images(run.config)
-        run.check_images(images)
+        images, _ = run_images(run)
     dtype = DTYPES[run.config.train.precision]
 
     def batches(classes: tuple[str, ...]) -> Iterator[Samples]:
         return generated(model, count, seed, place, dtype, images, run.spec.size)
 
     averaged = run.config.train.ema_halflife_images > 0
-    data = None if run.recorded.get("images given") else run.config.data
+    data = None if run.recorded.get("images given") else place_of(run)
     return SampleSource(str(root), count, run.spec.size, run.spec.channels, batches, data, seed, averaged, step)
 
 

@@ -82,7 +82,7 @@ def _belongs_to(run: RunFolder) -> dict[str, Any]:
     """What tells the weights that a density was fitted for from others."""
     latest = run.latest()
     assert latest is not None
-    return {"step": latest[1]["step"], "options": run.fingerprint()}
+    return {"step": latest[1]["step"], "options": latest[1]["options"]}
 
 
 def exists(run: RunFolder) -> bool:

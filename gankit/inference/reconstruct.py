@@ -26,6 +26,7 @@ from gankit.models.interface import Encoder
 from gankit.models.sampling import CHUNK
 from gankit.registry import registry
 from gankit.runs.folder import RunFolder
+from gankit.runs.images import run_images
 
 AT_ONCE = 64
 """Images encoded in one pass: few enough for what becomes of them on the way to stay in the processor's cache."""
@@ -65,14 +66,9 @@ def images_of(run: RunFolder, split: str | None = None, limit: int | None = None
 
     UsageError where the data set is no longer what the run was trained on.
     """
-    if run.recorded.get("images given"):
-        raise UsageError(f"{run.root}: was trained on images that a program gave; name files or a folder instead")
-    data = run.config.data
-    if split is None or split == data.split:
-        images = load_images(run.config)
-        run.check_images(images)
-    else:
-        images = load_images(dataclasses.replace(run.config, data=dataclasses.replace(data, split=split)))
+    images, place = run_images(run)
+    if split is not None and split != place.split:
+        images = load_images(dataclasses.replace(run.config, data=dataclasses.replace(place, split=split)))
     labels = None if images.labels is None else images.labels[:limit]
     return ImageSet(images.images[:limit], labels, images.classes)
 
@@ -145,7 +141,8 @@ def _classifier(run: RunFolder, name: str) -> Callable[[Tensor], Tensor]:
     if "classes" not in kind.gives:
         raise UsageError(f"--extractor {name} does not see the data set's classes; take classifier")
     with torch.enable_grad():  # it may have to be trained
-        network = kind(Source(comparable(images_of(run), run.spec.size), run.config.data))
+        images, place = run_images(run)
+        network = kind(Source(comparable(images, run.spec.size), place))
 
     def classes(images: Tensor) -> Tensor:
         logits = network(images).logits

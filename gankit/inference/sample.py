@@ -7,12 +7,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from gankit.build import DTYPES, load_images
+from gankit.build import DTYPES
 from gankit.core.errors import UsageError
 from gankit.inference import density as densities
 from gankit.inference.class_grids import sample_classes
 from gankit.models import sampling
 from gankit.runs.folder import RunFolder
+from gankit.runs.images import run_images
 
 
 def sample(
@@ -38,7 +39,5 @@ def sample(
         return densities.sample(run, n, seed)
     model, batch = run.load(checkpoint=checkpoint), None
     if model.reads_images:
-        images = load_images(run.config)
-        run.check_images(images)
-        batch = images.pick(n, seed, run.spec.size)
+        batch = run_images(run)[0].pick(n, seed, run.spec.size)
     return sampling.sample(model, n, seed, torch.device("cpu"), DTYPES[run.config.train.precision], batch)

@@ -64,7 +64,8 @@ class Line:
 @dataclass(frozen=True)
 class Panel:
     """One drawing. ``keys``: what each style shows; ``marks``: (x, label) of events; ``level``: a value to compare
-    with; ``smooth``: whether single steps are noise; ``end``: where the axis ends, the same for panels to be compared.
+    with; ``smooth``: whether single steps are noise; ``end``: where the axis ends, the same for panels to be compared;
+    ``legs``: (run, step) where a run went on with other options.
     """
 
     title: str
@@ -78,6 +79,7 @@ class Panel:
     level: float | None = None
     marks: Sequence[tuple[float, str]] = ()
     end: float | None = None
+    legs: Sequence[tuple[int, float]] = ()
 
 
 def figure(panel: Panel) -> Markup:
@@ -142,6 +144,9 @@ def _scale(axes: Axes, panel: Panel, limits: list[tuple[float, float]]) -> None:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: compact(value)))
     if panel.end:
         axes.set_xlim(-0.02 * panel.end, 1.02 * panel.end)
+    for run, x in panel.legs:
+        axes.axvline(x, color=f"#04040{run % RUNS}", linewidth=1.0, linestyle="dotted")
+        axes.text(x, 0.02, " leg", color=_INK, transform=axes.get_xaxis_transform(), fontsize=8, va="bottom")
     for x, label in panel.marks:
         axes.axvline(x, color=_MARK, linewidth=0.9, linestyle=(0, (2, 2)))
         axes.text(

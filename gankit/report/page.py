@@ -19,7 +19,8 @@ ALONE = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 """The page may load nothing and run nothing, whatever a name in it says."""
 READING = (
     "Thin lines are single steps, thick ones running means over 1/25 of the run; axes leave out the outermost 0.5 % of "
-    "single steps; dashed upright lines carry the numbers of health events."
+    "single steps; dashed upright lines carry the numbers of health events, dotted ones are where a run went on with "
+    "other options."
 )
 
 

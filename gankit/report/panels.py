@@ -19,6 +19,7 @@ class Panels:
 
     def __init__(self, records: Sequence[Record], events: Sequence[Named]) -> None:
         self.records, self.events = records, events
+        self.legs = [(i, float(leg.start)) for i, record in enumerate(records) for leg in record.legs][:MARKS]
         self.end = max((record.done for record in records), default=0) or None
         self.names = list(dict.fromkeys(name for record in records for name in record.rows))
         self.phases = list(dict.fromkeys(name.partition("/")[0] for name in self.names))
@@ -80,7 +81,17 @@ class Panels:
         note = "mean distance of samples from one another, over that of real images"
         marks = self.marks("samples")
         return [
-            Panel("sample diversity", lines, "share", note=note, smooth=False, level=1.0, marks=marks, end=self.end)
+            Panel(
+                "sample diversity",
+                lines,
+                "share",
+                note=note,
+                smooth=False,
+                level=1.0,
+                marks=marks,
+                end=self.end,
+                legs=self.legs,
+            )
         ]
 
     def metrics(self) -> list[tuple[str, dict[str, object], list[Panel]]]:
@@ -110,7 +121,7 @@ class Panels:
     def time(self) -> list[Panel]:
         """Seconds per step."""
         lines = [Line.of(i, record.seconds) for i, record in enumerate(self.records) if len(record.seconds)]
-        return [Panel("time per step", lines, "seconds", end=self.end, smooth=False)] if lines else []
+        return [Panel("time per step", lines, "seconds", end=self.end, smooth=False, legs=self.legs)] if lines else []
 
     def panel(
         self, title: str, names: Sequence[str], phase: str, *, y: str = "", log: bool = False, note: str = "",
@@ -125,8 +136,9 @@ class Panels:
         ]
         shown = list(keys or (name.partition("/")[2] or name for name in names))
         return Panel(
-            title, lines, y, keys=shown, note=note, log=log, level=level, marks=self.marks(phase), end=self.end
-        )
+            title, lines, y, keys=shown, note=note, log=log, level=level, marks=self.marks(phase), end=self.end,
+            legs=self.legs,
+        )  # fmt: skip
 
     def marks(self, phase: str) -> list[tuple[float, str]]:
         """Where events of ``phase`` start, by their number."""

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from gankit.core import files
 from gankit.core.errors import GankitError
 from gankit.runs.folder import RunFolder
+from gankit.runs.legs import Leg
 
 Floats = NDArray[np.float64]
 
@@ -78,6 +79,7 @@ class Record:
     events: list[dict[str, Any]] | None
     grids: list[tuple[int, Path]]
     done: int = 0
+    legs: tuple[Leg, ...] = ()
 
     def section(self, name: str) -> dict[str, Any]:
         """A section of config.json."""
@@ -100,8 +102,9 @@ def read(root: str | Path, name: str) -> Record:
         name, run.root, run.recorded, _environment(run.root / "environment.json"), rows, seconds, clock, images,
         diversity=_one(run.root / "samples.jsonl", "diversity"),
         judged=_judged(run.root / "evaluations.jsonl"),
-        events=files.read_lines(run.root / "health.jsonl") if (run.root / "health.jsonl").exists() else None,
-        grids=_grids(run.root / "samples"),
+        events=list(files.lines(health, strict=False)) if (health := run.root / "health.jsonl").exists() else None,
+        grids=run.grids(),
+        legs=run.legs,
         done=int(max((series.steps[-1] for series in rows.values() if len(series)), default=0)),
     )  # fmt: skip
 
@@ -125,7 +128,7 @@ def number(value: object) -> float | None:
 def _rows(path: Path) -> dict[str, Series]:
     """Every recorded name, in the order of the rows: a phase's loss terms, "loss", then what is only watched."""
     found: dict[str, Series] = {}
-    for row in files.lines(path):
+    for row in files.lines(path, strict=False):
         step = number(row.pop("step", None))
         for name, value in row.items() if step is not None else ():
             if (finite := number(value)) is not None:
@@ -137,7 +140,7 @@ def timing(path: Path) -> tuple[Series, Series, Series]:
     """(seconds per step, seconds trained, images drawn) over steps, of a run's timing.jsonl."""
     seconds, clock, images = Series(), Series(), Series()
     passed, last = 0.0, 0.0
-    for row in files.lines(path):
+    for row in files.lines(path, strict=False):
         step, each, rate = (number(row.get(name)) for name in ("step", "seconds per step", "images per second"))
         if step is not None and each is not None and rate is not None:
             passed, last = passed + (step - last) * each, step
@@ -149,7 +152,7 @@ def timing(path: Path) -> tuple[Series, Series, Series]:
 
 def _one(path: Path, name: str) -> Series:
     found = Series()
-    for row in files.lines(path):
+    for row in files.lines(path, strict=False):
         step, value = number(row.get("step")), number(row.get(name))
         if step is not None and value is not None:
             found.add(step, value)
@@ -158,7 +161,7 @@ def _one(path: Path, name: str) -> Series:
 
 def _judged(path: Path) -> list[Judged]:
     found: dict[str, Judged] = {}
-    for row in files.lines(path):
+    for row in files.lines(path, strict=False):
         step, value, protocol = number(row.get("step")), number(row.get("value")), row.get("protocol")
         if step is not None and value is not None:
             one = Judged(str(row.get("metric")), protocol if isinstance(protocol, dict) else {})
@@ -172,8 +175,3 @@ def _environment(path: Path) -> dict[str, Any]:
     except GankitError:
         return {}
     return values if isinstance(values, dict) else {}
-
-
-def _grids(folder: Path) -> list[tuple[int, Path]]:
-    found = [(int(path.stem), path) for path in folder.glob("*.png") if path.stem.isdecimal()]
-    return sorted(found)

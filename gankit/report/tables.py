@@ -67,8 +67,21 @@ def options(records: Sequence[Record]) -> list[Markup]:
             )
         else:
             found.append(tag("p", "The runs have the same options."))
+    if any(record.legs for record in records):
+        found.append(by_run("Legs", records, [_legs(record) for record in records], mark=False))
     parts = [by_run(title, records, [record.section(name) for record in records]) for name, title in SECTIONS.items()]
     return [*found, tag("details", tag("summary", "Every option"), tag("div", parts, class_="columns"), open="")]
+
+
+def _legs(record: Record) -> dict[str, str]:
+    """What each leg of a run after its first changed, and from which step on."""
+    found = {}
+    for number, leg in enumerate(record.legs, 2):
+        changes = [f"{name} {shown(now)} (was {shown(was)})" for name, (was, now) in leg.changes.items()]
+        if leg.rolled_back:
+            changes.append(f"rolled back {leg.rolled_back} time{'s' * (leg.rolled_back > 1)}")
+        found[f"leg {number}, from step {leg.start + 1:,}"] = ", ".join(changes) or "as before"
+    return found
 
 
 def environment(records: Sequence[Record]) -> Markup:

@@ -81,6 +81,16 @@ def load(path: str | Path) -> Model:
     return model.eval().requires_grad_(False)
 
 
+def tensors_in(path: Path) -> dict[str, Tensor]:
+    """The tensors of a .safetensors file, by name. DamagedFile where it is none."""
+    library = _safetensors()
+    try:
+        found: dict[str, Tensor] = library.torch.load_file(path)
+    except (OSError, ValueError, library.SafetensorError) as error:
+        raise DamagedFile(f"{path}: cannot be read as safetensors ({error})") from error
+    return found
+
+
 def _drop_the_rest(model: nn.Module) -> None:
     """Take off what was not exported, such as a discriminator: it has random weights, and must not be used."""
     assert isinstance(model, Model)
@@ -112,5 +122,5 @@ def _safetensors() -> ModuleType:
     try:
         import safetensors.torch
     except ImportError as error:
-        raise UsageError("gankit export needs the package safetensors: pip install 'gankit[export]'") from error
+        raise UsageError("a .safetensors file needs the package safetensors: pip install 'gankit[export]'") from error
     return safetensors

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
+import dataclasses
 import os
 import platform
 import re
+import sys
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from functools import cached_property
@@ -18,17 +18,17 @@ import torch
 from torch import Tensor
 
 from gankit.build import DTYPES, build_model
-from gankit.config import Config, TrainOptions, read
+from gankit.config import Config, read
 from gankit.core import checkpoint, files
 from gankit.core.errors import DamagedFile, GankitError, UsageError
 from gankit.core.lock import hold
-from gankit.core.options import fields
 from gankit.core.progress import warn
 from gankit.core.types import Spec
 from gankit.core.version import __version__
 from gankit.cpu import keep_freed
 from gankit.data.dataset import ImageSet
 from gankit.models.interface import Model
+from gankit.runs.legs import Leg, fingerprints, legs_of
 
 KEEP = 2
 """Checkpoints kept besides milestones: one may turn out to be damaged."""
@@ -37,8 +37,9 @@ KEEP = 2
 class RunFolder:
     """A run folder: config.json, environment.json, metrics.jsonl, timing.jsonl, samples/ and checkpoints/."""
 
-    def __init__(self, root: str | Path) -> None:
-        self.root = Path(root)
+    def __init__(self, root: str | Path, data: str | None = None) -> None:
+        """``data``: NAME:PATH of its images, where they lie elsewhere than when it was trained."""
+        self.root, self.data = Path(root), data
         if not (self.root / "config.json").is_file():
             raise UsageError(
                 f"{self.root}: not a run folder (it has no config.json); name one that `gankit train` made"
@@ -59,10 +60,7 @@ class RunFolder:
     @cached_property
     def recorded(self) -> dict[str, Any]:
         """config.json as it is."""
-        values = files.read_json(self.root / "config.json")
-        if not isinstance(values, dict):
-            raise DamagedFile(f"{self.root / 'config.json'}: not the configuration of a run")
-        return values
+        return files.read_object(self.root / "config.json")
 
     @cached_property
     def config(self) -> Config:
@@ -72,20 +70,35 @@ class RunFolder:
     @cached_property
     def spec(self) -> Spec:
         """The images the run was trained on."""
-        try:
-            values = self.recorded["spec"]
-            return Spec(**{**values, "names": tuple(values.get("names", ()))})
-        except (KeyError, TypeError) as error:
-            raise DamagedFile(
-                f"{self.root / 'config.json'}: its 'spec' is missing or not what gankit writes"
-            ) from error
+        path = self.root / "config.json"
+        values = files.value_of(self.recorded, "spec", dict, path)
+        kinds = {field.name: type(field.default) for field in dataclasses.fields(Spec)} | {"channels": int, "size": int}
+        known: dict[str, Any] = {
+            name: files.value_of(values, name, kinds[name], path)
+            for name in values
+            if kinds.get(name) in (int, float, bool)
+        }
+        names = files.value_of(values, "names", list, path) if "names" in values else []
+        if not {"channels", "size"} <= set(known) or set(values) - set(kinds) or not all(map(_is_text, names)):
+            raise DamagedFile(f"{path}: its 'spec' is not what gankit writes")
+        return Spec(**known, names=tuple(names))
 
-    def check_images(self, images: ImageSet) -> None:
-        """UsageError where ``images`` are not those that the run was started with."""
+    def check(self) -> None:
+        """UsageError or DamagedFile naming the key of config.json that is not what gankit writes."""
+        for part in ("config", "spec", "legs"):
+            getattr(self, part)
+
+    @cached_property
+    def legs(self) -> tuple[Leg, ...]:
+        """The run's legs after its first."""
+        return legs_of(self.recorded, self.root / "config.json")
+
+    def check_images(self, images: ImageSet, name: str | None = None) -> None:
+        """UsageError where ``images``, called ``name``, are not those that the run was started with."""
         if images.digest() != self.recorded.get("images"):
             raise UsageError(
-                f"{self.root}: {self.config.data.data} now holds other images than the run was trained on "
-                f"({len(images)} of them; there were {self.spec.count}); put them back"
+                f"{self.root}: {name or self.config.data.data} {'' if name else 'now '}holds other images than the "
+                f"run was trained on ({len(images)} of them; there were {self.spec.count}); put them back"
             )
 
     def metrics(self) -> list[dict[str, Any]]:
@@ -94,19 +107,17 @@ class RunFolder:
 
     def checkpoints(self) -> list[Path]:
         """The checkpoint files, oldest first."""
-        found = (self.root / "checkpoints").glob("*.pt")
-        return sorted((path for path in found if re.fullmatch(r"\d{6,}", path.stem)), key=lambda path: int(path.stem))
+        return [path for _, path in numbered(self.root / "checkpoints", ".pt")]
+
+    def grids(self) -> list[tuple[int, Path]]:
+        """(step, file) of each saved grid of samples, oldest first."""
+        return numbered(self.root / "samples", ".png")
 
     def fingerprint(self) -> str:
-        """A digest of the options that a checkpoint belongs to: all but how long to train and what to put out."""
-        values = {name: self.recorded.get(name) for name in ("variant", "data", "train", "options")}
-        train = values["train"]
-        if isinstance(train, dict):
-            free = {field.name for field in fields(TrainOptions) if field.described.neutral}
-            if train.get("decay_start") == 1.0:  # else the schedule depends on it
-                free.add("steps")
-            values["train"] = {name: value for name, value in train.items() if name not in free}
-        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
+        """A digest of the options that a checkpoint of the last leg belongs to: all but how long to train, what to put
+        out, and where the images are.
+        """
+        return fingerprints(self.recorded, self.legs, sys.maxsize)[0]
 
     def save_checkpoint(self, tensors: Mapping[str, Tensor], done: int, drawn: int) -> Path:
         """Write the checkpoint of step ``done`` and delete those no longer kept."""
@@ -127,6 +138,7 @@ class RunFolder:
         there is none; GankitError where there are some but all are damaged. UsageError where it was made with other
         options than config.json now holds.
         """
+        self.check()
         found = self.checkpoints()
         for path in reversed(found):
             try:
@@ -134,11 +146,7 @@ class RunFolder:
             except DamagedFile as error:
                 note(f"{error}; using the one before")
                 continue
-            if meta["options"] != self.fingerprint():
-                raise UsageError(
-                    f"{self.root / 'config.json'} was changed since {path.name} was made; undo that, "
-                    "or start a new run with `gankit train --config`"
-                )
+            self.check_options(path, meta)
             return tensors, meta
         if found:
             raise GankitError(
@@ -146,17 +154,27 @@ class RunFolder:
             )
         return None
 
-    def set_aside(self, step: int) -> None:
-        """Rename the checkpoints after ``step``, which could not be read, so that they count no more."""
+    def check_options(self, path: Path, meta: Mapping[str, Any]) -> None:
+        """UsageError where checkpoint ``path`` was made with other options than config.json holds for its step."""
+        if meta["options"] not in fingerprints(self.recorded, self.legs, meta["step"]):
+            raise UsageError(
+                f"{self.root / 'config.json'} was changed since {path.name} was made; undo that, "
+                "or start a new run with `gankit train --config` (`gankit resume` takes other rates, steps and devices)"
+            )
+
+    def set_aside(self, step: int, why: str = "damaged") -> None:
+        """Rename the checkpoints after ``step``, so that they count no more: they could not be read, or are undone."""
         for path in self.checkpoints():
             if int(path.stem) > step:
-                path.rename(path.with_suffix(".pt.damaged"))
+                path.rename(path.with_suffix(f".pt.{why}"))
 
     def best_step(self) -> int | None:
         """The step of the best checkpoint, by the first metric of the run's evaluations. None where there is none."""
         path = self.root / "checkpoints" / "index.json"
-        best = files.read_json(path)["best"] if path.exists() else None
-        return None if best is None else int(best["step"])
+        index = files.read_object(path) if path.exists() else {}
+        if index.get("best") is None:
+            return None
+        return files.value_of(files.value_of(index, "best", dict, path), "step", int, path)
 
     def chosen(self, which: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """(tensors, meta) of checkpoint "last", "best" or a step. UsageError where there is no such one."""
@@ -193,6 +211,18 @@ class RunFolder:
         return model.eval().requires_grad_(False).to(torch.device("cpu")), int(meta["step"])
 
 
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def numbered(folder: Path, ending: str) -> list[tuple[int, Path]]:
+    """(step, file) of the files of a run in ``folder``, in the order of their steps. Others, such as ._000500.png,
+    which a Mac leaves beside 000500.png, are none of its.
+    """
+    names = re.compile(rf"[0-9]{{6,18}}{re.escape(ending)}")
+    return sorted((int(path.stem), path) for path in folder.glob(f"*{ending}") if names.fullmatch(path.name))
+
+
 def locked(root: Path) -> AbstractContextManager[None]:
     """Hold run folder ``root`` for training. UsageError where another process does."""
     return hold(root / ".lock", busy=f"{root}: another process is training this run; wait for it or stop it")
@@ -216,7 +246,9 @@ def _is_leftover(path: Path) -> bool:
 def claim(variant: str, data: str, parent: Path = Path("runs")) -> Path:
     """Make the first unused folder runs/VARIANT-DATA-NNN; no other process can be given the same."""
     stem = f"{variant}-{data}-"
-    numbers = [int(p.name[len(stem) :]) for p in parent.glob(f"{stem}*") if p.name[len(stem) :].isdigit()]
+    numbers = [
+        int(p.name[len(stem) :]) for p in parent.glob(f"{stem}*") if re.fullmatch(r"[0-9]{1,18}", p.name[len(stem) :])
+    ]
     number = max(numbers, default=0) + 1
     while True:
         root = parent / f"{stem}{number:03d}"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from gankit.core.errors import UsageError
 from gankit.core.rng import RandomStream
+from gankit.data.catalogue import DataOptions
 from gankit.evaluation.evaluate import SEED, append, best, judged
 from gankit.evaluation.judge import Judge, Samples, make_metric, metric_names
 from gankit.evaluation.reference import comparable
@@ -20,8 +21,10 @@ class Evaluator:
     end with the same bits.
     """
 
-    def __init__(self, trainer: Trainer, *, given: bool) -> None:
-        """``given``: the images came from a program. UsageError where the metrics do not fit the run."""
+    def __init__(self, trainer: Trainer, data: DataOptions | None) -> None:
+        """``data``: where the images are, None where they came from a program; scores say what they were called when
+        the run was started. UsageError where the metrics do not fit the run.
+        """
         options = trainer.options
         self.count = options.evaluate_images
         names = metric_names(options.metric)
@@ -35,11 +38,13 @@ class Evaluator:
         self.judge = Judge(
             names,
             comparable(trainer.images, trainer.spec.size),
-            None if given else trainer.config.data,
+            data,
             extractor=options.extractor,
             weights=Path(options.extractor_weights) if options.extractor_weights else None,
             device=trainer.device,
         )
+        if data is not None:
+            self.judge.name = trainer.config.data.data
 
     def evaluate(self, trainer: Trainer, run: RunFolder) -> bool:
         """Judge the model as it is now, with averaged weights where there are any, and record the scores. Returns
@@ -62,6 +67,6 @@ class Evaluator:
         return so_far is None or scores[0].beats(so_far)
 
 
-def evaluator(trainer: Trainer, *, given: bool) -> Evaluator | None:
+def evaluator(trainer: Trainer, data: DataOptions | None) -> Evaluator | None:
     """The evaluations that the options ask for, or None."""
-    return Evaluator(trainer, given=given) if trainer.options.evaluate_every else None
+    return Evaluator(trainer, data) if trainer.options.evaluate_every else None

@@ -101,11 +101,19 @@ class Watch:
 
 def replay(run: RunFolder, monitor: Monitor) -> Iterator[Event]:
     """What ``monitor`` says of all that the run has recorded, which brings it to where the run is."""
-    samples = {line["step"]: line for line in files.lines(run.root / "samples.jsonl")}
-    for row in files.lines(run.root / "metrics.jsonl"):
+    path = run.root / "samples.jsonl"
+    samples: dict[int, tuple[float, int]] = {}
+    for line in files.lines(path):
+        step = files.value_of(line, "step", int, path)
+        samples[step] = files.value_of(line, "diversity", float, path), files.value_of(line, "images", int, path)
+    path = run.root / "metrics.jsonl"
+    for row in files.lines(path):
+        step = files.value_of(row, "step", int, path)
+        for name in row:
+            files.value_of(row, name, float, path)
         yield from monitor.row(row)
-        if found := samples.get(row["step"]):
-            yield from monitor.samples(row["step"], found["diversity"], found["images"])
+        if step in samples:
+            yield from monitor.samples(step, *samples[step])
 
 
 def spread(images: Tensor) -> float:

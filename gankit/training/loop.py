@@ -11,27 +11,35 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy
 import torch
+from torch import Tensor
 
-from gankit.config import Config, TrainOptions, configure, read
+from gankit.config import Config, configure, read
 from gankit.core import files
 from gankit.core.errors import GankitError, UsageError
 from gankit.core.images import save
-from gankit.core.options import build
-from gankit.core.progress import Clock, Progress, warn
+from gankit.core.progress import Clock, Progress, show, warn
 from gankit.core.version import __version__
+from gankit.data.catalogue import DataOptions
 from gankit.data.dataset import ImageSet
 from gankit.evaluation.evaluate import FILE as EVALUATIONS
 from gankit.evaluation.evaluate import mark_best, recorded_at
 from gankit.kernels import implementations, prefer_impl, selected
 from gankit.registry import registry
 from gankit.runs.folder import RunFolder, check_new, claim, locked
+from gankit.runs.images import absolute, run_images, whereabouts
+from gankit.runs.legs import extended, rates
+from gankit.training import initial
+from gankit.training.changes import changed, check_length, halved, lowered
 from gankit.training.evaluator import Evaluator, evaluator
 from gankit.training.health_monitor import Watch
-from gankit.training.trainer import Trainer
+from gankit.training.trainer import NotFinite, Trainer
+
+STOPPING = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
+"""Signals that ask for an end: Ctrl-C, a request, a terminal that was closed, a cluster that needs the machine soon."""
 
 
 class Interrupted(GankitError):
@@ -61,47 +69,148 @@ def train(
     if out is not None:
         check_new(Path(out))
     with _ops(settings.train.impl):
-        trainer = Trainer(settings, images)
-        judging = evaluator(trainer, given=images is not None)
+        start = initial.load(settings.train.init_from) if settings.train.init_from else None
+        trainer = Trainer(settings, images, start)
+        place = settings.data if images is None else None
+        judging = evaluator(trainer, place)
         # Only now, when nothing can be wrong with the options any more, is something written.
         root = Path(out) if out is not None else claim(settings.variant, settings.data.name)
         with locked(root):
-            run = RunFolder.create(root, pinned(settings, trainer), recorded(trainer, given=images is not None))
-            return _train(trainer, run, judging, quiet=quiet)
+            run = RunFolder.create(root, pinned(settings, trainer), recorded(trainer, root, place, start))
+            if start is not None and trainer.taken is not None:
+                run.save_checkpoint(trainer.tensors(), 0, 0)  # what it starts from may be gone when it is resumed
+                if not quiet:
+                    show("\n".join([f"from {start.source}:", *trainer.taken.table()]))
+            return _until_finite(Going(run, trainer, judging, place), quiet=quiet)
 
 
 def resume(
-    root: str | Path, *, steps: int | None = None, images: ImageSet | None = None, quiet: bool = False
+    root: str | Path,
+    *,
+    steps: int | None = None,
+    data: str | None = None,
+    checkpoint: str = "last",
+    images: ImageSet | None = None,
+    quiet: bool = False,
+    **changes: Any,
 ) -> RunFolder:
     """Go on with the run in folder ``root`` from its last whole checkpoint, to ``steps`` if given.
 
-    A run killed before its first checkpoint starts again at step 0. On a CPU with the recorded number of threads and
-    vector width the result is that of a run that was never interrupted, bit for bit.
+    ``data``: where its images are now, NAME:PATH; ``checkpoint``: the step of an earlier one to go back to.
+    ``changes``: epochs, device, threads, roll_back and the variant's learning rates; one that decides figures begins a
+    new leg of the run (docs/runs.md). A run killed before its first checkpoint starts again at step 0. On a CPU with
+    the recorded number of threads and vector width a leg ends as one that was never interrupted, bit for bit.
     """
-    run = RunFolder(root)
+    run = RunFolder(root, data)
     if images is None and run.recorded.get("images given"):
         raise UsageError(
             f"{run.root}: was trained on images that a program gave; gankit.resume(run, images=...) them again"
         )
-    with _ops(run.config.train.impl), locked(run.root):
-        latest = run.latest()
-        settings = run.config if steps is None else _extended(run, steps, latest[1]["step"] if latest else 0)
-        trainer = Trainer(settings, images)
-        run.check_images(trainer.images)
-        _warn_of_another_machine(run, trainer)
-        judging = evaluator(trainer, given=images is not None)
-        if latest is not None:
-            tensors, meta = latest
-            trainer.restore(tensors, meta["step"], meta["drawn"])
-            run.set_aside(trainer.done)
-        if steps is not None:
-            files.write_json(run.root / "config.json", {**run.recorded, **settings.as_dict()})
-            run = RunFolder(root)
-        for name in ("metrics.jsonl", "timing.jsonl", "samples.jsonl", EVALUATIONS):
-            files.cut_lines(run.root / name, trainer.done)
-        if judging is not None:
-            mark_best(run)
-        return _train(trainer, run, judging, quiet=quiet)
+    with locked(run.root):
+        if checkpoint == "last":
+            state = run.latest()
+        else:
+            state = run.chosen(checkpoint)
+            run.check_options(run.root / "checkpoints" / f"{state[1]['step']:06d}.pt", state[1])
+        settings = changed(run, state[1]["step"] if state else 0, {"steps": steps, **changes})
+        with _ops(settings.train.impl):
+            place = None
+            if images is None:
+                images, place = run_images(run)
+            else:
+                run.check_images(images)
+            going = _taken_up(
+                run, state, settings, images, place, undone="damaged" if checkpoint == "last" else "undone"
+            )
+            return _until_finite(going, quiet=quiet)
+
+
+class Going(NamedTuple):
+    """A run that can go on. ``place``: where its images are, None where a program gave them."""
+
+    run: RunFolder
+    trainer: Trainer
+    judging: Evaluator | None
+    place: DataOptions | None
+
+
+def _taken_up(
+    run: RunFolder,
+    state: tuple[dict[str, Tensor], dict[str, Any]] | None,
+    settings: Config,
+    images: ImageSet,
+    place: DataOptions | None,
+    *,
+    undone: str = "damaged",
+    rolled_back: bool = False,
+) -> Going:
+    """``run`` at checkpoint ``state``, None at its start, to go on with ``settings``; where they differ from what made
+    the checkpoint that is written down as a new leg, whose schedule of rates is a new one unless it was rolled back.
+    """
+    done = state[1]["step"] if state else 0
+    trainer = Trainer(settings, images, None if state else _initial(run))
+    check_length(run, trainer.steps, done, f"--epochs {settings.train.epochs}")
+    settings = pinned(settings, trainer) if settings != run.config else settings
+    restarts = not rolled_back and (
+        settings.train.steps != run.config.train.steps or rates(settings) != rates(run.config)
+    )
+    last = max((leg.schedule for leg in run.legs), default=0)
+    trainer.schedule = done if restarts else min(done, last)
+    _warn_of_another_machine(run, trainer)
+    judging = evaluator(trainer, place)
+    if state is not None:
+        trainer.restore(state[0], done, state[1]["drawn"])
+        run.set_aside(done, undone)
+    values = run.recorded
+    goes_on = done < trainer.steps or settings.train.steps != run.config.train.steps
+    if goes_on and (settings != run.config or any(leg.start > done for leg in run.legs)):
+        values = extended(values, run.root / "config.json", done, settings, restarts=restarts, rolled_back=rolled_back)
+    if run.data is not None and place is not None:
+        values = {**values, "data at": absolute(place)}
+    if values is not run.recorded:
+        files.write_json(run.root / "config.json", values)
+        run = RunFolder(run.root, run.data)
+    for name in ("metrics.jsonl", "timing.jsonl", "samples.jsonl", EVALUATIONS):
+        files.cut_lines(run.root / name, done)
+    for step, grid in run.grids():
+        if step > done:
+            grid.unlink()
+    if judging is not None:
+        mark_best(run)
+    return Going(run, trainer, judging, place)
+
+
+def _until_finite(going: Going, *, quiet: bool) -> RunFolder:
+    """Train to the end; where a loss stops being finite go back to the last checkpoint and on with half the learning
+    rates, as often as --roll-back allows over the whole run.
+    """
+    while True:
+        run, trainer, judging, place = going
+        try:
+            return _train(trainer, run, judging, quiet=quiet)
+        except NotFinite as error:
+            often, most = sum(leg.rolled_back for leg in run.legs) + 1, trainer.options.roll_back
+            last = run.checkpoints()[-1].name if run.checkpoints() else "none, so it starts anew"
+            if often > most:
+                raise GankitError(
+                    f"{error}; the last checkpoint is {last}; lower the learning rates: {lowered(run.config, run.root)}"
+                    ", or train in fp32 if this was bf16"
+                ) from error
+            show(f"{error}; back to the last checkpoint ({last}), on with half the rates: {often} of {most} times")
+        images = trainer.images
+        del trainer, going
+        going = _taken_up(run, run.latest(), halved(run.config), images, place, rolled_back=True)
+
+
+def _initial(run: RunFolder) -> initial.Initial | None:
+    """The weights that ``run`` starts from, if it was killed before its first checkpoint and started from some."""
+    about, source = run.recorded.get("initial"), run.config.train.init_from
+    if source is None or not isinstance(about, dict):
+        return None
+    found = initial.load(source)
+    if found.digest != about.get("digest"):
+        raise UsageError(f"{run.root}: {source} no longer holds the weights that the run started from; start a new run")
+    return found
 
 
 def _ops(impl: str) -> AbstractContextManager[None]:
@@ -110,20 +219,6 @@ def _ops(impl: str) -> AbstractContextManager[None]:
         if each.name == impl and not each.available:
             raise UsageError(f"--impl {impl}: {each.reason}; see `gankit doctor`")
     return prefer_impl(impl)
-
-
-def _extended(run: RunFolder, steps: int, done: int) -> Config:
-    """The run's configuration with another number of steps. UsageError where it cannot be changed to that."""
-    train = run.config.train
-    if train.decay_start < 1 and steps != train.steps:
-        raise UsageError(
-            f"{run.root}: its learning rates fall to 0 at step {train.steps}, so --steps cannot be changed; "
-            "start a new run"
-        )
-    if steps < done:
-        raise UsageError(f"--steps {steps}: {run.root} is at step {done} already")
-    train = build(TrainOptions, {**dataclasses.asdict(train), "steps": steps, "epochs": None})
-    return dataclasses.replace(run.config, train=train)
 
 
 def pinned(settings: Config, trainer: Trainer) -> Config:
@@ -139,16 +234,22 @@ def pinned(settings: Config, trainer: Trainer) -> Config:
     return dataclasses.replace(settings, train=train)
 
 
-def recorded(trainer: Trainer, *, given: bool) -> dict[str, Any]:
-    """What config.json holds besides the options; ``given``: the images came from a program, not from a data set."""
-    return {
+def recorded(trainer: Trainer, root: Path, place: DataOptions | None, start: initial.Initial | None) -> dict[str, Any]:
+    """What config.json holds besides the options. ``place``: where the images are, None where a program gave them;
+    ``start``: trained weights that it starts from.
+    """
+    found = {
         "gankit": __version__,
         "spec": dataclasses.asdict(trainer.spec),
         "classes": list(trainer.images.classes),
         "images": trainer.images.digest(),
-        "images given": given,
+        "images given": place is None,
         "machine": machine(trainer),
+        **whereabouts(root, place),
     }
+    if start is not None and trainer.taken is not None:
+        found["initial"] = {"from": start.source, "digest": start.digest, **trainer.taken.as_dict()}
+    return found
 
 
 def machine(trainer: Trainer) -> dict[str, str]:
@@ -162,7 +263,7 @@ def machine(trainer: Trainer) -> dict[str, str]:
 
 
 def _warn_of_another_machine(run: RunFolder, trainer: Trainer) -> None:
-    was, now = run.recorded.get("machine", {}), machine(trainer)
+    was, now = files.value_of(run.recorded, "machine", dict, run.root / "config.json"), machine(trainer)
     other = [f"{name} {was.get(name)}, now {value}" for name, value in now.items() if was.get(name) != value]
     if other:
         warn(f"the run was made with {'; '.join(other)}: figures may differ in the last bits from here on")
@@ -224,7 +325,7 @@ def _train(trainer: Trainer, run: RunFolder, judging: Evaluator | None, *, quiet
 
 
 def record(run: RunFolder, rows: list[dict[str, Any]], *, sync: bool) -> None:
-    """Append ``rows`` to metrics.jsonl. GankitError naming the first step and term that is not finite, after the steps
+    """Append ``rows`` to metrics.jsonl. NotFinite naming the first step and term that is not finite, after the steps
     before it were written.
     """
     for i, row in enumerate(rows):
@@ -237,16 +338,14 @@ def record(run: RunFolder, rows: list[dict[str, Any]], *, sync: bool) -> None:
     for row in rows:
         registry().log(str(run.root), row["step"], row)
     if bad:
-        kept = run.checkpoints()
-        raise GankitError(
-            f"{bad[0]} stopped being finite at step {step}; the last checkpoint is "
-            f"{kept[-1].name if kept else 'none'}; lower the learning rates, or train in fp32 if this was bf16"
-        )
+        raise NotFinite(f"{bad[0]} stopped being finite at step {step}")
 
 
 @contextmanager
 def _signals() -> Iterator[list[int]]:
-    """A list that Ctrl-C and SIGTERM put their number into; a second one ends the process as usual."""
+    """A list that each of STOPPING puts its number into; a second one ends the process as usual. One that was ignored
+    before, as `nohup` has SIGHUP ignored, stays so.
+    """
     caught: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield caught
@@ -256,7 +355,9 @@ def _signals() -> Iterator[list[int]]:
         caught.append(number)
         signal.signal(number, before[number])
 
-    before: dict[int, Any] = {int(number): signal.signal(number, catch) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [int(getattr(signal, name)) for name in STOPPING if hasattr(signal, name)]
+    heeded = [number for number in numbers if signal.getsignal(number) not in (signal.SIG_IGN, None)]
+    before: dict[int, Any] = {number: signal.signal(number, catch) for number in heeded}
     try:
         yield caught
     finally:

@@ -28,14 +28,20 @@ from gankit.models.networks import uses_batch_statistics
 from gankit.models.sampling import sample
 from gankit.training.ema import EMA
 from gankit.training.engines.choose import choose_engine, make_engine
+from gankit.training.initial import Initial, take
 from gankit.training.schedule import rate, total_steps, updates
 from gankit.training.update import Arithmetic, PhaseState, Update, Vector
+
+
+class NotFinite(GankitError):
+    """A loss or a weight stopped being finite."""
 
 
 class Trainer:
     """A model in training. ``done`` counts finished steps, ``drawn`` the batches of real images drawn so far."""
 
-    def __init__(self, config: Config, images: ImageSet | None = None) -> None:
+    def __init__(self, config: Config, images: ImageSet | None = None, initial: Initial | None = None) -> None:
+        """``initial``: trained weights to start from, as far as they fit."""
         self.config, self.options = config, config.train
         self.device = pick_device(config.train.device)
         self.threads = config.train.threads or torch.get_num_threads()
@@ -43,7 +49,9 @@ class Trainer:
         self.dtype = DTYPES[config.train.precision]
         self.images = images or load_images(config)
         self.spec = self.images.spec(config.data.crop)
-        self.model = build_model(config, self.spec).to(self.device, self.dtype).train()
+        self.model = build_model(config, self.spec)
+        self.taken = None if initial is None else take(self.model, initial)
+        self.model.to(self.device, self.dtype).train()
         if self.device.type == "cpu":
             prepare(self.model)
         self.batches = BatchSource(
@@ -66,6 +74,8 @@ class Trainer:
                 self.model, self.model.ema_networks, config.train.ema_halflife_images, config.train.batch_size
             )
         self.done, self.drawn = 0, 0
+        self.schedule = 0
+        """The step from which the learning rates' decay counts: where the leg began that set them."""
         self.steps = total_steps(config.train, self.model.phases, len(self.images))
         self.rows: list[tuple[int, list[tuple[PhaseState, list[Vector]]]]] = []
         arithmetic = Arithmetic(self.device.type, self.dtype, autocast=config.train.precision == "bf16")
@@ -78,7 +88,7 @@ class Trainer:
         """One pass over all phases: draw data and noise, move each phase's networks, average, record."""
         carry = Carry()
         recorded: dict[str, tuple[PhaseState, list[Vector]]] = {}
-        factor = rate(self.done, self.steps, self.options.decay_start)
+        factor = rate(self.done - self.schedule, self.steps - self.schedule, self.options.decay_start)
         for state in self.phases:
             state.optimizer.set_rate(state.phase.optimizer.lr * factor)
         due = self.due(self.done)
@@ -141,13 +151,12 @@ class Trainer:
 
     @torch.no_grad()
     def check_finite(self) -> None:
-        """GankitError naming the first networks whose weights are not finite: the last update may have done that."""
+        """NotFinite naming the first networks whose weights are not finite: the last update may have done that."""
         norms = [torch.stack(foreach_norm(list[Tensor](state.parameters))).norm() for state in self.phases]
         for state, norm in zip(self.phases, torch.stack(norms).tolist(), strict=True):
             if not math.isfinite(norm):
-                raise GankitError(
-                    f"the weights of {', '.join(state.phase.networks)} stopped being finite at step {self.done}; "
-                    "lower the learning rates"
+                raise NotFinite(
+                    f"the weights of {', '.join(state.phase.networks)} stopped being finite at step {self.done}"
                 )
 
     def tensors(self) -> dict[str, Tensor]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from torch.nn import functional as F
 from gankit import DamagedFile, Dataset, Extracted, Extractor, GankitError, ImageSet, RandomStream, Source, UsageError
 from gankit.core import checkpoint
 from gankit.core.lock import beside, hold
-from gankit.core.progress import warn
+from gankit.core.progress import show, warn
 from gankit.core.rng import key
 from gankit.data import Order, cache_folder
 from gankit.evaluation import comparable
@@ -136,7 +135,7 @@ def trained(
     Adam with a rate that rises for a tenth of the steps and then falls along a cosine.
     """
     steps = max(1, min(STEPS, MAX_EPOCHS * len(train) // BATCH))
-    print(f"training a classifier of {len(train.classes)} classes once, {steps} steps", file=sys.stderr)
+    show(f"training a classifier of {len(train.classes)} classes once, {steps} steps")
     assert train.labels is not None
     net = _network(shape).to(device).train()
     optimizer = torch.optim.Adam(net.parameters(), LR, weight_decay=1e-4, fused=True)
@@ -153,7 +152,7 @@ def trained(
         optimizer.step()
     net.eval()
     accuracy = torch.tensor(_accuracy(net, test, device), dtype=torch.float64)
-    print(f"the classifier is right on {float(accuracy):.1%} of {len(test)} images held out", file=sys.stderr)
+    show(f"the classifier is right on {float(accuracy):.1%} of {len(test)} images held out")
     tensors = {f"net/{name}": tensor for name, tensor in net.state_dict().items()}
     return {**{name: tensor.cpu() for name, tensor in tensors.items()}, "accuracy": accuracy}
 
