@@ -8,22 +8,31 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from gankit.core.errors import DamagedFile, GankitError
 
 
 def atomic_write(path: Path, data: bytes | memoryview) -> None:
     """Write ``data`` to ``path`` under a temporary name, flush it to the disk, and rename it into place."""
+    with atomic_file(path) as file:
+        file.write(data)
+
+
+@contextlib.contextmanager
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
+    """A file to write in this block under a temporary name. It becomes ``path``, flushed to the disk, where the block
+    ends as it should, and else is deleted.
+    """
     temporary = path.with_name(f".{path.name}.tmp")
     with explained(path):
         try:
             with temporary.open("wb") as file:
-                file.write(data)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, path)
-        except OSError:
+        except BaseException:
             with contextlib.suppress(OSError):
                 temporary.unlink()
             raise

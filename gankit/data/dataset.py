@@ -100,11 +100,13 @@ class ImageSet:
                     whole.update(image.tobytes())
         return whole.hexdigest()[:32]
 
-    def pick(self, n: int, seed: int, size: int) -> Batch:
-        """N images that ``seed`` chooses, as float32 in [-1, 1]: the middle ``size`` pixels of each, to sample from."""
+    def pick(self, n: int, seed: int, size: int, first: int = 0) -> Batch:
+        """Numbers ``first`` to ``first + n`` of the images in the order that ``seed`` gives, as float32 in [-1, 1]: the
+        middle ``size`` pixels of each, to sample from.
+        """
 
         def some(images: Tensor, name: str) -> Tensor:
-            index = Order(len(images), seed, name).batch(0, n)
+            index = Order(len(images), seed, name).batch(0, first + n)[first:]
             middle = torch.full((n, 2), (images.shape[2] - size) // 2)
             return gather(images, index, offset=middle, size=(size, size))
 
