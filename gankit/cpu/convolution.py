@@ -112,7 +112,7 @@ def own_way(layer: Conv2d | ConvTranspose2d, x: Tensor) -> Geometry | None:
 
 def traced() -> bool:
     """Whether a compiler, torch.jit.trace or torch.func looks on: they need PyTorch's own ops."""
-    if is_compiling() or transforming() or torch.jit.is_tracing():  # type: ignore[no-untyped-call]
+    if is_compiling() or transforming() or torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
         return True
     return torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.PROXY) is not None
 

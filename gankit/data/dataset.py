@@ -82,7 +82,13 @@ class ImageSet:
         variance = float((squares / len(some) - (total / len(some)).square()).mean())
         size = crop or self.images.shape[2]
         names, paired = self.classes, self.other is not None
-        return Spec(self.images.shape[1], size, len(names), len(self), variance, paired, names)
+        return Spec(self.images.shape[1], size, len(names), len(self), variance, paired, names, self.class_counts())
+
+    def class_counts(self) -> tuple[int, ...]:
+        """How many images each class has; () where there are no labels."""
+        if self.labels is None or not self.classes:
+            return ()
+        return tuple(torch.bincount(self.labels, minlength=len(self.classes)).tolist())
 
     def digest(self) -> str:
         """A sha256 that tells this image set from others: labels, names and sizes whole; pixels by what the cache says

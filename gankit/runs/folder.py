@@ -74,7 +74,8 @@ class RunFolder:
         """The images the run was trained on."""
         try:
             values = self.recorded["spec"]
-            return Spec(**{**values, "names": tuple(values.get("names", ()))})
+            lists = {name: tuple(values.get(name, ())) for name in ("names", "class_counts")}
+            return Spec(**{**values, **lists})
         except (KeyError, TypeError) as error:
             raise DamagedFile(
                 f"{self.root / 'config.json'}: its 'spec' is missing or not what gankit writes"

@@ -89,7 +89,7 @@ def resume(
         trainer = Trainer(settings, images)
         run.check_images(trainer.images)
         _warn_of_another_machine(run, trainer)
-        judging = evaluator(trainer, given=images is not None)
+        judging = evaluator(trainer, given=images is not None, resumed=True)
         if latest is not None:
             tensors, meta = latest
             trainer.restore(tensors, meta["step"], meta["drawn"])

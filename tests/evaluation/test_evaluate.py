@@ -82,12 +82,8 @@ def test_figures_of_a_training_are_those_of_evaluating_its_checkpoint(halflife, 
     assert len(lines(root)) == 12  # those of `gankit evaluate` are added
     protocol = trained[0]["protocol"]
     assert set(protocol) == set(gankit.evaluation.score.PROTOCOL)
-    assert (protocol["averaged"], protocol["fake"], protocol["real"], protocol["weights"]) == (
-        halflife > 0,
-        30,
-        40,
-        "0",
-    )
+    found = [protocol[name] for name in ("averaged", "fake", "real", "weights")]
+    assert found == [halflife > 0, 30, 40, "0"]
     assert trained[2]["protocol"]["extractor"] is None  # the sliced distance looks at pixels
 
 
@@ -161,7 +157,7 @@ def final(root):
 def test_a_run_that_is_judged_ends_as_one_that_is_not(variant, tmp_path, tiny):
     options = {**tiny, "dropout": 0.5, "ema_halflife_images": 20}
     roots = [tmp_path / name for name in ("judged", "not")]
-    judged = {**JUDGED, "metric": "swd"}
+    judged = {"evaluate_images": 30, "metric": "swd"}
     gankit.train(variant, out=roots[0], steps=5, evaluate_every=1, **judged, **options)
     gankit.train(variant, out=roots[1], steps=5, **options)
     one, other = map(final, roots)
@@ -344,11 +340,13 @@ def test_class_folders_are_the_labels_of_samples(tmp_path, cli):
     assert "these have no labels" in cli("evaluate", tmp_path / "samples", *args).stderr
 
 
-def test_a_run_that_maps_images_is_compared_with_the_second_domain(tmp_path, tiny):
+def test_a_run_that_maps_images_is_judged_in_both_directions(tmp_path, tiny):
     run = gankit.train("cyclegan", out=tmp_path / "run", steps=1, **tiny)
-    (found,) = gankit.evaluate(run.root, "swd", images=12)
-    striped = gankit.build.load_images(run.config).other
-    assert found.protocol["images"] == ImageSet(striped).digest()
+    there, back = gankit.evaluate(run.root, "swd", images=12)
+    images = gankit.build.load_images(run.config)
+    assert (there.metric, back.metric) == ("swd a2b", "swd b2a")
+    assert there.protocol["images"] == ImageSet(images.other).digest()
+    assert back.protocol["images"] == ImageSet(images.images).digest()
 
 
 def test_a_larger_real_image_is_compared_by_its_middle(tmp_path, tiny):
@@ -366,7 +364,7 @@ def shapes_labels(run):
 
 def test_a_run_on_a_programs_images_says_what_to_compare_it_with(tmp_path, tiny):
     images = ImageSet(gankit.RandomStream(0, "own").integers(256, 30, 1, 8, 8).to(torch.uint8))
-    judged = {**JUDGED, "metric": "swd"}
+    judged = {"evaluate_images": 30, "metric": "swd"}
     run = gankit.train("dcgan", images=images, out=tmp_path / "run", steps=2, evaluate_every=2, **judged, **tiny)
     assert lines(run.root)[0]["protocol"]["data"] == "images of a program"
     with pytest.raises(UsageError, match="--data NAME"):
