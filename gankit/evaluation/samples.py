@@ -26,6 +26,7 @@ from gankit.data.decoding import UNREADABLE, decoded
 from gankit.data.sources import find_images
 from gankit.evaluation.judge import Samples, in_batches
 from gankit.models.interface import Conditional, Model, Translator
+from gankit.models.label_embedding import labels_like
 from gankit.models.sampling import moved
 from gankit.runs.folder import RunFolder
 
@@ -230,12 +231,6 @@ def directed(source: SampleSource, drawn: Drawn, images: ImageSet | None) -> lis
         return dataclasses.replace(source, direction=direction, batches=lambda _: drawn.batches(images, (), direction))
 
     return [dataclasses.replace(source, direction=first), *map(towards, others)]
-
-
-def labels_like(counts: Sequence[int], n: int, draws: RandomStream) -> Tensor:
-    """Classes, int64 [n], each as likely as it is frequent in ``counts``."""
-    ends = torch.tensor(counts).cumsum(0)
-    return torch.searchsorted(ends, draws.integers(int(ends[-1]), n), right=True)
 
 
 def categorical(model: Model, noise: Noise) -> Tensor | None:

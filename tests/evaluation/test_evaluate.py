@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from judging import Brightness, Planned, offer
 from paths import ROOT
 from tiny import fitted
 
@@ -20,31 +21,15 @@ import gankit.build
 import gankit.core.images
 import gankit.data.catalogue
 import gankit.evaluation.score
-from gankit import Extracted, Extractor, ImageSet, Metric, Moments, Run, Score, UsageError
+from gankit import ImageSet, Run, Score, UsageError
 from gankit.core import checkpoint
 from gankit.evaluation import evaluate as evaluation
 from gankit.evaluation import reference
 from gankit.evaluation.score import differences, table
 from gankit.models import Conditional
-from gankit.registry import Entry, registry
+from gankit.registry import registry
 
 DOCS = ROOT / "docs" / "plugins.md"
-
-
-class Brightness(Extractor):
-    """The mean brightness of four parts of an image; its classes are thirds of the range."""
-
-    name, summary, gives, digest = "brightness", "for tests", ("features", "logits", "classes"), "0"
-    looked_at = 0
-
-    def __init__(self, source):
-        self.source = source
-
-    def __call__(self, images):
-        type(self).looked_at += len(images)
-        features = torch.nn.functional.adaptive_avg_pool2d(images.float(), 2).flatten(1)
-        thirds = torch.tensor([42.0, 127.0, 212.0])
-        return Extracted(features, -(features.mean(1, keepdim=True) - thirds).abs())
 
 
 @pytest.fixture(autouse=True)
@@ -52,10 +37,6 @@ def own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("GANKIT_CACHE", str(tmp_path / "cache"))
     offer(monkeypatch, "extractors", "brightness", Brightness)
     Brightness.looked_at = 0
-
-
-def offer(monkeypatch, kind, name, cls):
-    monkeypatch.setitem(registry().entries[kind], name, Entry(name, "for tests", "tests", cls))
 
 
 JUDGED = {"evaluate_images": 30, "extractor": "brightness", "metric": "fid,kid,swd"}
@@ -163,19 +144,6 @@ def test_a_run_that_is_judged_ends_as_one_that_is_not(variant, tmp_path, tiny):
     one, other = map(final, roots)
     assert all(torch.equal(one[name], other[name]) for name in other)
     assert (roots[0] / "metrics.jsonl").read_bytes() == (roots[1] / "metrics.jsonl").read_bytes()
-
-
-class Planned(Metric):
-    """Figures that a test plans, in the order in which they are asked for."""
-
-    name, summary, needs, better = "planned", "for tests", "features", "lower"
-    values: list[float] = []
-
-    def start(self):
-        return Moments()
-
-    def value(self, fake, real):
-        return self.values.pop(0)
 
 
 def planned(monkeypatch, better, *values):
