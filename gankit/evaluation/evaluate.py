@@ -68,6 +68,8 @@ def scores_of(
     saved = None if save_statistics is None else Path(save_statistics)
     if saved is not None:
         check_npz(saved)
+        if extractor is None:
+            raise UsageError("--save-statistics: say of whose features: --extractor inception is what pytorch-fid reads")
         if given is not None:
             raise UsageError(f"--save-statistics: {given.path} holds statistics already; name real images with --data")
     judges: dict[tuple[Any, ...], Judge] = {}

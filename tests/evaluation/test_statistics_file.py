@@ -127,4 +127,8 @@ def test_only_npz_is_written_and_only_of_features(folders, tmp_path, cli):
     fake, real, _ = folders
     args = ["evaluate", fake, "--data", f"folder:{real}"]
     assert "end it with .npz" in cli(*args, "--save-statistics", tmp_path / "s.txt").stderr
-    assert "looks at some" in cli(*args, "--metric", "swd", "--save-statistics", tmp_path / "s.npz").stderr
+    args += ["--save-statistics", tmp_path / "s.npz"]
+    assert "say of whose features" in cli(*args, "--metric", "fid").stderr
+    assert "has no effect" in cli(*args, "--metric", "swd", "--extractor", "brightness").stderr
+    assert cli(*args, "--metric", "kid", "--extractor", "brightness").exit_code == 0  # fid's statistics all the same
+    assert np.load(tmp_path / "s.npz")["mu"].shape == (F,)
