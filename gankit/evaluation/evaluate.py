@@ -69,7 +69,7 @@ def scores_of(
     if saved is not None:
         check_npz(saved)
         if extractor is None:
-            raise UsageError("--save-statistics: say of whose features: --extractor inception is what pytorch-fid reads")
+            raise UsageError("--save-statistics: say of whose features: pytorch-fid reads --extractor inception")
         if given is not None:
             raise UsageError(f"--save-statistics: {given.path} holds statistics already; name real images with --data")
     judges: dict[tuple[Any, ...], Judge] = {}
@@ -131,8 +131,6 @@ def check_effects(paths: list[str | Path], asked: Asked, given: MomentsFile | No
     for flag, text in (("--split", asked.split), ("--data-root", asked.data_root)):
         if text is not None and given is not None:
             raise UsageError(f"{flag}: has no effect beside the statistics in {given.path}; leave it out")
-    if asked.data_root is not None and asked.data is not None and ":" in asked.data:
-        raise UsageError(f"--data-root: has no effect beside --data {asked.data}, which names the place; leave it out")
 
 
 def chosen_metrics(real: ImageSet, looked: object) -> list[str]:

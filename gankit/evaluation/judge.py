@@ -220,7 +220,7 @@ def caution(fake: Statistics, count: int, real: int | None) -> str:
     said = []
     if isinstance(fake, Moments) and count <= len(fake.mean):
         said.append(
-            f"{count} samples for {len(fake.mean)} features: the covariance is singular and the value far too high"
+            f"{count} samples for {len(fake.mean)} features: the covariance is singular; compare equal numbers only"
         )
     fewest = min(count, count if real is None else real)
     if fewest < FEW:

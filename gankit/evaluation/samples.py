@@ -127,6 +127,8 @@ def reference_options(
         options = DataOptions(data=asked.data, size=size, channels=channels)
     if options is None:
         return None
+    if asked.data_root is not None and options.path is not None:
+        raise UsageError(f"--data-root: has no effect beside {options.data}, which names the place; leave it out")
     return dataclasses.replace(
         options, split=asked.split or options.split, data_root=asked.data_root or options.data_root
     )

@@ -55,9 +55,9 @@ class Score:
     def from_dict(cls, values: Mapping[str, Any], subject: str = "") -> Score:
         """The score of a line of evaluations.jsonl. DamagedFile where it is none."""
         try:
-            found = cls(**values, subject=subject)
-            return dataclasses.replace(found, value=math.nan) if found.value is None else found
-        except TypeError as error:
+            value = math.nan if values["value"] is None else float(values["value"])
+            return cls(**{**values, "value": value, "protocol": dict(values["protocol"])}, subject=subject)
+        except (KeyError, TypeError, ValueError) as error:
             raise DamagedFile(f"{subject}: a line of its evaluations.jsonl is not what gankit writes") from error
 
     @property

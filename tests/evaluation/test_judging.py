@@ -221,6 +221,13 @@ def test_scores_of_older_versions_load_and_are_compared_with_each_other():
     assert differences(one, new) == ["class shares None, data"]
 
 
+@pytest.mark.parametrize("wrong", [{"value": "low"}, {"value": [1]}, {"protocol": 3}, {"protocol": None}, {"more": 1}])
+def test_a_line_of_another_shape_is_named_as_damaged(wrong):
+    line = {"metric": "fid", "value": 2.0, "better": "lower", "protocol": {}, "step": 3, "by": "training"}
+    with pytest.raises(gankit.DamagedFile, match="the-run: a line of its evaluations"):
+        Score.from_dict({**line, **wrong}, "the-run")
+
+
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 def test_a_score_that_is_not_finite_is_never_the_best_and_is_written_as_json(bad):
     for better in ("lower", "higher"):

@@ -171,9 +171,9 @@ def test_neighbour_metrics_agree_with_loops_over_all_points(metric):
         return sorted(math.dist(points[i], other) for other in points)[k]
 
     k = metric.k
-    if metric.name == "recall":
+    if metric is neighbours.Recall:
         hits = [any(math.dist(x, c) <= radius(fake, i, k) for i, c in enumerate(fake)) for x in real]
-    elif metric.name == "coverage":
+    elif metric is neighbours.Coverage:
         hits = [any(math.dist(x, c) <= radius(real, i, k) for c in fake) for i, x in enumerate(real)]
     else:
         counts = [sum(math.dist(x, c) <= radius(real, i, k) for i, c in enumerate(real)) for x in fake]
