@@ -177,7 +177,7 @@ def test_neighbour_metrics_agree_with_loops_over_all_points(metric):
         hits = [any(math.dist(x, c) <= radius(real, i, k) for c in fake) for i, x in enumerate(real)]
     else:
         counts = [sum(math.dist(x, c) <= radius(real, i, k) for i, c in enumerate(real)) for x in fake]
-        hits = [n > 0 for n in counts] if metric.name == "precision" else [n / k for n in counts]
+        hits = [n > 0 for n in counts] if metric is neighbours.Precision else [n / k for n in counts]
     kept = [filled(Selection(), torch.from_numpy(x)) for x in (fake, real)]
     assert metric().value(*kept) == pytest.approx(np.mean(hits))
 
