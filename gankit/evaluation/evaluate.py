@@ -77,7 +77,7 @@ def scores_of(
 
     def judge_of(key: tuple[Any, ...], real: ImageSet, options: DataOptions | None) -> Judge:
         if key not in judges:
-            by = names or chosen_metrics(real, extractor or given or saved)
+            by = names or chosen_metrics(real, extractor or given or saved, say=not judges)
             judges[key] = Judge(
                 by, real, options, extractor=extractor, weights=file, device=pick_device(device), given=given
             )
@@ -133,10 +133,12 @@ def check_effects(paths: list[str | Path], asked: Asked, given: MomentsFile | No
             raise UsageError(f"{flag}: has no effect beside the statistics in {given.path}; leave it out")
 
 
-def chosen_metrics(real: ImageSet, looked: object) -> list[str]:
-    """What to judge by where nobody said; ``looked``: something that only features have a use for, or None."""
+def chosen_metrics(real: ImageSet, looked: object, *, say: bool = True) -> list[str]:
+    """What to judge by where nobody said; ``looked``: something that only features have a use for, or None;
+    ``say``: whether to say that it is not fid.
+    """
     names = ["fid"] if looked is not None else default_metrics(real)
-    if names == ["swd"]:
+    if names == ["swd"] and say:
         warn(
             "the real images have no labels to train the default extractor on, so they are compared by swd; "
             "for fid name --extractor inception or efficientnet"

@@ -106,14 +106,14 @@ def of_run(root: Path, asked: Asked) -> list[SampleSource]:
     model.to(place)
     own = None if run.recorded.get("images given") else run.config.data
     data = reference_options(own, asked, run.spec.size, run.spec.channels)
-    images = sources_of(run, data) if model.reads_images else None
+    images, both = sources_of(run, data, asked.split) if model.reads_images else (None, False)
     shares, counts = class_shares(model, run, asked.shares)
     drawn = Drawn(model, asked.images or IMAGES, seed, place, DTYPES[run.config.train.precision], run.spec.size)
     source = SampleSource(
         str(root), drawn.count, run.spec.size, run.spec.channels, lambda _: drawn.batches(images, counts), data, seed,
         run.config.train.ema_halflife_images > 0, step, shares,
     )  # fmt: skip
-    return directed(source, drawn, images)
+    return directed(source, drawn, images, both=both)
 
 
 def reference_options(
@@ -134,21 +134,21 @@ def reference_options(
     )
 
 
-def sources_of(run: RunFolder, data: DataOptions | None) -> ImageSet:
-    """The images that a run's model starts from: those of ``data``, of the same split as the real images, where they
-    are of two domains; else its own. UsageError where its own are no longer what it was trained on.
+def sources_of(run: RunFolder, data: DataOptions | None, split: str | None) -> tuple[ImageSet, bool]:
+    """The images that a run's model starts from, and whether the real images are both of their domains.
+
+    They are those of ``data`` where it has two domains; else the run's own, of the same ``split`` where one was asked
+    for. UsageError where its own are no longer what it was trained on.
     """
-    own = run.config.data
-    if data is not None and data != own:
+    own = dataclasses.replace(run.config.data, split=split or run.config.data.split)
+    if data is not None and data != run.config.data:
         images = load_images(dataclasses.replace(run.config, data=data))
         if images.other is not None:
-            return images
-        split = data.split if data.data == own.data else own.split
-        own = dataclasses.replace(own, split=split)
+            return images, True
     images = load_images(dataclasses.replace(run.config, data=own))
     if own == run.config.data:
         run.check_images(images)
-    return images
+    return images, data is None or data == run.config.data
 
 
 def class_shares(model: Model, run: RunFolder, asked: str | None) -> tuple[str | None, tuple[int, ...]]:
@@ -223,11 +223,13 @@ class Drawn:
         return self.model.translate(source.to(self.device, self.dtype), direction, draws)
 
 
-def directed(source: SampleSource, drawn: Drawn, images: ImageSet | None) -> list[SampleSource]:
-    """``source``, once for each direction in which its model maps images. Without a second domain there is but one."""
+def directed(source: SampleSource, drawn: Drawn, images: ImageSet | None, *, both: bool = True) -> list[SampleSource]:
+    """``source``, once for each direction in which its model maps images; only for the first where the real images are
+    not ``both`` domains.
+    """
     if images is None or not isinstance(drawn.model, Translator):
         return [source]
-    first, *others = drawn.model.directions if images.other is not None else drawn.model.directions[:1]
+    first, *others = drawn.model.directions if both and images.other is not None else drawn.model.directions[:1]
 
     def towards(direction: str) -> SampleSource:
         return dataclasses.replace(source, direction=direction, batches=lambda _: drawn.batches(images, (), direction))

@@ -337,6 +337,12 @@ def test_a_split_is_that_of_sources_targets_and_real_images(split, levels, pair_
     assert {score.protocol["split"] for score in scores} == {split or "train"}
 
 
+def test_targets_of_one_domain_are_those_of_the_first_direction_only(pair_run):
+    targets = pair_run.config.data.path + "/testB"
+    scores = gankit.evaluate(pair_run.root, "swd", images=12, data=f"folder:{targets}")
+    assert [score.metric for score in scores] == ["swd a2b"]
+
+
 def test_a_training_judges_both_directions_as_evaluating_does(tmp_path, tiny):
     judged = {"evaluate_images": 12, "metric": "swd", "evaluate_every": 1}
     run = gankit.train("cyclegan", out=tmp_path / "run", steps=2, **judged, **tiny)
