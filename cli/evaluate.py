@@ -4,63 +4,54 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
 
 @click.command()
-@click.argument("samples", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("samples", nargs=-1, type=click.Path(path_type=Path))
 @click.option(
-    "--metric", "metrics", multiple=True, default=("fid",), show_default=True,
-    help="What to judge by; may be repeated, or be several separated by commas.",
+    "--metric", "metrics", multiple=True,
+    help="What to judge by; may be repeated, or be several separated by commas.  [default: fid; swd without labels]",
 )  # fmt: skip
-@click.option("--data", help="Real images, NAME or NAME:PATH.  [default: what a run was trained on]")
-@click.option("--split", help="Part of the data set.  [default: a run's own, else train]")
+@click.option(
+    "--data", help="Real images, NAME or NAME:PATH, or FILE.npz of their statistics.  [default: what a run had]"
+)
+@click.option("--split", help="Part of the data set, and of a run's sources.  [default: a run's own, else train]")
 @click.option("--data-root", help="Folder in which to look for data sets.")
-@click.option("--extractor", default="classifier", show_default=True, help="Network whose features are looked at.")
+@click.option("--extractor", help="Network whose features are looked at.  [default: classifier; inception for .npz]")
 @click.option("--weights", type=click.Path(path_type=Path), help="File of the extractor's weights.")
-@click.option("--images", default=10_000, show_default=True, type=click.IntRange(2, 10**7), help="Samples to judge.")
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Seed of a run's latents.")
-@click.option("--checkpoint", default="last", show_default=True, metavar="STEP|best|last", help="Which weights.")
+@click.option("--images", type=click.IntRange(2, 10**7), help="Samples to judge.  [default: 10000 of a run, all files]")
+@click.option("--seed", type=click.IntRange(min=0), help="Of a run's latents, or the choice of files.  [default: 0]")
+@click.option("--checkpoint", metavar="STEP|best|last", help="Which weights of a run.  [default: last]")
+@click.option(
+    "--class-shares", type=click.Choice(["data", "even"]),
+    help="How often each class is among a conditional run's samples.  [default: data]",
+)  # fmt: skip
+@click.option(
+    "--save-statistics", type=click.Path(path_type=Path),
+    help="Write mean and covariance of the real images' features, as pytorch-fid does, to FILE.npz.",
+)  # fmt: skip
 @click.option("--device", default="auto", show_default=True, type=click.Choice(["auto", "cpu", "cuda"]))
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
-def evaluate(
-    samples: tuple[Path, ...],
-    metrics: tuple[str, ...],
-    data: str | None,
-    split: str | None,
-    data_root: str | None,
-    extractor: str,
-    weights: Path | None,
-    images: int,
-    seed: int,
-    checkpoint: str,
-    device: str,
-    as_json: bool,
-) -> None:
+def evaluate(samples: tuple[Path, ...], metrics: tuple[str, ...], as_json: bool, **options: Any) -> None:
     """Judge samples against real images: of a run, in a folder, or in a .npy file uint8 [N,H,W,C].
 
     Each score comes with its protocol. Several are put side by side; where their protocols differ that is said. A
     run's scores are added to its evaluations.jsonl. `gankit plugins list` shows metrics and extractors.
     """
-    from gankit.evaluation.evaluate import evaluate as evaluate_them
+    from gankit.evaluation.evaluate import record, scores_of
     from gankit.evaluation.score import table
 
-    scores = evaluate_them(
-        samples,
-        metrics,
-        data=data,
-        extractor=extractor,
-        weights=weights,
-        images=images,
-        seed=seed,
-        checkpoint=checkpoint,
-        split=split,
-        data_root=data_root,
-        device=device,
-    )
+    if not samples and options["save_statistics"] is None:
+        raise click.UsageError("Missing argument 'SAMPLES...'.")
+    scores = scores_of(samples, metrics or None, **options)
     if as_json:
         click.echo(json.dumps([{"subject": score.subject, **score.as_dict()} for score in scores], indent=2))
-        return
-    for line in table(scores):
-        click.echo(line)
+    else:
+        for line in table(scores):
+            click.echo(line)
+    record(scores)  # last: a run that cannot be written to has its scores shown all the same
+    if options["save_statistics"] is not None:
+        click.echo(f"statistics of the real images: {options['save_statistics']}", err=True)

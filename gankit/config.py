@@ -78,15 +78,16 @@ class TrainOptions:
         None, "judge samples, and keep the checkpoint that is best by the first metric; unset: never",
         unit="steps", low=1, group="Evaluation", neutral=True,
     )  # fmt: skip
-    metric: str = option(
-        "fid", "what to judge them by, separated by commas", registry="metrics", group="Evaluation", neutral=True
-    )
+    metric: str | None = option(
+        None, "what to judge them by, separated by commas; unset: fid, or swd where the data has no labels",
+        registry="metrics", group="Evaluation", neutral=True,
+    )  # fmt: skip
     evaluate_images: int = option(
         10_000, "samples to judge", unit="images", low=2, high=10**7, group="Evaluation", neutral=True
     )
-    extractor: str = option(
-        "classifier",
-        "network whose features the metrics look at",
+    extractor: str | None = option(
+        None,
+        "network whose features the metrics look at; unset: classifier",
         registry="extractors",
         group="Evaluation",
         neutral=True,

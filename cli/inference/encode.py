@@ -32,6 +32,8 @@ def encode(run: Path, images: Path | None, count: int | None, split: str | None,
 
     if output.suffix != ".npy":
         raise UsageError(f"-o {output}: end it with .npy")
+    if images is not None:
+        encoding.check_no_split(split, images)
     it = RunFolder(run)
     model = encoding.load(it)
     found = encoding.images_of(it, split, count) if images is None else encoding.images_in(images, it)

@@ -43,11 +43,14 @@ def reconstruct(
     Of a file or a folder of images, else of the run's data set. The error is the mean squared difference of a pixel on
     the [-1, 1] scale, beside that of the training images' mean.
     """
+    from gankit.core.errors import UsageError
     from gankit.core.images import check_output, save
     from gankit.inference.reconstruct import reconstruct as reconstruct_it
     from gankit.runs.folder import RunFolder
 
     check_output(output)
+    if columns is not None and output.suffix != ".png":
+        raise UsageError(f"--columns: only a grid has some; end -o {output} with .png, or leave it out")
     found = reconstruct_it(RunFolder(run, data), images, count, judge, split, extractor)
     path = str(save(found.pairs, output, columns or 2 * max(1, round((len(found.pairs) / 4) ** 0.5))))
     if as_json:

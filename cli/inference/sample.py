@@ -37,11 +37,14 @@ def sample(
     output: Path,
     density: bool | None,
 ) -> None:
-    """Draw images from a trained generator."""
-    from gankit.core.images import check_output, save
-    from gankit.run import Run
+    """Draw images from a trained generator. An array or a folder is written as they are drawn, however many."""
+    from gankit.core.errors import UsageError
+    from gankit.core.images import check_output, save_parts
+    from gankit.inference.sample import stream
+    from gankit.runs.folder import RunFolder
 
     check_output(output)
-    click.echo(
-        str(save(Run(run, data).sample(count, seed, checkpoint, density=density, classes=classes), output, columns))
-    )
+    if columns is not None and output.suffix != ".png":
+        raise UsageError(f"--columns: only a grid has some; end -o {output} with .png, or leave it out")
+    parts = stream(RunFolder(run, data), count, seed, checkpoint, density=density, classes=classes)
+    click.echo(str(save_parts(parts, count, output, columns)))

@@ -9,7 +9,7 @@ import math
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from gankit.core.errors import DamagedFile, GankitError
 from gankit.core.progress import warn
@@ -22,15 +22,24 @@ _KINDS: dict[type, str] = {
 
 def atomic_write(path: Path, data: bytes | memoryview) -> None:
     """Write ``data`` to ``path`` under a temporary name, flush it to the disk, and rename it into place."""
+    with atomic_file(path) as file:
+        file.write(data)
+
+
+@contextlib.contextmanager
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
+    """A file to write in this block under a temporary name. It becomes ``path``, flushed to the disk, where the block
+    ends as it should, and else is deleted.
+    """
     temporary = path.with_name(f".{path.name}.tmp")
     with explained(path):
         try:
             with temporary.open("wb") as file:
-                file.write(data)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, path)
-        except OSError:
+        except BaseException:
             with contextlib.suppress(OSError):
                 temporary.unlink()
             raise

@@ -16,7 +16,8 @@ class Spec:
     """The images a model is built for: [N, channels, size, size] in [-1, 1], with ``classes`` labels (0: none), whose
     ``names`` may be known.
 
-    ``count`` is the number of training images; ``variance`` their mean per-pixel variance on the [-1, 1] scale.
+    ``count`` is the number of training images, ``class_counts`` that of each class (() in runs of older versions);
+    ``variance`` their mean per-pixel variance on the [-1, 1] scale.
     """
 
     channels: int
@@ -26,6 +27,7 @@ class Spec:
     variance: float = 1.0
     paired_domains: bool = False
     names: tuple[str, ...] = ()
+    class_counts: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -111,7 +111,9 @@ def supported_geometry(layer: Conv2d | ConvTranspose2d, x: Tensor) -> Geometry |
 
 
 def is_traced() -> bool:
-    """Whether a compiler or torch.func traces this call; they need PyTorch's own ops."""
+    """Whether a compiler, torch.jit.trace or torch.func traces this call; they need PyTorch's own ops."""
+    if torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
+        return True
     return is_compiling() or functorch_transforms_active() or is_proxied()
 
 

@@ -85,7 +85,13 @@ class ImageSet:
         variance = float((squares / len(some) - (total / len(some)).square()).mean())
         size = crop or self.images.shape[2]
         names, paired = self.classes, self.other is not None
-        return Spec(self.images.shape[1], size, len(names), len(self), variance, paired, names)
+        return Spec(self.images.shape[1], size, len(names), len(self), variance, paired, names, self.class_counts())
+
+    def class_counts(self) -> tuple[int, ...]:
+        """How many images each class has; () where there are no labels."""
+        if self.labels is None or not self.classes:
+            return ()
+        return tuple(torch.bincount(self.labels, minlength=len(self.classes)).tolist())
 
     def digest(self) -> str:
         """A sha256 that tells this image set from others: labels, names and sizes whole; pixels by what the cache says
@@ -103,11 +109,13 @@ class ImageSet:
                     whole.update(image.tobytes())
         return whole.hexdigest()[:32]
 
-    def pick(self, n: int, seed: int, size: int) -> Batch:
-        """N images that ``seed`` chooses, as float32 in [-1, 1]: the middle ``size`` pixels of each, to sample from."""
+    def pick(self, n: int, seed: int, size: int, first: int = 0) -> Batch:
+        """Numbers ``first`` to ``first + n`` of the images in the order that ``seed`` gives, as float32 in [-1, 1]: the
+        middle ``size`` pixels of each, to sample from.
+        """
 
         def some(images: Tensor, name: str) -> Tensor:
-            index = Order(len(images), seed, name).batch(0, n)
+            index = Order(len(images), seed, name).batch(0, first + n)[first:]
             middle = torch.full((n, 2), (images.shape[2] - size) // 2)
             return gather(images, index, offset=middle, size=(size, size))
 

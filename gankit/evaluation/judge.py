@@ -17,11 +17,15 @@ from gankit.cpu import keep_freed
 from gankit.data.catalogue import DataOptions
 from gankit.data.dataset import ImageSet
 from gankit.evaluation.metric import NEEDS, Extractor, Metric, Seen, Source, Statistics
+from gankit.evaluation.moments_file import MomentsFile
 from gankit.evaluation.reference import kept_name, of_real
+from gankit.evaluation.statistics import Moments
 from gankit.registry import registry
 
 BATCH = 500
 """Images that are looked at together."""
+FEW = 2048
+"""Below so many images a score is given with a caution."""
 
 
 class Samples(NamedTuple):
@@ -35,15 +39,23 @@ class Samples(NamedTuple):
 
 
 class Value(NamedTuple):
-    """A score as the judge gives it: ``settings`` and ``extractor`` are its part of the protocol."""
+    """A score as the judge gives it: ``settings`` and ``extractor`` are its part of the protocol, ``note`` what a
+    person must know to read it, or "".
+    """
 
     metric: Metric
     value: float
     protocol: dict[str, Any]
+    note: str = ""
 
 
 class Judge:
-    """Ready to judge samples against the images ``real``, of the data set ``data`` (None: a program gave them)."""
+    """Ready to judge samples against the images ``real``, of the data set ``data`` (None: a program gave them).
+
+    ``extractor``: by default the one of ``default_extractor``. With ``given`` the samples are compared with the moments
+    in a file, and ``real`` only has their shape. UsageError where the metrics do not fit, and for an extractor, or
+    weights of one, that no metric needs.
+    """
 
     def __init__(
         self,
@@ -51,36 +63,73 @@ class Judge:
         real: ImageSet,
         data: DataOptions | None,
         *,
-        extractor: str = "classifier",
+        extractor: str | None = None,
         weights: Path | None = None,
         device: torch.device | str = "cpu",
+        given: MomentsFile | None = None,
     ) -> None:
         keep_freed()
         self.metrics = [make_metric(name) for name in metrics]
-        self.real, self.images = real, real.digest()
-        self.split = data.split if data else None
-        self.name = data.data if data else "images of a program"
+        self.real, self.split, self.given = real, data.split if data else None, given
+        self.name = str(given.path) if given else data.data if data else "images of a program"
+        self.images = real.digest() if given is None else given.digest
         self.extractor: Extractor | None = None
+        if weights is not None and extractor is None and given is None:
+            raise UsageError("--weights: name the network that they are of, too: --extractor inception")
         if any(metric.needs != "images" for metric in self.metrics):
-            kind = registry().get("extractors", extractor)
-            check_given(self.metrics, extractor, kind.gives)
+            name = extractor or default_extractor(given)
+            kind = registry().get("extractors", name)
+            check_given(self.metrics, name, kind.gives)
+            if given is not None and "classes" in kind.gives:
+                raise UsageError(
+                    f"--extractor {name}: is trained on images, but {given.path} holds none; take inception"
+                )
             self.extractor = kind(Source(real, data, weights, device))
+        elif extractor is not None:
+            names = ", ".join(metric.name for metric in self.metrics)
+            raise UsageError(f"--extractor {extractor}: has no effect, because {names} looks at pixels; leave it out")
         self._of_real: dict[str, Statistics] = {}
+        if given is not None:
+            self._of_real = check_moments(self.metrics, given)
+            return
         for network in dict.fromkeys((None, self.extractor)):  # pixels are cached whatever network looks, too
-            kept = started(m for m in self.metrics if m.compares and (m.needs == "images") == (network is None))
-            seen = {"images": self.images, **self._network(network is not None)}
-            of_real(list(kept.values()), seen, functools.partial(self._fill, extractor=network))
-            self._of_real |= kept
+            some = (m for m in self.metrics if m.compares and (m.needs == "images") == (network is None))
+            self._keep(started(some), network)
+
+    def _keep(self, kept: dict[str, Statistics], network: Extractor | None = None) -> None:
+        """Have ``kept`` of the real images, as ``network`` sees them."""
+        seen = {"images": self.images, **self._network(network is not None)}
+        of_real(list(kept.values()), seen, functools.partial(self._fill, extractor=network))
+        self._of_real |= kept
+
+    def real_moments(self) -> Moments:
+        """The mean and covariance of the real images' features. UsageError where no metric looks at features."""
+        if self.extractor is None:
+            raise UsageError("--save-statistics: they are of features; name a metric that looks at some, such as fid")
+        if kept_name(Moments()) not in self._of_real:
+            fresh = Moments()
+            self._keep({kept_name(fresh): fresh}, self.extractor)
+        found = self._of_real[kept_name(Moments())]
+        assert isinstance(found, Moments)
+        return found
 
     def judge(self, samples: Iterable[Samples]) -> list[Value]:
         """A value for each metric, in their order. UsageError where there are too few images, or no labels."""
         kept = started(self.metrics)
-        if not self._show(samples, list(kept.values()), self.extractor):
+        count = self._show(samples, list(kept.values()), self.extractor)
+        if not count:
             raise UsageError("there are no samples to judge")
         values = []
         for metric in self.metrics:
             name = kept_name(metric.start())
-            values.append(Value(metric, metric.value(kept[name], self._of_real.get(name)), self.protocol(metric)))
+            fake, real = kept[name], self._of_real.get(name)
+            if isinstance(fake, Moments) and isinstance(real, Moments) and fake.mean.shape != real.mean.shape:
+                raise UsageError(
+                    f"the real images have {len(real.mean)} features, but this extractor gives {len(fake.mean)}; name "
+                    "with --extractor the one that the statistics were made by"
+                )
+            note = caution(fake, count, len(self.real) if self.given is None else None)
+            values.append(Value(metric, metric.value(fake, real), self.protocol(metric), note))
         return values
 
     def protocol(self, metric: Metric) -> dict[str, Any]:
@@ -93,7 +142,7 @@ class Judge:
             "images": self.images,
             "size": self.real.images.shape[2],
             "channels": self.real.images.shape[1],
-            "real": len(self.real),
+            "real": len(self.real) if self.given is None else None,
             "gankit": __version__,
         }
 
@@ -144,6 +193,40 @@ def metric_names(text: str | Iterable[str]) -> list[str]:
     if not all(names) or not names:
         raise UsageError("--metric takes names, separated by commas: --metric fid,kid")
     return list(dict.fromkeys(names))
+
+
+def default_metrics(real: ImageSet) -> list[str]:
+    """What to judge by where nobody said: fid, by the classifier; swd where there are no labels to train that on."""
+    return ["fid"] if real.labels is not None and len(real.classes) > 1 else ["swd"]
+
+
+def default_extractor(given: MomentsFile | None = None) -> str:
+    """The network to look by where nobody said: the one of published statistics for those, else the classifier."""
+    return "classifier" if given is None else "inception"
+
+
+def check_moments(metrics: Iterable[Metric], given: MomentsFile) -> dict[str, Statistics]:
+    """What ``given`` has of the real images. UsageError naming the first metric that needs more."""
+    for metric in metrics:
+        if metric.compares and kept_name(metric.start()) != kept_name(Moments()):
+            raise UsageError(
+                f"--metric {metric.name}: needs the real images; {given.path} holds a mean and a covariance, for fid"
+            )
+    return {kept_name(Moments()): given.moments}
+
+
+def caution(fake: Statistics, count: int, real: int | None) -> str:
+    """What must be said beside a score of ``count`` samples against so many real images, or ""."""
+    said = []
+    if isinstance(fake, Moments) and count <= len(fake.mean):
+        said.append(
+            f"{count} samples for {len(fake.mean)} features: the covariance is singular; compare equal numbers only"
+        )
+    fewest = min(count, count if real is None else real)
+    if fewest < FEW:
+        which = "samples" if fewest == count else "real images"
+        said.append(f"only {fewest:,} {which}; below {FEW:,} a value says more of their number than of the images")
+    return "; ".join(said)
 
 
 def check_given(metrics: Iterable[Metric], extractor: str, gives: Iterable[str]) -> None:

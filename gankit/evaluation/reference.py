@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Callable, Mapping
@@ -9,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from gankit.core import checkpoint
-from gankit.core.errors import DamagedFile
+from gankit.core.errors import DamagedFile, GankitError
 from gankit.core.lock import beside, hold
+from gankit.core.progress import warn
 from gankit.data.catalogue import cache_folder
 from gankit.data.dataset import ImageSet
 from gankit.evaluation.metric import Statistics
@@ -19,11 +21,13 @@ VERSION = 1
 """Of the statistics; another one makes cached ones void."""
 
 
-def comparable(images: ImageSet, size: int | None = None) -> ImageSet:
-    """The images of a data set that samples ought to be like: its second domain where it has two, and of larger images
-    than ``size`` the middle, as `gankit sample` takes it.
+def comparable(images: ImageSet, size: int | None = None, domain: str = "b") -> ImageSet:
+    """The images of a data set that samples ought to be like: of two domains the one named, "a" or "b", and of larger
+    images than ``size`` the middle, as `gankit sample` takes it.
     """
-    pixels, labels = (images.images, images.labels) if images.other is None else (images.other, None)
+    pixels, labels = images.images, images.labels
+    if images.other is not None:
+        pixels, labels = (images.other if domain == "b" else images.images), None
     if size is not None and pixels.shape[2] > size:
         start = (pixels.shape[2] - size) // 2
         pixels = pixels[:, :, start : start + size, start : start + size]
@@ -46,7 +50,13 @@ def of_real(kept: list[Statistics], seen: Mapping[str, Any], fill: Callable[[lis
     missing = [each for each in kept if not _restored(each, paths[kept_name(each)])]
     if not missing:
         return
-    with hold(beside(folder / _digest(seen))):
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(hold(beside(folder / _digest(seen))))
+        except GankitError as error:
+            warn(f"what is kept of the real images is not cached: {error}")
+            fill(missing)
+            return
         missing = [each for each in missing if not _restored(each, paths[kept_name(each)])]
         if missing:
             fill(missing)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,12 +12,14 @@ from gankit.core.errors import DamagedFile, UsageError
 
 PROTOCOL = (
     "extractor", "weights", "resize", "settings", "data", "split", "images", "size", "channels", "real", "fake",
-    "seed", "averaged", "gankit",
+    "seed", "averaged", "class shares", "gankit",
 )  # fmt: skip
 """What decides a score, besides the samples. extractor, weights, resize: the network, its digest and the filter it has
 images resized by, None where pixels are judged; settings: the metric's constants; data, split, images: the real images
-and their digest; size, channels: their shape; real, fake: how many of each; seed: of the latents, and averaged: whether
-they went through the moving average's weights, both None where the samples are files; gankit: its version.
+and their digest; size, channels: their shape; real, fake: how many of each; seed: of the latents, or of a choice among
+files; averaged: whether the latents went through the moving average's weights, None where the samples are files; class
+shares: how often each class is among a conditional model's samples, "data" or "even", None elsewhere and in scores of
+older versions, whose samples were of all classes alike; gankit: its version.
 """
 
 
@@ -24,7 +27,8 @@ they went through the moving average's weights, both None where the samples are 
 class Score:
     """``value`` of ``metric`` for ``subject``, a run folder or files, at ``step`` of its training if it is a run.
 
-    ``by``: "training" or "evaluate", who asked for it.
+    ``by``: "training" or "evaluate", who asked for it. ``note``: what a person must know to read it. Where a model maps
+    images in several directions, ``metric`` ends in that of the samples: "swd a2b".
     """
 
     metric: str
@@ -34,25 +38,39 @@ class Score:
     subject: str = ""
     step: int | None = None
     by: str = "evaluate"
+    note: str = ""
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, as a line of evaluations.jsonl holds them; the subject is the run that the file is in."""
+        """Plain values, as a line of evaluations.jsonl holds them; the subject is the run that the file is in. A value
+        that is not finite is None, because JSON has no word for it.
+        """
         values = {**dataclasses.asdict(self), "protocol": dict(self.protocol)}
+        values["value"] = self.value if self.finite else None
         del values["subject"]
+        if not self.note:
+            del values["note"]
         return values
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], subject: str = "") -> Score:
         """The score of a line of evaluations.jsonl. DamagedFile where it is none."""
         try:
-            return cls(**values, subject=subject)
-        except TypeError as error:
+            value = math.nan if values["value"] is None else float(values["value"])
+            return cls(**{**values, "value": value, "protocol": dict(values["protocol"])}, subject=subject)
+        except (KeyError, TypeError, ValueError) as error:
             raise DamagedFile(f"{subject}: a line of its evaluations.jsonl is not what gankit writes") from error
 
+    @property
+    def finite(self) -> bool:
+        """Whether the value is a finite number."""
+        return math.isfinite(self.value)
+
     def beats(self, other: Score) -> bool:
-        """Whether this score is better. UsageError where the two cannot be compared."""
+        """Whether this score is better; one that is not finite never is. UsageError where they cannot be compared."""
         if found := differences(self, other):
             raise UsageError(f"{self.metric}: scores of different protocols cannot be compared: {'; '.join(found)}")
+        if not (self.finite and other.finite):
+            return self.finite
         return self.value < other.value if self.better == "lower" else self.value > other.value
 
 
@@ -67,12 +85,14 @@ def differences(one: Score, other: Score) -> list[str]:
 def table(scores: Sequence[Score]) -> list[str]:
     """Lines for a person: a metric a line and, under it, why scores that differ in protocol cannot be compared."""
     lines = []
-    width = max(len(score.metric) for score in scores)
+    width = max((len(score.metric) for score in scores), default=0)
     for name in dict.fromkeys(score.metric for score in scores):
         some = [score for score in scores if score.metric == name]
         for score in some:
             at = "" if score.step is None else f" at step {score.step}"
             lines.append(f"{name:<{width}}  {score.value:<10.6g}  {score.subject}{at}  ({score.better} is better)")
+            if score.note:
+                lines.append(f"  note: {score.note}")
         for score in some[1:]:
             if found := differences(some[0], score):
                 lines.append(f"  not to be compared: {some[0].subject}, {score.subject}: {'; '.join(found)}")
@@ -88,10 +108,15 @@ def described(protocol: Mapping[str, Any]) -> str:
         by = f"by {protocol['extractor']} {_short(protocol['weights'])}, resize {protocol['resize']}"
     source = {True: ", averaged weights", False: ", weights not averaged", None: ""}[protocol["averaged"]]
     seed = "" if protocol["seed"] is None else f", seed {protocol['seed']}"
+    shares = {"data": ", classes as in the data", "even": ", all classes alike"}.get(
+        str(protocol.get("class shares")), ""
+    )
+    real = "statistics" if protocol["real"] is None else str(protocol["real"])
+    split = "" if protocol["split"] is None else f" {protocol['split']}"
     shape = f"{protocol['channels']}x{protocol['size']}x{protocol['size']}"
     return (
-        f"{protocol['fake']} samples{seed}{source}, against {protocol['real']} of {protocol['data']} "
-        f"{protocol['split']} ({_short(protocol['images'])}) at {shape}, {by}; gankit {protocol['gankit']}"
+        f"{protocol['fake']} samples{seed}{source}{shares}, against {real} of {protocol['data']}"
+        f"{split} ({_short(protocol['images'])}) at {shape}, {by}; gankit {protocol['gankit']}"
     )
 
 

@@ -6,7 +6,7 @@ A model takes part by being ``Conditional``; nothing here knows which variant it
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -16,20 +16,29 @@ from gankit.core.rng import RandomStream
 from gankit.core.types import Noise, placed
 from gankit.inference.interpolate import linear
 from gankit.models.interface import Conditional, Model
-from gankit.models.sampling import in_parts
+from gankit.models.sampling import in_parts, parts
 from gankit.runs.folder import RunFolder
 
 
 def sample_classes(
     run: RunFolder, classes: Sequence[str | int], n: int = 64, seed: int = 0, checkpoint: str = "last"
 ) -> Tensor:
-    """N images [n,C,H,W] in [-1, 1], of each of ``classes`` (names or numbers) in turn; from the latents of
+    """The images of ``stream_classes``, [n,C,H,W] in [-1, 1]."""
+    return torch.cat(list(stream_classes(run, classes, n, seed, checkpoint)))
+
+
+def stream_classes(
+    run: RunFolder, classes: Sequence[str | int], n: int = 64, seed: int = 0, checkpoint: str = "last"
+) -> Iterator[Tensor]:
+    """N images in parts, in [-1, 1], of each of ``classes`` (names or numbers) in turn; from the latents of
     ``run.sample``. UsageError for a class there is not, or a model that cannot be asked for one.
     """
     model = conditional(run, checkpoint)
     chosen = torch.tensor([class_number(run, name) for name in classes])
     labels = chosen[torch.arange(n) % len(chosen)]
-    return made(model, model.with_condition(model.noise("sample", n, RandomStream(seed, "sample")), "class", labels))
+    noise = model.with_condition(model.noise("sample", n, RandomStream(seed, "sample")), "class", labels)
+    like = next(model.parameters())
+    return parts(model, placed(noise, like.device, like.dtype), n)
 
 
 def between_classes(

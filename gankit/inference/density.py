@@ -6,7 +6,7 @@ Kept in the run folder as density.pt: tensors and JSON with a digest, as a check
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -90,9 +90,8 @@ def exists(run: RunFolder) -> bool:
     return (run.root / "density.pt").exists()
 
 
-@torch.no_grad()
-def sample(run: RunFolder, n: int, seed: int = 0) -> Tensor:
-    """N images [n,C,H,W] in [-1, 1] from the run's density. UsageError where there is none, or the run was trained on
+def stream(run: RunFolder, n: int, seed: int = 0) -> Iterator[Tensor]:
+    """N images in parts, in [-1, 1], from the run's density. UsageError where there is none, or the run was trained on
     since.
     """
     if not exists(run):
@@ -104,10 +103,17 @@ def sample(run: RunFolder, n: int, seed: int = 0) -> Tensor:
         )
     model = encoding.load(run)
     back, drawn = _drawn(tensors, about, n, RandomStream(seed, "density"))
+    return _decoded(model, back, drawn)
+
+
+@torch.no_grad()
+def _decoded(model: Encoder, back: Callable[[Tensor], Tensor], drawn: Tensor) -> Iterator[Tensor]:
     dtype = next(model.parameters()).dtype
-    return torch.cat([model.decode(back(some).to(dtype)) for some in torch.split(drawn, CHUNK)])
+    for some in torch.split(drawn, CHUNK):
+        yield model.decode(back(some).to(dtype))
 
 
+@torch.no_grad()
 def _drawn(
     tensors: dict[str, Tensor], about: dict[str, Any], n: int, draws: RandomStream
 ) -> tuple[Callable[[Tensor], Tensor], Tensor]:

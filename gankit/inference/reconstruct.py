@@ -83,6 +83,12 @@ def images_in(source: Path, run: RunFolder) -> ImageSet:
     return ImageSet(torch.stack(found))
 
 
+def check_no_split(split: str | None, source: str | Path) -> None:
+    """UsageError where a ``split`` was asked for beside files, which have none."""
+    if split is not None:
+        raise UsageError(f"--split {split}: has no effect beside {source}, which is not the data set; leave one out")
+
+
 def batches(model: Encoder, images: Tensor, size: int) -> list[Tensor]:
     """uint8 [N,C,H,W] as [n,C,size,size] in [-1, 1], the middle of each, in parts of ``AT_ONCE``."""
     dtype, room = next(model.parameters()).dtype, images.shape[2] - size
@@ -112,8 +118,10 @@ def reconstruct(
 
     ``source`` is a file or a folder of images in place of the run's data set; ``split`` another part of that;
     ``extractor`` the network that is asked for classes. UsageError for a run without an encoder, images that cannot be
-    read, or an extractor that does not see the data set's classes.
+    read, an extractor that does not see the data set's classes, or a split of files.
     """
+    if source is not None:
+        check_no_split(split, source)
     model, classifier = load(run), None if extractor is None else _classifier(run, extractor)
     count = max(shown, judged)
     images = images_of(run, split, count) if source is None else images_in(Path(source), run)

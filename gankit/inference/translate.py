@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator
+from itertools import chain, count
 from pathlib import Path
 
 import numpy as np
@@ -77,15 +79,33 @@ def _check_sizes(run: RunFolder, model: Translator, paths: dict[Path, tuple[int,
 
 
 def _names(paths: list[Path], source: Path) -> list[Path]:
-    """The name of each result below the output folder: the image's own with the ending .png, or both where two images
-    differ in their ending only.
+    """The name of each result below the output folder, no two alike: the image's own with the ending .png; both endings
+    where two images differ in theirs only; and a number where that is taken, too.
+
+    Names that differ in case only count as alike, as many file systems have it.
     """
     inside = [path.relative_to(source) if source.is_dir() else Path(path.name) for path in paths]
-    often = Counter(path.with_suffix(".png") for path in inside)
-    own = (path.with_suffix(".png") for path in inside)
-    return [
-        name if often[name] == 1 else path.with_name(path.name + ".png") for name, path in zip(own, inside, strict=True)
-    ]
+    often = Counter(_folded(path.with_suffix(".png")) for path in inside)
+    taken = {_folded(parent) for path in inside for parent in path.parents}
+    found: list[Path | None] = []
+    for path in inside:  # first those that keep their own name, so that no other takes it
+        own = path.with_suffix(".png")
+        found.append(own if often[_folded(own)] == 1 and _folded(own) not in taken else None)
+    taken |= {_folded(name) for name in found if name is not None}
+    return [_untaken(path, taken) if name is None else name for path, name in zip(inside, found, strict=True)]
+
+
+def _untaken(path: Path, taken: set[str]) -> Path:
+    """A name for the result of image ``path`` that is not yet ``taken``, which it then is."""
+    tries = (path.with_name(f"{path.name}{number}.png") for number in chain([""], (f"-{i}" for i in count(2))))
+    name = next(each for each in tries if _folded(each) not in taken)
+    taken.add(_folded(name))
+    return name
+
+
+def _folded(path: Path) -> str:
+    """What is equal for names that a file system may take for one."""
+    return unicodedata.normalize("NFC", str(path)).casefold()
 
 
 @torch.no_grad()

@@ -19,7 +19,7 @@ from gankit.core.rng import RandomStream
 from gankit.core.types import Batch, Carry, Noise, Spec
 from gankit.models.adversarial import AdversarialModel
 from gankit.models.interface import Conditional, Terms
-from gankit.models.label_embedding import LabelOptions, check_labelled, label_embedding, planes, shares
+from gankit.models.label_embedding import LabelOptions, check_labelled, label_embedding, labels_like, planes, shares
 from gankit.models.networks import Architecture, Discriminator, Generator, forward_batched
 
 
@@ -38,7 +38,7 @@ class LabelledModel(AdversarialModel, Conditional):
 
     In the discriminator's phase the fakes have the labels of the real batch: it compares like with like, the classes
     are as frequent among fakes as among real images, and a point between the two lies within one class. Elsewhere
-    labels are drawn, all classes alike.
+    labels are drawn, all classes alike; for "evaluate" as they are in the data.
     """
 
     options: Any
@@ -66,7 +66,8 @@ class LabelledModel(AdversarialModel, Conditional):
     def noise(self, phase: str, n: int, draws: RandomStream) -> Noise:
         noise = super().noise(phase, n, draws)
         if "z" in noise and phase != self.critic_name:
-            noise["labels"] = draws.integers(self.spec.classes, n)
+            counts = self.spec.class_counts if phase == "evaluate" else ()
+            noise["labels"] = labels_like(counts, n, draws) if counts else draws.integers(self.spec.classes, n)
         return noise
 
     def terms(self, phase: str, batch: Batch, noise: Noise, carry: Carry) -> Terms:

@@ -112,6 +112,12 @@ def label_embedding(options: LabelOptions, spec: Spec, *, beside_latent: bool = 
     return OneHot(spec.classes)
 
 
+def labels_like(counts: Sequence[int], n: int, draws: RandomStream) -> Tensor:
+    """Classes, int64 [n], each as likely as it is frequent in ``counts``."""
+    ends = torch.tensor(counts).cumsum(0)
+    return torch.searchsorted(ends, draws.integers(int(ends[-1]), n), right=True)
+
+
 def shares(labels: Tensor, classes: int, dtype: torch.dtype) -> Tensor:
     """Labels int64 [n] as shares of each class, one-hot [n, classes]; what is floating holds shares already."""
     if labels.is_floating_point():

@@ -79,9 +79,11 @@ class RunFolder:
             if kinds.get(name) in (int, float, bool)
         }
         names = files.value_of(values, "names", list, path) if "names" in values else []
-        if not {"channels", "size"} <= set(known) or set(values) - set(kinds) or not all(map(_is_text, names)):
+        counts = files.value_of(values, "class_counts", list, path) if "class_counts" in values else []
+        wrong = set(values) - set(kinds) or not all(map(_is_text, names)) or not all(type(n) is int for n in counts)
+        if not {"channels", "size"} <= set(known) or wrong:
             raise DamagedFile(f"{path}: its 'spec' is not what gankit writes")
-        return Spec(**known, names=tuple(names))
+        return Spec(**known, names=tuple(names), class_counts=tuple(counts))
 
     def check(self) -> None:
         """UsageError or DamagedFile naming the key of config.json that is not what gankit writes."""

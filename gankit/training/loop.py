@@ -157,7 +157,7 @@ def _taken_up(
     last = max((leg.schedule for leg in run.legs), default=0)
     trainer.schedule = done if restarts else min(done, last)
     _warn_of_another_machine(run, trainer)
-    judging = evaluator(trainer, place)
+    judging = evaluator(trainer, place, resumed=True)
     if state is not None:
         trainer.restore(state[0], done, state[1]["drawn"])
         run.set_aside(done, undone)

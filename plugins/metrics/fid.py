@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -25,8 +27,11 @@ def frechet(mean1: Tensor, cov1: Tensor, mean2: Tensor, cov2: Tensor) -> float:
     """mean: [F], cov: [F,F], float64: |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^1/2), never negative.
 
     Dowson & Landau 1982. The trace of (C1 C2)^1/2 is taken as that of (C1^1/2 C2 C1^1/2)^1/2, which is
-    symmetric: its eigenvalues are real, and those of singular covariances are 0 and not a little below.
+    symmetric: its eigenvalues are real, and those of singular covariances are 0 and not a little below. NaN where a
+    number given is not finite.
     """
+    if not all(bool(given.isfinite().all()) for given in (mean1, cov1, mean2, cov2)):
+        return math.nan
     root = symmetric_root(cov1)
     inner = root @ cov2 @ root
     cross = torch.linalg.eigvalsh((inner + inner.T) / 2).clamp(min=0).sqrt().sum()

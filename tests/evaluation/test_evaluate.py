@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from judging import Brightness, Planned, offer
 from paths import ROOT
 from tiny import fitted
 
@@ -20,31 +21,15 @@ import gankit.build
 import gankit.core.images
 import gankit.data.catalogue
 import gankit.evaluation.score
-from gankit import Extracted, Extractor, ImageSet, Metric, Moments, Run, Score, UsageError
+from gankit import ImageSet, Run, Score, UsageError
 from gankit.core import checkpoint
 from gankit.evaluation import evaluate as evaluation
 from gankit.evaluation import reference
 from gankit.evaluation.score import differences, table
 from gankit.models import Conditional
-from gankit.registry import Entry, registry
+from gankit.registry import registry
 
 DOCS = ROOT / "docs" / "plugins.md"
-
-
-class Brightness(Extractor):
-    """The mean brightness of four parts of an image; its classes are thirds of the range."""
-
-    name, summary, gives, digest = "brightness", "for tests", ("features", "logits", "classes"), "0"
-    looked_at = 0
-
-    def __init__(self, source):
-        self.source = source
-
-    def __call__(self, images):
-        type(self).looked_at += len(images)
-        features = torch.nn.functional.adaptive_avg_pool2d(images.float(), 2).flatten(1)
-        thirds = torch.tensor([42.0, 127.0, 212.0])
-        return Extracted(features, -(features.mean(1, keepdim=True) - thirds).abs())
 
 
 @pytest.fixture(autouse=True)
@@ -52,10 +37,6 @@ def own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("GANKIT_CACHE", str(tmp_path / "cache"))
     offer(monkeypatch, "extractors", "brightness", Brightness)
     Brightness.looked_at = 0
-
-
-def offer(monkeypatch, kind, name, cls):
-    monkeypatch.setitem(registry().entries[kind], name, Entry(name, "for tests", "tests", cls))
 
 
 JUDGED = {"evaluate_images": 30, "extractor": "brightness", "metric": "fid,kid,swd"}
@@ -82,12 +63,8 @@ def test_figures_of_a_training_are_those_of_evaluating_its_checkpoint(halflife, 
     assert len(lines(root)) == 12  # those of `gankit evaluate` are added
     protocol = trained[0]["protocol"]
     assert set(protocol) == set(gankit.evaluation.score.PROTOCOL)
-    assert (protocol["averaged"], protocol["fake"], protocol["real"], protocol["weights"]) == (
-        halflife > 0,
-        30,
-        40,
-        "0",
-    )
+    found = [protocol[name] for name in ("averaged", "fake", "real", "weights")]
+    assert found == [halflife > 0, 30, 40, "0"]
     assert trained[2]["protocol"]["extractor"] is None  # the sliced distance looks at pixels
 
 
@@ -161,25 +138,12 @@ def final(root):
 def test_a_run_that_is_judged_ends_as_one_that_is_not(variant, tmp_path, tiny):
     options = {**tiny, "dropout": 0.5, "ema_halflife_images": 20}
     roots = [tmp_path / name for name in ("judged", "not")]
-    judged = {**JUDGED, "metric": "swd"}
+    judged = {"evaluate_images": 30, "metric": "swd"}
     gankit.train(variant, out=roots[0], steps=5, evaluate_every=1, **judged, **options)
     gankit.train(variant, out=roots[1], steps=5, **options)
     one, other = map(final, roots)
     assert all(torch.equal(one[name], other[name]) for name in other)
     assert (roots[0] / "metrics.jsonl").read_bytes() == (roots[1] / "metrics.jsonl").read_bytes()
-
-
-class Planned(Metric):
-    """Figures that a test plans, in the order in which they are asked for."""
-
-    name, summary, needs, better = "planned", "for tests", "features", "lower"
-    values: list[float] = []
-
-    def start(self):
-        return Moments()
-
-    def value(self, fake, real):
-        return self.values.pop(0)
 
 
 def planned(monkeypatch, better, *values):
@@ -344,11 +308,13 @@ def test_class_folders_are_the_labels_of_samples(tmp_path, cli):
     assert "these have no labels" in cli("evaluate", tmp_path / "samples", *args).stderr
 
 
-def test_a_run_that_maps_images_is_compared_with_the_second_domain(tmp_path, tiny):
+def test_a_run_that_maps_images_is_judged_in_both_directions(tmp_path, tiny):
     run = gankit.train("cyclegan", out=tmp_path / "run", steps=1, **tiny)
-    (found,) = gankit.evaluate(run.root, "swd", images=12)
-    striped = gankit.build.load_images(run.config).other
-    assert found.protocol["images"] == ImageSet(striped).digest()
+    there, back = gankit.evaluate(run.root, "swd", images=12)
+    images = gankit.build.load_images(run.config)
+    assert (there.metric, back.metric) == ("swd a2b", "swd b2a")
+    assert there.protocol["images"] == ImageSet(images.other).digest()
+    assert back.protocol["images"] == ImageSet(images.images).digest()
 
 
 def test_a_larger_real_image_is_compared_by_its_middle(tmp_path, tiny):
@@ -366,7 +332,7 @@ def shapes_labels(run):
 
 def test_a_run_on_a_programs_images_says_what_to_compare_it_with(tmp_path, tiny):
     images = ImageSet(gankit.RandomStream(0, "own").integers(256, 30, 1, 8, 8).to(torch.uint8))
-    judged = {**JUDGED, "metric": "swd"}
+    judged = {"evaluate_images": 30, "metric": "swd"}
     run = gankit.train("dcgan", images=images, out=tmp_path / "run", steps=2, evaluate_every=2, **judged, **tiny)
     assert lines(run.root)[0]["protocol"]["data"] == "images of a program"
     with pytest.raises(UsageError, match="--data NAME"):

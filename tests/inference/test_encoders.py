@@ -117,6 +117,15 @@ def test_encode_writes_the_mean_of_the_posterior_and_entries_of_the_codebook(run
     torch.testing.assert_close(vae.encode(batch, {"epsilon": epsilon}), mean + log_variance.mul(0.5).exp())
 
 
+def test_options_without_an_effect_are_refused_by_name(runs, tmp_path):
+    run, image = runs["vae"].root, tmp_path / "in.png"
+    Image.new("L", (8, 8)).save(image)
+    says(call("reconstruct", run, image, "--split", "test", "-o", tmp_path / "o.png"), "--split test", "no effect")
+    says(call("encode", run, image, "--split", "test", "-o", tmp_path / "o.npy"), "--split test", "no effect")
+    says(call("reconstruct", run, "--columns", 2, "-o", tmp_path / "o.npy"), "--columns", "only a grid")
+    assert not list(tmp_path.glob("o.*"))
+
+
 def test_a_run_without_an_encoder_says_so(finished, tmp_path):
     for command in ("reconstruct", "encode", "probe", "density"):
         says(call(command, finished), "wgan-gp has no encoder", "vae")

@@ -102,6 +102,28 @@ def test_a_folder_gives_one_png_for_each_image_by_its_name(run, tmp_path):
         assert image.size == (10, 20)
 
 
+@pytest.mark.parametrize(
+    ("names", "made"),
+    [
+        (["a.jpg", "a.png", "a.jpg.png"], ["a.jpg-2.png", "a.jpg.png", "a.png.png"]),
+        (["A.jpg", "a.png"], ["A.jpg.png", "a.png.png"]),
+        (["A.png", "a.png"], ["A.png.png", "a.png-2.png"]),
+        (["in/B.png", "In/b.png"], ["In/b.png.png", "in/B.png-2.png"]),
+        (["x.jpg", "x.png/y.jpg"], ["x.jpg.png", "x.png/y.png"]),
+        (["e\u0301.png", "\u00e9.png"], ["e\u0301.png.png", "\u00e9.png-2.png"]),
+        (["deep/a.jpg", "deep/a.webp", "a.bmp"], ["a.png", "deep/a.jpg.png", "deep/a.webp.png"]),
+    ],
+    ids=["ending", "stem-case", "case", "folder-case", "folder", "accent", "subfolder"],
+)
+def test_no_two_results_have_one_name(names, made, run, tmp_path):
+    for name in names:
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        draw(tmp_path / "in" / name, 8, 8)
+    translate(run, tmp_path / "in", tmp_path / "out")
+    found = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert sorted(path.relative_to(tmp_path / "out").as_posix() for path in found) == sorted(made)
+
+
 def test_images_of_one_size_make_a_grid_or_an_array(run, tmp_path):
     source = tmp_path / "photos"
     source.mkdir()

@@ -57,6 +57,12 @@ def test_fid_of_gaussians_that_vary_along_the_axes_is_the_closed_form(f):
     assert found == pytest.approx(((mean1 - mean2) ** 2).sum() + ((s1 - s2) ** 2).sum(), rel=1e-9)
 
 
+def test_fid_of_features_that_are_not_finite_is_no_number_and_no_crash():
+    good, bad = exactly(20, np.zeros(3), np.eye(3)), torch.full((20, 3), math.nan)
+    assert math.isnan(fid(bad, good))
+    assert math.isnan(fid(good, bad))
+
+
 def test_fid_of_any_gaussians_is_that_of_the_eigenvalues_of_the_product():
     f = 12
     root1, root2 = rng(1).standard_normal((f, f)), rng(2).standard_normal((f, f))
