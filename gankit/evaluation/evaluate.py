@@ -192,7 +192,8 @@ def recorded(run: RunFolder) -> list[Score]:
     path, found = run.root / FILE, []
     for row in files.lines(path):
         for name, kind in (("metric", str), ("value", float), ("better", str), ("protocol", dict)):
-            if not isinstance(row.get(name), kind):  # a float may be no number
+            none = name == "value" and name in row and row[name] is None  # a score that is not finite
+            if not none and not isinstance(row.get(name), kind):
                 files.value_of(row, name, kind, path)
         if row.get("step") is not None:
             files.value_of(row, "step", int, path)

@@ -92,7 +92,10 @@ def test_a_wrong_configuration_file_is_named_with_the_closest_key(text, words, t
 @pytest.mark.parametrize("text", ["[1]", "5", "null", '"train"'])
 def test_a_configuration_of_another_shape_is_named(text, tmp_path):
     (tmp_path / "a.json").write_text(text)
-    says(call("train", "dcgan", "--config", tmp_path / "a.json", "--out", tmp_path / "run"), "not a table of options")
+    says(
+        call("train", "dcgan", "--config", tmp_path / "a.json", "--out", tmp_path / "run"),
+        "must hold the sections of a configuration",
+    )
 
 
 @pytest.mark.parametrize(("name", "text"), [("a.toml", "[train]\nsteps = 3\n"), ("a.json", '{"train": {"steps": 3}}')])
