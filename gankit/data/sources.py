@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import stat
 import zipfile
@@ -157,7 +158,7 @@ class Pictures:
     def _build(self, folder: Path, name: str, names: list[str], frame: Frame) -> dict[str, Any]:
         path = folder / "images.npy"
         kind = "zip" if self.tree.is_archive else "folder"
-        start = cache.write_header(path, (len(names), frame.channels, frame.size, frame.size))
+        start = cache.write_header(path, (len(names), *frame.shape))
         job = Job(str(path), start, frame, kind, str(self.tree.root.resolve()))
         tally = ProgressBar(f"preparing {name}", len(names), "images")
         done = decode(job, names, tally)
@@ -192,12 +193,12 @@ def report(root: Path, failed: dict[str, str], count: int) -> None:
 
 def _close_up(path: Path, left: list[int], frame: Frame, start: int) -> None:
     """Move the images ``left`` together, in place, so that no gaps remain where pictures could not be read."""
-    size = frame.channels * frame.size**2
+    size = math.prod(frame.shape)
     with path.open("r+b", buffering=0) as file:
         for to, at in enumerate(left):
             if to != at:
                 write_at(file.fileno(), memoryview(os.pread(file.fileno(), size, start + at * size)), start + to * size)
-    cache.write_header(path, (len(left), frame.channels, frame.size, frame.size))
+    cache.write_header(path, (len(left), *frame.shape))
 
 
 @dataclass(frozen=True)
@@ -221,7 +222,7 @@ class Pixels:
     read: Callable[[], Unpacked] = field(repr=False)
 
     def prepared(
-        self, name: str, size: int | None, channels: int | None, fit: str, limit: int | None = None
+        self, name: str, size: int | str | None, channels: int | None, fit: str, limit: int | None = None
     ) -> Prepared:
         """The first ``limit`` images in the cache of data set ``name``, in their own shape unless told another."""
         stamps = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in self.files]
@@ -229,7 +230,7 @@ class Pixels:
         own = cache.kept(name, what, _digest(stamps), lambda folder: self._unpack(folder, name))
         height, width = own.images.shape[2:]
         frame = Frame(size or max(height, width), channels or own.images.shape[1], fit)
-        if own.images.shape[1:] == (frame.channels, frame.size, frame.size):
+        if own.images.shape[1:] == frame.shape:
             return own if limit is None else _first(own, limit)
         count = min(len(own.images), limit or len(own.images))
         return cache.kept(
@@ -258,7 +259,7 @@ class Pixels:
     @staticmethod
     def _resize(folder: Path, name: str, own: Prepared, frame: Frame, count: int) -> dict[str, Any]:
         path = folder / "images.npy"
-        start = cache.write_header(path, (count, frame.channels, frame.size, frame.size))
+        start = cache.write_header(path, (count, *frame.shape))
         tally = ProgressBar(f"resizing {name}", count, "images")
         names: list[Name] = list(range(count))
         done = decode(Job(str(path), start, frame, "array", str(own.folder / "images.npy")), names, tally)

@@ -11,6 +11,7 @@ from typing import Any
 from gankit.build import pick_device
 from gankit.core import files
 from gankit.core.errors import UsageError
+from gankit.core.sides import as_size
 from gankit.data.catalogue import DataOptions
 from gankit.data.dataset import Dataset, ImageSet
 from gankit.evaluation.judge import Judge, metric_names
@@ -66,7 +67,7 @@ def _reference_options(samples: SampleSource, data: str | None, split: str | Non
     """Which images ``samples`` are compared with. UsageError where nothing says so."""
     options = samples.data
     if data is not None and (options is None or data != options.data):
-        options = DataOptions(data=data, size=samples.size, channels=samples.channels)
+        options = DataOptions(data=data, size=as_size(samples.size), channels=samples.channels)
     if options is None:
         raise UsageError(f"{samples.name}: say what to compare it with: --data NAME (see `gankit data list`)")
     return dataclasses.replace(options, split=split or options.split, data_root=root or options.data_root)
@@ -79,11 +80,11 @@ def _load(options: DataOptions) -> ImageSet:
 
 def judged(judge: Judge, samples: SampleSource, by: str = "evaluate") -> list[Score]:
     """The scores that ``judge`` gives ``samples``. UsageError where they have another shape than the real images."""
-    channels, size = judge.real.images.shape[1:3]
+    channels, size = judge.real.images.shape[1], judge.real.sides
     if (samples.channels, samples.size) != (channels, size):
         raise UsageError(
-            f"{samples.name}: {samples.channels} channels of {samples.size} pixels, but the real images have "
-            f"{channels} of {size}; name images of that shape with --data"
+            f"{samples.name}: {samples.channels} channels of {as_size(samples.size)} pixels, but the real images have "
+            f"{channels} of {as_size(size)}; name images of that shape with --data"
         )
     of_samples = {"fake": samples.count, "seed": samples.seed, "averaged": samples.averaged}
     return [

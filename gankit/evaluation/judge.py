@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from gankit.core.errors import UsageError
+from gankit.core.sides import as_size
 from gankit.core.version import __version__
 from gankit.cpu.malloc import keep_freed
 from gankit.data.catalogue import DataOptions
@@ -89,7 +90,7 @@ class Judge:
             "data": self.data.data if self.data else "images of a program",
             "split": self.data.split if self.data else None,
             "images": self.images,
-            "size": self.real.images.shape[2],
+            "size": as_size(self.real.sides),
             "channels": self.real.images.shape[1],
             "real": len(self.real),
             "gankit": __version__,

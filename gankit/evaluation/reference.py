@@ -11,6 +11,7 @@ from typing import Any
 from gankit.core import checkpoint
 from gankit.core.errors import DamagedFile
 from gankit.core.lock import beside, hold
+from gankit.core.sides import Size, middle, sides
 from gankit.data.catalogue import cache_folder
 from gankit.data.dataset import ImageSet
 from gankit.evaluation.metric import Statistics
@@ -19,14 +20,15 @@ VERSION = 1
 """Of the statistics; another one makes cached ones void."""
 
 
-def comparable(images: ImageSet, size: int | None = None) -> ImageSet:
+def comparable(images: ImageSet, size: Size | None = None) -> ImageSet:
     """The images of a data set that samples ought to be like: its second domain where it has two, and of larger images
     than ``size`` the middle, as `gankit sample` takes it.
     """
     pixels, labels = (images.images, images.labels) if images.other is None else (images.other, None)
-    if size is not None and pixels.shape[2] > size:
-        start = (pixels.shape[2] - size) // 2
-        pixels = pixels[:, :, start : start + size, start : start + size]
+    whole = pixels.shape[2:]
+    if size is not None and whole != sides(size) and all(a >= b for a, b in zip(whole, sides(size), strict=True)):
+        rows, columns = middle(whole, size)
+        pixels = pixels[:, :, rows, columns]
     return ImageSet(pixels, labels, images.classes)
 
 

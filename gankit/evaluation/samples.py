@@ -17,6 +17,7 @@ from gankit.build import DTYPES, load_images, pick_device
 from gankit.core.errors import DamagedFile, UsageError
 from gankit.core.images import to_uint8
 from gankit.core.rng import RandomStream, key
+from gankit.core.sides import Sides
 from gankit.core.types import Noise, placed
 from gankit.data.catalogue import DataOptions
 from gankit.data.dataset import ImageSet
@@ -29,7 +30,7 @@ from gankit.runs.folder import RunFolder
 
 @dataclass(frozen=True)
 class SampleSource:
-    """``count`` samples of [channels,size,size], which ``batches`` gives anew at each call.
+    """``count`` samples of ``size`` (height, width) with ``channels``, which ``batches`` gives anew at each call.
 
     ``data``: the data set they are compared with unless another is named; ``seed``, ``averaged``, ``step``: what a
     score's protocol holds of a run's samples, None for files.
@@ -37,7 +38,7 @@ class SampleSource:
 
     name: str
     count: int
-    size: int
+    size: Sides
     channels: int
     batches: Callable[[tuple[str, ...]], Iterator[Samples]]
     """Takes the names of the data set's classes, to read the labels of files by."""
@@ -76,11 +77,11 @@ def of_run(root: Path, count: int, seed: int = 0, checkpoint: str = "last", devi
     dtype = DTYPES[run.config.train.precision]
 
     def batches(classes: tuple[str, ...]) -> Iterator[Samples]:
-        return generated(model, count, seed, place, dtype, images, run.spec.size)
+        return generated(model, count, seed, place, dtype, images, run.spec.sides)
 
     averaged = run.config.train.ema_halflife_images > 0
     data = None if run.recorded.get("images given") else run.config.data
-    return SampleSource(str(root), count, run.spec.size, run.spec.channels, batches, data, seed, averaged, step)
+    return SampleSource(str(root), count, run.spec.sides, run.spec.channels, batches, data, seed, averaged, step)
 
 
 @torch.no_grad()
@@ -91,7 +92,7 @@ def generated(
     device: torch.device,
     dtype: torch.dtype,
     images: ImageSet | None = None,
-    size: int = 0,
+    size: Sides = (0, 0),
 ) -> Iterator[Samples]:
     """``count`` samples of ``model`` in eval mode, as `gankit sample` would save them; the mode it had is put back.
 
@@ -126,8 +127,8 @@ def of_array(path: Path, count: int) -> SampleSource:
     except (OSError, ValueError, EOFError) as error:
         raise DamagedFile(f"{path}: cannot be read as a NumPy array ({error})") from error
     shape = array.shape + (1,) * (array.ndim == 3)
-    if array.dtype != np.uint8 or len(shape) != 4 or shape[1] != shape[2] or not len(array):
-        raise UsageError(f"{path}: {array.dtype} {array.shape}; judged are uint8 arrays [N,S,S,C] or [N,S,S]")
+    if array.dtype != np.uint8 or len(shape) != 4 or not len(array):
+        raise UsageError(f"{path}: {array.dtype} {array.shape}; judged are uint8 arrays [N,H,W,C] or [N,H,W]")
     count = min(count, len(array))
 
     def batches(classes: tuple[str, ...]) -> Iterator[Samples]:
@@ -135,16 +136,14 @@ def of_array(path: Path, count: int) -> SampleSource:
             pixels = torch.from_numpy(np.array(array[first : first + n])).reshape(n, *shape[1:])
             yield Samples(pixels.movedim(-1, 1).contiguous())
 
-    return SampleSource(str(path), count, shape[1], shape[3], batches)
+    return SampleSource(str(path), count, shape[1:3], shape[3], batches)
 
 
 def of_folder(root: Path, count: int) -> SampleSource:
     """The first ``count`` images below a folder, all of one size. Subfolders with the names of classes are labels."""
     paths = find_images(root)[:count]
     with opened(paths[0]) as image:
-        (size, height), channels = image.size, 1 if image.mode in ("1", "L", "LA", "I;16", "I") else 3
-    if size != height:
-        raise UsageError(f"{paths[0]}: {size} x {height} pixels; judged are square images")
+        size, channels = (image.height, image.width), 1 if image.mode in ("1", "L", "LA", "I;16", "I") else 3
 
     def batches(classes: tuple[str, ...]) -> Iterator[Samples]:
         for first, n in in_batches(len(paths)):
@@ -166,14 +165,17 @@ def opened(path: Path) -> Image.Image:
         raise DamagedFile(f"{path}: cannot be read as an image ({error}); mend or remove it") from error
 
 
-def read(path: Path, size: int, channels: int) -> NDArray[np.uint8]:
-    """uint8 [channels,size,size]. DamagedFile where it cannot be read, UsageError where it has another size: to resize
+def read(path: Path, size: Sides, channels: int) -> NDArray[np.uint8]:
+    """uint8 [channels,*size]. DamagedFile where it cannot be read, UsageError where it has another size: to resize
     samples without being asked would change their scores.
     """
     try:
         image = decoded(path, channels)
     except UNREADABLE as error:
         raise DamagedFile(f"{path}: cannot be read as an image ({error}); mend or remove it") from error
-    if image.size != (size, size):
-        raise UsageError(f"{path}: {image.size[0]} x {image.size[1]} pixels, but the first image has {size}")
-    return np.ascontiguousarray(np.asarray(image).reshape(size, size, channels).transpose(2, 0, 1))
+    if (image.height, image.width) != size:
+        raise UsageError(
+            f"{path}: {image.height}x{image.width} pixels, but the first image has {size[0]}x{size[1]}; "
+            "judge images of one size"
+        )
+    return np.ascontiguousarray(np.asarray(image).reshape(*size, channels).transpose(2, 0, 1))

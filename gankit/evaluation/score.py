@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gankit.core.errors import DamagedFile, UsageError
+from gankit.core.sides import sides
 
 PROTOCOL = (
     "extractor", "weights", "resize", "settings", "data", "split", "images", "size", "channels", "real", "fake",
@@ -88,7 +89,7 @@ def described(protocol: Mapping[str, Any]) -> str:
         by = f"by {protocol['extractor']} {_short(protocol['weights'])}, resize {protocol['resize']}"
     source = {True: ", averaged weights", False: ", weights not averaged", None: ""}[protocol["averaged"]]
     seed = "" if protocol["seed"] is None else f", seed {protocol['seed']}"
-    shape = f"{protocol['channels']}x{protocol['size']}x{protocol['size']}"
+    shape = "x".join(map(str, (protocol["channels"], *sides(protocol["size"]))))
     return (
         f"{protocol['fake']} samples{seed}{source}, against {protocol['real']} of {protocol['data']} "
         f"{protocol['split']} ({_short(protocol['images'])}) at {shape}, {by}; gankit {protocol['gankit']}"

@@ -40,5 +40,5 @@ def sample(
     if model.reads_images:
         images = load_images(run.config)
         run.check_images(images)
-        batch = images.pick(n, seed, run.spec.size)
+        batch = images.pick(n, seed, run.spec.sides)
     return sampling.sample(model, n, seed, torch.device("cpu"), DTYPES[run.config.train.precision], batch)

@@ -34,7 +34,7 @@ class Evaluator:
                 raise UsageError(f"--metric {name}: {trainer.config.variant} has no categorical code; infogan has one")
         self.judge = Judge(
             names,
-            comparable(trainer.images, trainer.spec.size),
+            comparable(trainer.images, trainer.spec.sides),
             None if given else trainer.config.data,
             extractor=options.extractor,
             weights=Path(options.extractor_weights) if options.extractor_weights else None,
@@ -47,7 +47,7 @@ class Evaluator:
         """
         model = trainer.sampling_model
         images = trainer.images if model.reads_images else None
-        size = trainer.spec.size
+        size = trainer.spec.sides
 
         def batches(classes: tuple[str, ...]) -> Iterator[Samples]:
             return generated(model, self.count, SEED, trainer.device, trainer.dtype, images, size)

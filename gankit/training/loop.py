@@ -143,7 +143,7 @@ def recorded(trainer: Trainer, *, given: bool) -> dict[str, Any]:
     """What config.json holds besides the options; ``given``: the images came from a program, not from a data set."""
     return {
         "gankit": __version__,
-        "spec": dataclasses.asdict(trainer.spec),
+        "spec": trainer.spec.as_dict(),
         "classes": list(trainer.images.classes),
         "images": trainer.images.digest(),
         "images given": given,
