@@ -143,7 +143,9 @@ def of_folder(root: Path, count: int) -> SampleSource:
     """The first ``count`` images below a folder, all of one size. Subfolders with the names of classes are labels."""
     paths = find_images(root)[:count]
     with opened(paths[0]) as image:
-        size, channels = (image.height, image.width), 1 if image.mode in ("1", "L", "LA", "I;16", "I") else 3
+        channels = 1 if image.mode in ("1", "L", "LA", "I;16", "I") else 3
+    first_image = whole(paths[0], channels)  # upright, which the file's own height and width need not be
+    size = first_image.height, first_image.width
 
     def batches(classes: tuple[str, ...]) -> Iterator[Samples]:
         for first, n in in_batches(len(paths)):
@@ -165,14 +167,19 @@ def opened(path: Path) -> Image.Image:
         raise DamagedFile(f"{path}: cannot be read as an image ({error}); mend or remove it") from error
 
 
-def read(path: Path, size: Sides, channels: int) -> NDArray[np.uint8]:
-    """uint8 [channels,*size]. DamagedFile where it cannot be read, UsageError where it has another size: to resize
-    samples without being asked would change their scores.
-    """
+def whole(path: Path, channels: int) -> Image.Image:
+    """The image in ``path`` in its own size. DamagedFile where it cannot be read."""
     try:
-        image = decoded(path, channels)
+        return decoded(path, channels)
     except UNREADABLE as error:
         raise DamagedFile(f"{path}: cannot be read as an image ({error}); mend or remove it") from error
+
+
+def read(path: Path, size: Sides, channels: int) -> NDArray[np.uint8]:
+    """uint8 [channels,*size]. UsageError where the image has another size: to resize samples without being asked would
+    change their scores.
+    """
+    image = whole(path, channels)
     if (image.height, image.width) != size:
         raise UsageError(
             f"{path}: {image.height}x{image.width} pixels, but the first image has {size[0]}x{size[1]}; "

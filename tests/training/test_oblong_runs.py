@@ -115,6 +115,13 @@ def test_folders_and_arrays_of_oblong_samples_are_judged(oblong, tmp_path, cli):
         (score,) = gankit.evaluate(path, "swd", data=data)
         assert score.value == pytest.approx(0, abs=1e-4)
         assert score.protocol["size"] == "16x28"
+    exif = Image.Exif()
+    exif[0x0112] = 6  # lies 28 high and 16 wide, and is to be seen 16 high and 28 wide
+    (tmp_path / "photos").mkdir()
+    for i in range(2):
+        Image.new("L", (16, 28), 50 * i).save(tmp_path / "photos" / f"{i}.jpg", exif=exif)
+    (score,) = gankit.evaluate(tmp_path / "photos", "swd", data=data)
+    assert score.protocol["size"] == "16x28"
     turned = tmp_path / "turned.npy"
     np.save(turned, np.load(tmp_path / "some.npy").transpose(0, 2, 1, 3))
     (score,) = gankit.evaluate(turned, "swd", data=data)  # the data is brought to the samples' shape
