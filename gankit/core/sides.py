@@ -35,7 +35,8 @@ def parse_size(value: Any) -> int | str:
     if type(value) is int:
         return value
     if found is None:
-        raise ValueError(f"takes a whole number, or HEIGHTxWIDTH such as 96x160, not {value!r}")
+        shown = repr(value) if len(repr(value)) <= 60 else f"{repr(value)[:57]}..."
+        raise ValueError(f"takes a whole number, or HEIGHTxWIDTH such as 96x160, not {shown}")
     height, width = int(found[1]), int(found[2] or found[1])
     if height != width and not (LEAST <= height <= MOST and LEAST <= width <= MOST):
         raise ValueError(f"{value} is out of range: it takes {LEAST} to {MOST} either way")

@@ -86,7 +86,7 @@ class ImageSet:
             total, squares = total + scaled, squares + scaled.square()
         variance = float((squares / len(some) - (total / len(some)).square()).mean())
         names, paired = self.classes, self.other is not None
-        return Spec(self.images.shape[1], height, len(names), len(self), variance, paired, names, width)
+        return Spec(self.images.shape[1], height, len(names), len(self), variance, paired, names, width=width)
 
     def digest(self) -> str:
         """A sha256 that tells this image set from others: labels, names and sizes whole; pixels by what the cache says

@@ -26,6 +26,7 @@ def test_a_size_is_a_number_where_it_is_square_and_height_times_width_where_it_i
         ("abc", "--size takes a whole number, or HEIGHTxWIDTH such as 96x160, not 'abc'"),
         ("96x", "--size takes a whole number, or HEIGHTxWIDTH such as 96x160, not '96x'"),
         ("1x2x3", "--size takes a whole number, or HEIGHTxWIDTH such as 96x160, not '1x2x3'"),
+        ("9" * 100, f"--size takes a whole number, or HEIGHTxWIDTH such as 96x160, not '{'9' * 56}..."),
         (64.0, "--size takes a whole number, or HEIGHTxWIDTH such as 96x160, not 64.0"),
         (True, "--size takes a whole number, or HEIGHTxWIDTH such as 96x160, not True"),
         (3, "--size 3 is out of range: it takes 4 to 4096"),
