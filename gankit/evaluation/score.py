@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from gankit.core.errors import DamagedFile, UsageError
-from gankit.core.sides import sides
 
 PROTOCOL = (
     "extractor", "weights", "resize", "settings", "data", "split", "images", "size", "channels", "real", "fake",
@@ -89,7 +88,8 @@ def described(protocol: Mapping[str, Any]) -> str:
         by = f"by {protocol['extractor']} {_short(protocol['weights'])}, resize {protocol['resize']}"
     source = {True: ", averaged weights", False: ", weights not averaged", None: ""}[protocol["averaged"]]
     seed = "" if protocol["seed"] is None else f", seed {protocol['seed']}"
-    shape = "x".join(map(str, (protocol["channels"], *sides(protocol["size"]))))
+    size = protocol["size"]
+    shape = f"{protocol['channels']}x{size}" + ("" if "x" in str(size) else f"x{size}")
     return (
         f"{protocol['fake']} samples{seed}{source}, against {protocol['real']} of {protocol['data']} "
         f"{protocol['split']} ({_short(protocol['images'])}) at {shape}, {by}; gankit {protocol['gankit']}"
