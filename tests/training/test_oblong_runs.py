@@ -204,3 +204,10 @@ def test_the_diversity_of_oblong_images_is_that_of_all_their_pixels():
     far = spread(to_uint8(images))
     assert far == pytest.approx(((127.5 - 255.0) ** 2 * 8 * 16 / 6) ** 0.5, rel=0.15)
     assert spread(to_uint8(images.flip(3))) == pytest.approx(far)
+
+
+def test_a_program_may_give_oblong_images(tiny, tmp_path):
+    pixels = torch.arange(20 * 8 * 12, dtype=torch.int64).reshape(20, 1, 8, 12).remainder(251).to(torch.uint8)
+    options = {name: value for name, value in tiny.items() if name not in ("size", "channels", "limit")}
+    run = gankit.train("dcgan", out=tmp_path / "run", images=gankit.ImageSet(pixels), steps=1, **options)
+    assert run.sample(2).shape == (2, 1, 8, 12)
