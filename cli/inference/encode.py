@@ -38,7 +38,7 @@ def encode(run: Path, images: Path | None, count: int | None, split: str | None,
     model = encoding.load(it)
     found = encoding.images_of(it, split, count) if images is None else encoding.images_in(images, it)
     buffer = io.BytesIO()
-    np.save(buffer, encoding.encode(model, found.images[:count], it.spec.size).numpy())
+    np.save(buffer, encoding.encode(model, found.images[:count], it.spec.sides).numpy())
     with explained(output):
         output.parent.mkdir(parents=True, exist_ok=True)
     atomic_write(output, buffer.getbuffer())

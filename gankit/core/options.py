@@ -10,7 +10,7 @@ import dataclasses
 import math
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -32,15 +32,17 @@ def option(
     aliases: tuple[str, ...] = (),
     registry: str = "",
     neutral: bool = False,
+    parse: Callable[[Any], Any] | None = None,
 ) -> Any:
     """Declare a dataclass field as an option.
 
     ``low`` and ``high`` are inclusive bounds, ``above`` an exclusive lower one. ``choices`` lists the values of a
     string; ``registry`` names the registry that holds them instead. ``neutral``: it changes
-    no weight, so a run can be resumed with another value. A subclass that only changes the default writes
-    ``field: type = value``; the rest is inherited.
+    no weight, so a run can be resumed with another value. ``parse``: for values of several types, makes the one form
+    that is kept of what was given, or raises ValueError with what the flag takes. A subclass that only changes the
+    default writes ``field: type = value``; the rest is inherited.
     """
-    described = Described(help, unit, low, high, above, choices, group, aliases, registry, neutral)
+    described = Described(help, unit, low, high, above, choices, group, aliases, registry, neutral, parse)
     return dataclasses.field(default=default, metadata={"option": described})
 
 
@@ -58,6 +60,7 @@ class Described:
     aliases: tuple[str, ...]
     registry: str
     neutral: bool
+    parse: Callable[[Any], Any] | None
 
     def range(self) -> str:
         """The allowed range in words a person reads, or an empty string."""
@@ -89,14 +92,19 @@ class OptionField:
         """``value`` in this option's type; UsageError naming the flag where it is of another type or out of range."""
         if value is None and self.optional:
             return None
-        if self.kind is float and isinstance(value, int) and not isinstance(value, bool):
+        about = self.described
+        if about.parse is not None:
+            try:
+                value = about.parse(value)
+            except ValueError as error:
+                raise UsageError(f"{self.flag} {error}") from error
+        elif self.kind is float and isinstance(value, int) and not isinstance(value, bool):
             try:
                 value = float(value)
             except OverflowError as error:
                 raise UsageError(f"{self.flag} takes a number; this one is too large to be one") from error
-        if type(value) is not self.kind:
+        if about.parse is None and type(value) is not self.kind:
             raise UsageError(f"{self.flag} takes {_TYPE_NAMES[self.kind]}, not {_brief(value)}")
-        about = self.described
         if about.choices and value not in about.choices:
             raise UsageError(f"{self.flag} {value!r}: {closest(str(value), about.choices)}")
         if isinstance(value, int | float) and not isinstance(value, bool):
@@ -136,6 +144,7 @@ def fields(cls: type) -> tuple[OptionField, ...]:
         if described is None:
             raise TypeError(f"{cls.__qualname__}.{field.name} is not declared with gankit.option(...)")
         kind, optional = _kind(hints[field.name])
+        kind = kind if described.parse is None else str
         if kind not in _TYPE_NAMES:
             raise TypeError(
                 f"{cls.__qualname__}.{field.name}: an option is int, float, str or bool, or one of them | None"
@@ -157,7 +166,7 @@ def _kind(hint: Any) -> tuple[type, bool]:
     """(the plain type, whether None is allowed) of an annotation."""
     if isinstance(hint, types.UnionType):
         kinds = [arg for arg in typing.get_args(hint) if arg is not types.NoneType]
-        return (kinds[0], True) if len(kinds) == 1 else (object, True)
+        return kinds[0] if len(kinds) == 1 else object, types.NoneType in typing.get_args(hint)
     return hint, False
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
+
+from gankit.core.sides import Sides
 
 Noise = dict[str, Tensor]
 Carry = dict[str, Tensor]
@@ -13,11 +16,12 @@ Carry = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Spec:
-    """The images a model is built for: [N, channels, size, size] in [-1, 1], with ``classes`` labels (0: none), whose
+    """The images a model is built for: [N, channels, size, width] in [-1, 1], with ``classes`` labels (0: none), whose
     ``names`` may be known.
 
-    ``count`` is the number of training images, ``class_counts`` that of each class (() in runs of older versions);
-    ``variance`` their mean per-pixel variance on the [-1, 1] scale.
+    ``size`` is the height; a ``width`` of 0 becomes the same. ``count`` is the number of training images,
+    ``class_counts`` that of each class (() in runs of older versions); ``variance`` their mean per-pixel variance on
+    the [-1, 1] scale.
     """
 
     channels: int
@@ -28,6 +32,28 @@ class Spec:
     paired_domains: bool = False
     names: tuple[str, ...] = ()
     class_counts: tuple[int, ...] = ()
+    width: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.width:
+            object.__setattr__(self, "width", self.size)
+
+    @property
+    def sides(self) -> Sides:
+        """(height, width)."""
+        return self.size, self.width
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(channels, height, width)."""
+        return self.channels, self.size, self.width
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, as config.json holds them: of square images without the width."""
+        values = asdict(self)
+        if self.width == self.size:
+            del values["width"]
+        return values
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from gankit.core.rng import RandomStream
+from gankit.core.sides import Size, sides
 from gankit.core.types import Batch, Noise, placed
 from gankit.data.dataset import ImageSet
 from gankit.data.order import Order
@@ -32,7 +33,7 @@ class UpdateKey(NamedTuple):
 class BatchSource:
     """The inputs of a run's updates, each a function of the seed and the update's key alone.
 
-    ``size`` is the height and width of the batches' images: windows of the data set's, at drawn places. ``draw_noise``
+    ``size`` is that of the batches' images: windows of the data set's, at drawn places. ``draw_noise``
     makes what is random in ``phase`` for n images: ``Model.noise``.
     """
 
@@ -42,13 +43,13 @@ class BatchSource:
         draw_noise: Callable[[str, int, RandomStream], Noise],
         *,
         batch_size: int,
-        size: int,
+        size: Size,
         seed: int,
         flip: bool,
         device: torch.device,
         dtype: torch.dtype,
     ) -> None:
-        self.draw_noise, self.batch_size, self.size, self.seed = draw_noise, batch_size, size, seed
+        self.draw_noise, self.batch_size, self.sides, self.seed = draw_noise, batch_size, sides(size), seed
         self.flip, self.device, self.dtype = flip, device, dtype
         self.pixels = images.images.to(device)
         self.labels = None if images.labels is None else images.labels.to(device)
@@ -81,7 +82,7 @@ class BatchSource:
     def batch(self, draw: int | None) -> Batch:
         """Batch number ``draw`` of the run; for None, one of no images."""
         if draw is None:
-            shape = (0, self.pixels.shape[1], self.size, self.size)
+            shape = (0, self.pixels.shape[1], *self.sides)
             return Batch(torch.empty(shape, device=self.device, dtype=self.dtype))
         index = self.order.batch(draw, self.batch_size).to(self.device)
         flips, crops = self._augmentation(draw)
@@ -100,17 +101,23 @@ class BatchSource:
 
     def _augmentation(self, draw: int) -> tuple[RandomStream | None, RandomStream | None]:
         """What flips and crops of batch number ``draw`` are drawn from; both domains go on drawing from the same."""
-        room = self.pixels.shape[2] - self.size
         return (
             RandomStream(self.seed, "flip", draw) if self.flip else None,
-            RandomStream(self.seed, "crop", draw) if room else None,
+            RandomStream(self.seed, "crop", draw) if self.pixels.shape[2:] != self.sides else None,
         )
 
     def _gather(self, pixels: Tensor, index: Tensor, flips: RandomStream | None, crops: RandomStream | None) -> Tensor:
-        n, room = len(index), pixels.shape[2] - self.size
+        n = len(index)
         flip = None if flips is None else flips.bernoulli(0.5, n).to(self.device)
-        offset = None if crops is None else crops.integers(room + 1, n, 2).to(self.device)
-        return gather(pixels, index, flip, offset, (self.size, self.size), dtype=self.dtype)
+        offset = None if crops is None else self._corners(crops, pixels, n).to(self.device)
+        return gather(pixels, index, flip, offset, self.sides, dtype=self.dtype)
+
+    def _corners(self, crops: RandomStream, pixels: Tensor, n: int) -> Tensor:
+        """int64 [n, 2]: where the windows of ``n`` images start."""
+        down, across = (whole - part for whole, part in zip(pixels.shape[2:], self.sides, strict=True))
+        if down == across:
+            return crops.integers(down + 1, n, 2)
+        return torch.stack([crops.integers(down + 1, n), crops.integers(across + 1, n)], 1)
 
 
 def nbytes(inputs: tuple[Batch, Noise]) -> int:

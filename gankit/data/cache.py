@@ -40,7 +40,7 @@ _NORESERVE = 0x4000 if sys.platform == "linux" else 0
 
 @dataclass(frozen=True)
 class Prepared:
-    """Images in the cache. ``images``: uint8 [N,C,S,S], mapped copy-on-write; ``labels``: int64 [N] and ``factors``:
+    """Images in the cache. ``images``: uint8 [N,C,H,W], mapped copy-on-write; ``labels``: int64 [N] and ``factors``:
     int64 [N,F] where the source has them; ``digest``: of all pixels; ``skipped``: (name, reason) of what was left out;
     ``counts``: how many of the pictures were grey, in colour, of each kind of more than eight bits, and of each ending,
     {} where that is not known; ``range``: the values that became 0 and 255 of those.

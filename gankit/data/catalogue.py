@@ -11,6 +11,7 @@ from pathlib import Path
 
 from gankit.core.errors import GankitError, UsageError
 from gankit.core.options import option
+from gankit.core.sides import LEAST, MOST, Sides, Size, parse_size, sides
 from gankit.data.download import download
 
 
@@ -19,17 +20,20 @@ class DataOptions:
     """Which images, in which shape."""
 
     data: str = option("shapes", "data set: NAME or NAME:PATH (see `gankit data list`)", group="Data")
-    size: int | None = option(
-        None, "height and width; unset: the data set's own", low=4, high=4096, unit="pixels", group="Data"
-    )
+    size: int | str | None = option(
+        None, "height and width, or HEIGHTxWIDTH; unset: the data set's own",
+        low=LEAST, high=MOST, unit="pixels", parse=parse_size, group="Data",
+    )  # fmt: skip
     channels: int | None = option(
         None, "1 for grey, 3 for colour; unset: the data set's own", low=1, high=4, group="Data"
     )
-    crop: int | None = option(
-        None, "train on windows of this height and width, at a place chosen anew each time",
-        low=4, high=4096, unit="pixels", group="Data",
+    crop: int | str | None = option(
+        None, "train on windows of this height and width (or HEIGHTxWIDTH), at a place chosen anew each time",
+        low=LEAST, high=MOST, unit="pixels", parse=parse_size, group="Data",
     )  # fmt: skip
-    fit: str = option("crop", "how other shapes become square", choices=("crop", "pad", "stretch"), group="Data")
+    fit: str = option(
+        "crop", "how pictures of another shape get that of --size", choices=("crop", "pad", "stretch"), group="Data"
+    )
     split: str = option("train", "part of the data set", group="Data")
     limit: int | None = option(
         None,
@@ -48,6 +52,10 @@ class DataOptions:
     def name(self) -> str:
         """The data set's registered name."""
         return self.data.partition(":")[0]
+
+    def sides(self, default: Size) -> Sides:
+        """(height, width) of --size, or of the data set's own ``default``."""
+        return sides(default if self.size is None else self.size)
 
     @property
     def path(self) -> str | None:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from gankit.core.errors import UsageError
+from gankit.core.sides import Sides, Size, as_size, middle, sides
 from gankit.core.types import Batch, Spec
 from gankit.data.cache import Prepared
 from gankit.data.catalogue import About, DataOptions, fetched
@@ -56,11 +57,9 @@ class ImageSet:
 
     def __post_init__(self) -> None:
         for images in (self.images, self.other):
-            if images is not None and (
-                images.dtype != torch.uint8 or images.dim() != 4 or images.shape[2] != images.shape[3]
-            ):
+            if images is not None and (images.dtype != torch.uint8 or images.dim() != 4):
                 raise UsageError(
-                    f"a data set's images must be uint8 [N,C,S,S], not {images.dtype} {tuple(images.shape)}"
+                    f"a data set's images must be uint8 [N,C,H,W], not {images.dtype} {tuple(images.shape)}"
                 )
         if len(self.images) == 0:
             raise UsageError("the data set holds no images")
@@ -70,22 +69,28 @@ class ImageSet:
     def __len__(self) -> int:
         return len(self.images)
 
-    def spec(self, crop: int | None = None) -> Spec:
+    @property
+    def sides(self) -> Sides:
+        """(height, width) of the images."""
+        return self.images.shape[2], self.images.shape[3]
+
+    def spec(self, crop: Size | None = None) -> Spec:
         """What a model needs to know of these images, or of their windows of ``crop`` pixels.
 
         The variance is taken on the [-1, 1] scale, over 1,000 images. UsageError for a window larger than the images.
         """
-        if crop is not None and crop > self.images.shape[2]:
-            raise UsageError(f"--crop {crop}: the images have {self.images.shape[2]} pixels; give a larger --size")
+        height, width = self.sides if crop is None else sides(crop)
+        if height > self.sides[0] or width > self.sides[1]:
+            raise UsageError(f"--crop {crop}: the images have {as_size(self.sides)} pixels; give a larger --size")
         some = self.images[:: max(1, len(self) // 1000)][:1000]
         total, squares = torch.zeros(2, *some.shape[1:], dtype=torch.float64)
         for image in some:  # one at a time: a thousand large images as float64 fill the memory
             scaled = image.double() / 127.5 - 1
             total, squares = total + scaled, squares + scaled.square()
         variance = float((squares / len(some) - (total / len(some)).square()).mean())
-        size = crop or self.images.shape[2]
         names, paired = self.classes, self.other is not None
-        return Spec(self.images.shape[1], size, len(names), len(self), variance, paired, names, self.class_counts())
+        counts = self.class_counts()
+        return Spec(self.images.shape[1], height, len(names), len(self), variance, paired, names, counts, width)
 
     def class_counts(self) -> tuple[int, ...]:
         """How many images each class has; () where there are no labels."""
@@ -109,18 +114,23 @@ class ImageSet:
                     whole.update(image.tobytes())
         return whole.hexdigest()[:32]
 
-    def pick(self, n: int, seed: int, size: int, first: int = 0) -> Batch:
+    def pick(self, n: int, seed: int, size: Size, first: int = 0) -> Batch:
         """Numbers ``first`` to ``first + n`` of the images in the order that ``seed`` gives, as float32 in [-1, 1]: the
         middle ``size`` pixels of each, to sample from.
         """
 
         def some(images: Tensor, name: str) -> Tensor:
             index = Order(len(images), seed, name).batch(0, first + n)[first:]
-            middle = torch.full((n, 2), (images.shape[2] - size) // 2)
-            return gather(images, index, offset=middle, size=(size, size))
+            return gather(images, index, offset=corners(images, size, n), size=sides(size))
 
         other = None if self.other is None else some(self.other, "other sample")
         return Batch(some(self.images, "sample"), other=other)
+
+
+def corners(images: Tensor, size: Size, n: int) -> Tensor:
+    """int64 [n, 2]: (top, left) of the middle ``size`` pixels of ``images`` [N,C,H,W], as ``gather`` takes it."""
+    rows, columns = middle(images.shape[2:], size)
+    return torch.tensor([rows.start, columns.start]).repeat(n, 1)
 
 
 class Dataset(ABC):
@@ -135,7 +145,7 @@ class Dataset(ABC):
         """The images of ``options``. UsageError naming the file and what to do where they cannot be had."""
 
 
-def frame(options: DataOptions, size: int, crop: int | None = None) -> Frame:
+def frame(options: DataOptions, size: int | str, crop: int | None = None) -> Frame:
     """What pictures of a data set are brought to; ``size`` and the ``crop`` of the original are its own defaults."""
     if options.channels not in (None, 1, 3):
         raise UsageError(f"--channels {options.channels}: images are read as grey (1) or colour (3)")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import sys
 import tarfile
@@ -34,7 +35,7 @@ Name = str | int
 
 @dataclass(frozen=True)
 class Job:
-    """Pictures to decode into file ``output`` from byte ``start`` on, as uint8 [N,C,S,S].
+    """Pictures to decode into file ``output`` from byte ``start`` on, as uint8 [N,C,H,W].
 
     ``kind`` is "folder" (names are files below ``source``), "zip" or "tar" (members of it), or "array" (rows of the
     .npy file, uint8 [N,C,H,W]).
@@ -49,7 +50,7 @@ class Job:
     @property
     def image_bytes(self) -> int:
         """Bytes of one image in the output."""
-        return self.frame.channels * self.frame.size**2
+        return math.prod(self.frame.shape)
 
     @property
     def chunk(self) -> int:
@@ -147,7 +148,7 @@ def _last(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def chunk(job: Job, reading: Callable[[Name], Source], output: IO[bytes], first: int, names: Sequence[Name]) -> Done:
     """Decode ``names`` and write them to the places from ``first`` on; what cannot be read leaves zeros."""
     frame, done = job.frame, Done()
-    block = np.zeros((len(names), frame.channels, frame.size, frame.size), np.uint8)
+    block = np.zeros((len(names), *frame.shape), np.uint8)
     with unwarned():
         for i, name in enumerate(names):
             seen = Done()

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 from PIL import Image, ImageOps
 
+from gankit.core.sides import sides
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -50,23 +52,28 @@ def endings() -> frozenset[str]:
 
 @dataclass(frozen=True)
 class Frame:
-    """What images are brought to: ``size`` x ``size`` pixels, grey (1 channel) or in colour (3).
+    """What images are brought to: ``size`` pixels, 64 or "96x160" (height, width), grey (1 channel) or in colour (3).
 
-    ``fit`` says how others become square: the middle cropped, black bars added, or stretched. With ``crop`` only the
-    middle square of so many pixels of the original is taken. ``range``: the values of more than eight bits that become
-    0 and 255, one rule for a whole set of images.
+    ``fit`` says how pictures of another shape come to that: the middle cropped, black bars added, or stretched. With
+    ``crop`` only the middle square of so many pixels of the original is taken. ``range``: the values of more than eight
+    bits that become 0 and 255, one rule for a whole set of images.
     """
 
-    size: int
+    size: int | str
     channels: int
     fit: str = "crop"
     crop: int | None = None
     range: Range | None = field(default=None, repr=False)  # by its repr prepared images are known of old
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(channels, height, width) of what comes of it."""
+        return (self.channels, *sides(self.size))
+
 
 def framed(source: Source, frame: Frame, look: Callable[[Image.Image], None] | None = None) -> NDArray[np.uint8]:
-    """The first picture in ``source`` as uint8 [size, size, channels]. Raises one of UNREADABLE. ``look`` is shown the
-    picture as it lies there.
+    """The first picture in ``source`` as uint8 [height, width, channels]. Raises one of UNREADABLE. ``look`` is shown
+    the picture as it lies there.
 
     A JPEG is decoded at a half, a quarter or an eighth of its size where that is enough (Pillow's draft mode).
     """
@@ -74,15 +81,16 @@ def framed(source: Source, frame: Frame, look: Callable[[Image.Image], None] | N
         if look is not None:
             look(image)
         width, height = image.size
-        scale = max(1, _used(width, height, frame) // frame.size)
+        # EXIF, which is read later, may turn the picture; a square frame asks the same of both ways.
+        scale = max(1, min(_shrinks(width, height, frame), _shrinks(height, width, frame)))
         image.draft("L" if frame.channels == 1 else "RGB", (max(1, width // scale), max(1, height // scale)))
         ratio = image.size[0] / width
-        image = square(plain(image, frame.channels, frame.range), frame, ratio)
-        return np.asarray(image).reshape(frame.size, frame.size, frame.channels)
+        image = fitted(plain(image, frame.channels, frame.range), frame, ratio)
+        return np.asarray(image).reshape(*sides(frame.size), frame.channels)
 
 
 def digest(image: NDArray[np.uint8]) -> str:
-    """What tells a finished image [C,S,S] from others: of its sha256 the first 16 bytes."""
+    """What tells a finished image [C,H,W] from others: of its sha256 the first 16 bytes."""
     return hashlib.sha256(image.data).hexdigest()[:32]
 
 
@@ -156,33 +164,49 @@ def is_grey(image: Image.Image) -> bool:
     return image.mode in ("1", "L", "LA", "La", "F") or image.mode.startswith("I")
 
 
-def _used(width: int, height: int, frame: Frame) -> int:
-    """The pixels along the side of the original that will be ``frame.size`` pixels."""
-    if frame.fit == "pad":
-        return max(width, height)
-    return min(width, height, frame.crop or width)
+def _part(width: float, height: float, frame: Frame, ratio: float = 1.0) -> tuple[float, float]:
+    """(width, height) of the part of a picture that ``frame`` takes: with fit "crop" the largest of its shape."""
+    if frame.fit != "crop":
+        return width, height
+    rows, columns = sides(frame.size)
+    if frame.crop:
+        width, height = min(width, frame.crop * ratio), min(height, frame.crop * ratio)
+    if rows == columns:  # by itself: the sums below would round
+        return min(width, height), min(width, height)
+    if width * rows > height * columns:
+        return height * columns / rows, height
+    return width, width * rows / columns
 
 
-def square(image: Image.Image, frame: Frame, ratio: float = 1.0) -> Image.Image:
-    """``image`` as size x size, resized with a Lanczos filter. ``ratio``: its size over the original's."""
-    size, (width, height) = frame.size, image.size
-    if frame.fit == "pad" and width != height:
-        return _padded(image, size)
-    left, top, right, bottom = 0.0, 0.0, float(width), float(height)
-    if frame.fit == "crop":
-        side = min(width, height, frame.crop * ratio if frame.crop else width)
-        # The corner lies on a whole pixel of the original, as if that had been cropped.
-        left, top = ((edge - side) / ratio // 2 * ratio for edge in (width, height))
-        right, bottom = min(width, left + side), min(height, top + side)
+def _shrinks(width: int, height: int, frame: Frame) -> int:
+    """By how many whole times the original is larger than what is made of it."""
+    rows, columns = sides(frame.size)
+    used_width, used_height = _part(width, height, frame)
+    across, down = int(used_width // columns), int(used_height // rows)
+    return max(across, down) if frame.fit == "pad" else min(across, down)
+
+
+def fitted(image: Image.Image, frame: Frame, ratio: float = 1.0) -> Image.Image:
+    """``image`` in the size of ``frame``, resized with a Lanczos filter. ``ratio``: its size over the original's."""
+    rows, columns = sides(frame.size)
+    if frame.fit == "pad" and image.width * rows != image.height * columns:
+        return _padded(image, rows, columns)
+    width, height = _part(image.width, image.height, frame, ratio)
+    # The corner lies on a whole pixel of the original, as if that had been cropped.
+    left = (image.width - width) / ratio // 2 * ratio
+    top = (image.height - height) / ratio // 2 * ratio
+    right, bottom = min(image.width, left + width), min(image.height, top + height)
     box = (left, top, right, bottom)
-    if (right - left, bottom - top) == (size, size) and left.is_integer() and top.is_integer():
-        return image if image.size == (size, size) else image.crop(box)
-    return image.resize((size, size), Image.Resampling.LANCZOS, box=box)
+    if (right - left, bottom - top) == (columns, rows) and left.is_integer() and top.is_integer():
+        return image if image.size == (columns, rows) else image.crop(box)
+    return image.resize((columns, rows), Image.Resampling.LANCZOS, box=box)
 
 
-def _padded(image: Image.Image, size: int) -> Image.Image:
-    """All of ``image`` in the middle of a black square."""
-    width, height = (max(1, round(edge * size / max(image.size))) for edge in image.size)
-    sheet = Image.new(image.mode, (size, size))
-    sheet.paste(image.resize((width, height), Image.Resampling.LANCZOS), ((size - width) // 2, (size - height) // 2))
+def _padded(image: Image.Image, rows: int, columns: int) -> Image.Image:
+    """All of ``image`` in the middle of ``rows`` x ``columns`` black pixels."""
+    wide = image.width * rows > image.height * columns
+    width = columns if wide else max(1, round(image.width * rows / image.height))
+    height = max(1, round(image.height * columns / image.width)) if wide else rows
+    sheet = Image.new(image.mode, (columns, rows))
+    sheet.paste(image.resize((width, height), Image.Resampling.LANCZOS), ((columns - width) // 2, (rows - height) // 2))
     return sheet

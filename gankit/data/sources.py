@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -72,7 +73,7 @@ class Pictures:
 
     def _build(self, folder: Path, name: str, frame: Frame) -> dict[str, Any]:
         path = folder / "images.npy"
-        start = cache.write_header(path, (len(self.names), frame.channels, frame.size, frame.size))
+        start = cache.write_header(path, (len(self.names), *frame.shape))
         job = Job(str(path), start, frame, self.tree.kind, str(self.tree.root.resolve()))
         done = self._decoded(job, f"preparing {name}")
         if frame.range is None and set(done.extents) - {SIXTEEN}:
@@ -159,12 +160,12 @@ def report(root: Path, failed: dict[str, str], count: int) -> None:
 
 def _close_up(path: Path, left: list[int], frame: Frame, start: int) -> None:
     """Move the images ``left`` together, in place, so that no gaps remain where pictures could not be read."""
-    size = frame.channels * frame.size**2
+    size = math.prod(frame.shape)
     with path.open("r+b", buffering=0) as file:
         for to, at in enumerate(left):
             if to != at:
                 write_at(file.fileno(), memoryview(os.pread(file.fileno(), size, start + at * size)), start + to * size)
-    cache.write_header(path, (len(left), frame.channels, frame.size, frame.size))
+    cache.write_header(path, (len(left), *frame.shape))
 
 
 @dataclass(frozen=True)
@@ -188,7 +189,7 @@ class Pixels:
     read: Callable[[], Unpacked] = field(repr=False)
 
     def prepared(
-        self, name: str, size: int | None, channels: int | None, fit: str, limit: int | None = None
+        self, name: str, size: int | str | None, channels: int | None, fit: str, limit: int | None = None
     ) -> Prepared:
         """All images, or an even choice of ``limit`` (``chosen``), in the cache of data set ``name``; in their own
         shape unless told another.
@@ -199,7 +200,7 @@ class Pixels:
         height, width = own.images.shape[2:]
         frame = Frame(size or max(height, width), channels or own.images.shape[1], fit)
         limit = None if limit is None or limit >= len(own.images) else limit
-        if own.images.shape[1:] == (frame.channels, frame.size, frame.size) and limit is None:
+        if own.images.shape[1:] == frame.shape and limit is None:
             return own
         places = chosen(len(own.images), limit, own.labels)
         which = (*what, frame, limit) if limit is None else (*what, frame, "chosen", limit)
@@ -227,7 +228,7 @@ class Pixels:
     @staticmethod
     def _resize(folder: Path, name: str, own: Prepared, frame: Frame, places: NDArray[np.int64]) -> dict[str, Any]:
         path, count = folder / "images.npy", len(places)
-        start = cache.write_header(path, (count, frame.channels, frame.size, frame.size))
+        start = cache.write_header(path, (count, *frame.shape))
         tally = ProgressBar(f"resizing {name}", count, "images")
         names: list[Name] = places.tolist()
         done = decode(Job(str(path), start, frame, "array", str(own.folder / "images.npy")), names, tally)

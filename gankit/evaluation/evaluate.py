@@ -13,6 +13,7 @@ from gankit.build import pick_device
 from gankit.core import files
 from gankit.core.errors import GankitError, UsageError
 from gankit.core.progress import warn
+from gankit.core.sides import as_size
 from gankit.data.catalogue import DataOptions
 from gankit.data.dataset import Dataset, ImageSet
 from gankit.evaluation.judge import Judge, default_metrics, metric_names
@@ -87,7 +88,7 @@ def scores_of(
     for path in paths:
         for samples in sample_sources(path, asked):
             if given is not None:
-                shape = (1, samples.channels, samples.size, samples.size)
+                shape = (1, samples.channels, *samples.size)
                 judge = judge_of(shape, ImageSet(torch.zeros(shape, dtype=torch.uint8)), None)
             else:
                 judge = _judge_of_images(samples, judges, judge_of)
@@ -153,11 +154,11 @@ def _load(options: DataOptions) -> ImageSet:
 
 def judged(judge: Judge, samples: SampleSource, by: str = "evaluate") -> list[Score]:
     """The scores that ``judge`` gives ``samples``. UsageError where they have another shape than the real images."""
-    channels, size = judge.real.images.shape[1:3]
+    channels, size = judge.real.images.shape[1], judge.real.sides
     if (samples.channels, samples.size) != (channels, size):
         raise UsageError(
-            f"{samples.name}: {samples.channels} channels of {samples.size} pixels, but the real images have "
-            f"{channels} of {size}; name images of that shape with --data"
+            f"{samples.name}: {samples.channels} channels of {as_size(samples.size)} pixels, but the real images have "
+            f"{channels} of {as_size(size)}; name images of that shape with --data"
         )
     of_samples: dict[str, object] = {"fake": samples.count, "seed": samples.seed, "averaged": samples.averaged}
     of_samples |= {"class shares": samples.shares}

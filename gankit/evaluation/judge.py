@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from gankit.core.errors import UsageError
+from gankit.core.sides import as_size
 from gankit.core.version import __version__
 from gankit.cpu import keep_freed
 from gankit.data.catalogue import DataOptions
@@ -140,7 +141,7 @@ class Judge:
             "data": self.name,
             "split": self.split,
             "images": self.images,
-            "size": self.real.images.shape[2],
+            "size": as_size(self.real.sides),
             "channels": self.real.images.shape[1],
             "real": len(self.real) if self.given is None else None,
             "gankit": __version__,

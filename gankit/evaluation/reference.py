@@ -13,6 +13,7 @@ from gankit.core import checkpoint
 from gankit.core.errors import DamagedFile, GankitError
 from gankit.core.lock import beside, hold
 from gankit.core.progress import warn
+from gankit.core.sides import Size, middle, sides
 from gankit.data.catalogue import cache_folder
 from gankit.data.dataset import ImageSet
 from gankit.evaluation.metric import Statistics
@@ -21,16 +22,17 @@ VERSION = 1
 """Of the statistics; another one makes cached ones void."""
 
 
-def comparable(images: ImageSet, size: int | None = None, domain: str = "b") -> ImageSet:
+def comparable(images: ImageSet, size: Size | None = None, domain: str = "b") -> ImageSet:
     """The images of a data set that samples ought to be like: of two domains the one named, "a" or "b", and of larger
     images than ``size`` the middle, as `gankit sample` takes it.
     """
     pixels, labels = images.images, images.labels
     if images.other is not None:
         pixels, labels = (images.other if domain == "b" else images.images), None
-    if size is not None and pixels.shape[2] > size:
-        start = (pixels.shape[2] - size) // 2
-        pixels = pixels[:, :, start : start + size, start : start + size]
+    whole = pixels.shape[2:]
+    if size is not None and whole != sides(size) and all(a >= b for a, b in zip(whole, sides(size), strict=True)):
+        rows, columns = middle(whole, size)
+        pixels = pixels[:, :, rows, columns]
     return ImageSet(pixels, labels, images.classes)
 
 

@@ -19,6 +19,7 @@ from gankit.core.errors import DamagedFile, GankitError, UsageError
 from gankit.core.images import to_uint8
 from gankit.core.progress import warn
 from gankit.core.rng import RandomStream, key
+from gankit.core.sides import Sides, as_size
 from gankit.core.types import Batch, Noise, placed
 from gankit.data.catalogue import DataOptions
 from gankit.data.dataset import ImageSet
@@ -58,7 +59,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class SampleSource:
-    """``count`` samples of [channels,size,size], which ``batches`` gives anew at each call.
+    """``count`` samples of ``size`` (height, width) with ``channels``, which ``batches`` gives anew at each call.
 
     ``data``: the data set they are compared with; ``seed``, ``averaged``, ``step``, ``shares``: what a score's protocol
     holds of a run's samples, None for files (but the seed of a choice among them); ``direction``: the mapping whose
@@ -67,7 +68,7 @@ class SampleSource:
 
     name: str
     count: int
-    size: int
+    size: Sides
     channels: int
     batches: Callable[[tuple[str, ...]], Iterator[Samples]]
     """Takes the names of the data set's classes, to read the labels of files by."""
@@ -106,26 +107,26 @@ def of_run(root: Path, asked: Asked) -> list[SampleSource]:
     model, step = run.load_at(asked.checkpoint or "last")
     model.to(place)
     own = None if run.recorded.get("images given") else place_of(run)
-    data = reference_options(own, asked, run.spec.size, run.spec.channels)
+    data = reference_options(own, asked, run.spec.sides, run.spec.channels)
     images, both = sources_of(run, data, asked.split) if model.reads_images else (None, False)
     shares, counts = class_shares(model, run, asked.shares)
-    drawn = Drawn(model, asked.images or IMAGES, seed, place, DTYPES[run.config.train.precision], run.spec.size)
+    drawn = Drawn(model, asked.images or IMAGES, seed, place, DTYPES[run.config.train.precision], run.spec.sides)
     source = SampleSource(
-        str(root), drawn.count, run.spec.size, run.spec.channels, lambda _: drawn.batches(images, counts), data, seed,
+        str(root), drawn.count, run.spec.sides, run.spec.channels, lambda _: drawn.batches(images, counts), data, seed,
         run.config.train.ema_halflife_images > 0, step, shares,
     )  # fmt: skip
     return directed(source, drawn, images, both=both)
 
 
 def reference_options(
-    own: DataOptions | None, asked: Asked, size: int | None, channels: int | None
+    own: DataOptions | None, asked: Asked, size: Sides | None, channels: int | None
 ) -> DataOptions | None:
-    """Which images samples of [channels,size,size] are compared with, ``own`` being those that the run was trained on.
-    None where nothing says so.
+    """Which images samples of ``size`` (height, width) are compared with, ``own`` being those that the run was trained
+    on. None where nothing says so.
     """
     options = own
     if asked.data is not None and (own is None or asked.data != own.data):
-        options = DataOptions(data=asked.data, size=size, channels=channels)
+        options = DataOptions(data=asked.data, size=None if size is None else as_size(size), channels=channels)
     if options is None:
         return None
     if asked.data_root is not None and options.path is not None:
@@ -184,7 +185,7 @@ class Drawn:
     seed: int
     device: torch.device
     dtype: torch.dtype
-    size: int
+    size: Sides
 
     @torch.no_grad()
     def batches(
@@ -276,8 +277,8 @@ def of_array(path: Path, asked: Asked) -> SampleSource:
     except (OSError, ValueError, EOFError) as error:
         raise DamagedFile(f"{path}: cannot be read as a NumPy array ({error})") from error
     shape = array.shape + (1,) * (array.ndim == 3)
-    if array.dtype != np.uint8 or len(shape) != 4 or shape[1] != shape[2] or not len(array):
-        raise UsageError(f"{path}: {array.dtype} {array.shape}; judged are uint8 arrays [N,S,S,C] or [N,S,S]")
+    if array.dtype != np.uint8 or len(shape) != 4 or not len(array):
+        raise UsageError(f"{path}: {array.dtype} {array.shape}; judged are uint8 arrays [N,H,W,C] or [N,H,W]")
     index, seed = chosen([""] * len(array), asked)
 
     def batches(classes: tuple[str, ...]) -> Iterator[Samples]:
@@ -285,8 +286,8 @@ def of_array(path: Path, asked: Asked) -> SampleSource:
             pixels = torch.from_numpy(np.array(array[index[first : first + n]])).reshape(n, *shape[1:])
             yield Samples(pixels.movedim(-1, 1).contiguous())
 
-    data = reference_options(None, asked, shape[1], shape[3])
-    return SampleSource(str(path), len(index), shape[1], shape[3], batches, data, seed)
+    data = reference_options(None, asked, shape[1:3], shape[3])
+    return SampleSource(str(path), len(index), shape[1:3], shape[3], batches, data, seed)
 
 
 def of_folder(root: Path, asked: Asked) -> SampleSource:
@@ -295,11 +296,9 @@ def of_folder(root: Path, asked: Asked) -> SampleSource:
     """
     paths = find_images(root)
     folders = [path.relative_to(root).parts[0] if path.parent != root else "" for path in paths]
-    with opened(paths[0]) as image:
-        size, height = image.size
-    if size != height:
-        raise UsageError(f"{paths[0]}: {size} x {height} pixels; judged are square images")
     channels = channels_of(root, paths)
+    first = whole(paths[0], channels)  # upright, which the file's own height and width need not be
+    size = first.height, first.width
     index, seed = chosen(folders, asked)
 
     def batches(classes: tuple[str, ...]) -> Iterator[Samples]:
@@ -340,14 +339,22 @@ def opened(path: Path) -> Image.Image:
         raise DamagedFile(f"{path}: cannot be read as an image ({error}); mend or remove it") from error
 
 
-def read(path: Path, size: int, channels: int) -> NDArray[np.uint8]:
-    """uint8 [channels,size,size]. DamagedFile where it cannot be read, UsageError where it has another size: to resize
-    samples without being asked would change their scores.
-    """
+def whole(path: Path, channels: int) -> Image.Image:
+    """The image in ``path`` in its own size. DamagedFile where it cannot be read."""
     try:
-        image = decoded(path, channels)
+        return decoded(path, channels)
     except UNREADABLE as error:
         raise DamagedFile(f"{path}: cannot be read as an image ({error}); mend or remove it") from error
-    if image.size != (size, size):
-        raise UsageError(f"{path}: {image.size[0]} x {image.size[1]} pixels, but the first image has {size}")
-    return np.ascontiguousarray(np.asarray(image).reshape(size, size, channels).transpose(2, 0, 1))
+
+
+def read(path: Path, size: Sides, channels: int) -> NDArray[np.uint8]:
+    """uint8 [channels,*size]. UsageError where the image has another size: to resize samples without being asked would
+    change their scores.
+    """
+    image = whole(path, channels)
+    if (image.height, image.width) != size:
+        raise UsageError(
+            f"{path}: {image.height}x{image.width} pixels, but the first image has {size[0]}x{size[1]}; "
+            "judge images of one size"
+        )
+    return np.ascontiguousarray(np.asarray(image).reshape(*size, channels).transpose(2, 0, 1))

@@ -113,7 +113,8 @@ def described(protocol: Mapping[str, Any]) -> str:
     )
     real = "statistics" if protocol["real"] is None else str(protocol["real"])
     split = "" if protocol["split"] is None else f" {protocol['split']}"
-    shape = f"{protocol['channels']}x{protocol['size']}x{protocol['size']}"
+    size = protocol["size"]
+    shape = f"{protocol['channels']}x{size}" + ("" if "x" in str(size) else f"x{size}")
     return (
         f"{protocol['fake']} samples{seed}{source}{shares}, against {real} of {protocol['data']}"
         f"{split} ({_short(protocol['images'])}) at {shape}, {by}; gankit {protocol['gankit']}"

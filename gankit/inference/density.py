@@ -39,7 +39,7 @@ def fit(
     """
     model = encoding.load(run)
     images = encoding.images_of(run, limit=latents)
-    points = encoding.encode(model, images.images, run.spec.size)
+    points = encoding.encode(model, images.images, run.spec.sides)
     about: dict[str, Any] = {"kind": kind, "latents": len(points), "width": points.shape[1], **_belongs_to(run)}
     if kind == "mixture":
         if len(points) < 2 * components:

@@ -41,7 +41,7 @@ def probe(run: RunFolder, count: int = 5000, held_out: float = 0.2, neighbours: 
         raise UsageError(
             f"{run.root}: {run.config.data.data} has no classes to probe for; train on a labelled data set"
         )
-    size = run.spec.size
+    size = run.spec.sides
     untrained = build_model(run.config, run.spec).to(DTYPES[run.config.train.precision]).eval().requires_grad_(False)
     assert isinstance(untrained, Encoder)
     order = RandomStream(seed, "probe").permutation(len(images))

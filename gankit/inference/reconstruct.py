@@ -14,7 +14,8 @@ from torch import Tensor
 from gankit.build import load_images
 from gankit.core.errors import UsageError
 from gankit.core.images import to_uint8
-from gankit.data.dataset import ImageSet
+from gankit.core.sides import Size, as_size, middle, sides
+from gankit.data.dataset import ImageSet, corners
 from gankit.data.decoding import Frame, framed
 from gankit.evaluation.metric import Source
 from gankit.evaluation.reference import comparable
@@ -75,10 +76,10 @@ def images_of(run: RunFolder, split: str | None = None, limit: int | None = None
 
 def images_in(source: Path, run: RunFolder) -> ImageSet:
     """The image file ``source``, or every image below a folder, in the size and channels of the run."""
-    channels, size = run.spec.channels, run.spec.size
+    frame = Frame(as_size(run.spec.sides), run.spec.channels, run.config.data.fit)
     found = []
     for path in readable(source):
-        pixels = np.array(framed(path, Frame(size, channels, run.config.data.fit)))  # a copy, which may be written to
+        pixels = np.array(framed(path, frame))  # a copy, which may be written to
         found.append(torch.from_numpy(pixels).movedim(-1, 0))
     return ImageSet(torch.stack(found))
 
@@ -89,18 +90,18 @@ def check_no_split(split: str | None, source: str | Path) -> None:
         raise UsageError(f"--split {split}: has no effect beside {source}, which is not the data set; leave one out")
 
 
-def batches(model: Encoder, images: Tensor, size: int) -> list[Tensor]:
-    """uint8 [N,C,H,W] as [n,C,size,size] in [-1, 1], the middle of each, in parts of ``AT_ONCE``."""
-    dtype, room = next(model.parameters()).dtype, images.shape[2] - size
+def batches(model: Encoder, images: Tensor, size: Size) -> list[Tensor]:
+    """uint8 [N,C,H,W] as [n,C,*size] in [-1, 1], the middle of each, in parts of ``AT_ONCE``."""
+    dtype = next(model.parameters()).dtype
     found = []
     for index in torch.split(torch.arange(len(images)), AT_ONCE):
-        middle = torch.full((len(index), 2), room // 2)
-        found.append(gather(images, index, offset=middle, size=(size, size), dtype=dtype))
+        offset = corners(images, size, len(index))
+        found.append(gather(images, index, offset=offset, size=sides(size), dtype=dtype))
     return found
 
 
 @torch.no_grad()
-def encode(model: Encoder, images: Tensor, size: int) -> Tensor:
+def encode(model: Encoder, images: Tensor, size: Size) -> Tensor:
     """The latents [N, width] of images uint8 [N,C,H,W]; ``size`` is that of the model's images."""
     return torch.cat([model.encode(batch) for batch in batches(model, images, size)])
 
@@ -128,7 +129,7 @@ def reconstruct(
     mean = _mean_image(run, images if run.recorded.get("images given") else None)
     squares, of_mean, same, n = 0.0, 0.0, 0, 0
     kept: list[Tensor] = []
-    for batch in batches(model, images.images, run.spec.size):
+    for batch in batches(model, images.images, run.spec.sides):
         made = model.reconstruct(batch)
         if sum(map(len, kept)) < 2 * shown:
             kept.append(pairs(batch, made))
@@ -150,7 +151,7 @@ def _classifier(run: RunFolder, name: str) -> Callable[[Tensor], Tensor]:
         raise UsageError(f"--extractor {name} does not see the data set's classes; take classifier")
     with torch.enable_grad():  # it may have to be trained
         images, place = run_images(run)
-        network = kind(Source(comparable(images, run.spec.size), place))
+        network = kind(Source(comparable(images, run.spec.sides), place))
 
     def classes(images: Tensor) -> Tensor:
         logits = network(images).logits
@@ -173,8 +174,8 @@ def between_images(
     model = load(run)
     numbered = any(_is_number(name) for pair in ends for name in pair)
     images = images_of(run) if numbered else None
-    sides = [torch.cat([_image(run, name, images) for name in side]) for side in zip(*ends, strict=True)]
-    starts, stops = (encode(model, side, run.spec.size) for side in sides)
+    both = [torch.cat([_image(run, name, images) for name in some]) for some in zip(*ends, strict=True)]
+    starts, stops = (encode(model, some, run.spec.sides) for some in both)
     path = torch.split(between(starts, stops, steps, mode), CHUNK)
     return torch.cat([model.decode(some) for some in path])
 
@@ -184,13 +185,13 @@ def _is_number(name: str | int) -> bool:
 
 
 def _image(run: RunFolder, name: str | int, images: ImageSet | None) -> Tensor:
-    """The image ``name``, uint8 [1,C,size,size]: a file, or the number of one of ``images``."""
-    size, data = run.spec.size, run.config.data.data
+    """The image ``name``, uint8 [1,C,H,W]: a file, or the number of one of ``images``."""
+    data = run.config.data.data
     if images is not None and _is_number(name):
         if not 0 <= int(name) < len(images):
             raise UsageError(f"image {name}: {data} has those from 0 to {len(images) - 1}; or name a file")
-        middle = slice(start := (images.images.shape[2] - size) // 2, start + size)
-        return images.images[int(name), None, :, middle, middle]
+        rows, columns = middle(images.sides, run.spec.sides)
+        return images.images[int(name), None, :, rows, columns]
     path = Path(str(name))
     if not path.is_file():
         raise UsageError(f"{path}: no such file; name an image file, or the number of an image of {data}")
@@ -200,9 +201,8 @@ def _image(run: RunFolder, name: str | int, images: ImageSet | None) -> Tensor:
 def _mean_image(run: RunFolder, given: ImageSet | None) -> Tensor:
     """The mean of the images that the run was trained on (of ``given`` where these are gone), [C,H,W] in [-1, 1]."""
     pixels = (given or images_of(run)).images
-    start = (pixels.shape[2] - run.spec.size) // 2
     total = torch.zeros(pixels.shape[1:], dtype=torch.float64)
     for some in torch.split(pixels, CHUNK):
         total += some.sum(0, dtype=torch.float64)
-    middle = slice(start, start + run.spec.size)
-    return (total / len(pixels) / 127.5 - 1)[:, middle, middle]
+    rows, columns = middle(pixels.shape[2:], run.spec.sides)
+    return (total / len(pixels) / 127.5 - 1)[:, rows, columns]

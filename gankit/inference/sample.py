@@ -61,6 +61,6 @@ def stream(
     images, _ = run_images(run)
 
     def sources(first: int, count: int) -> Batch:
-        return images.pick(count, seed, run.spec.size, first)
+        return images.pick(count, seed, run.spec.sides, first)
 
     return sampling.stream(model, n, seed, torch.device("cpu"), dtype, sources)

@@ -67,12 +67,12 @@ def readable(source: Path) -> dict[Path, tuple[int, int]]:
 
 
 def _check_sizes(run: RunFolder, model: Translator, paths: dict[Path, tuple[int, int]], output: Path) -> None:
-    size = run.spec.size
+    high, wide = run.spec.sides
     for path, (width, height) in paths.items():
-        if not model.any_size and (width, height) != (size, size):
+        if not model.any_size and (height, width) != (high, wide):
             raise UsageError(
-                f"{path}: {width}x{height} pixels, but this run's networks take {size}x{size} only; resize it, "
-                "or train with --arch resnet"
+                f"{path}: {height}x{width} pixels (height x width), but this run's networks take {high}x{wide} only; "
+                "resize it, or train with --arch resnet"
             )
     if output.suffix and len(set(paths.values())) > 1:
         raise UsageError(f"-o {output}: the images are of several sizes; name a folder (no ending) for one PNG each")

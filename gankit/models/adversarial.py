@@ -99,9 +99,8 @@ class AdversarialModel(Model):
             noise["z"] = self.prior(n, draws)
             noise |= {f"mask{i}": mask for i, mask in enumerate(self.generator.masks(n, draws))}
         if self.options.instance_noise and phase != "sample":
-            image = (n, self.spec.channels, self.spec.size, self.spec.size)
             for name in ("instance_fake",) if phase == "generator" else ("instance_real", "instance_fake"):
-                noise[name] = self.options.instance_noise * draws.normal(*image)
+                noise[name] = self.options.instance_noise * draws.normal(n, *self.spec.shape)
         return noise
 
     def prior(self, n: int, draws: RandomStream) -> Tensor:

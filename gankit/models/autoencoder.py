@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from gankit.core.errors import UsageError
 from gankit.core.options import option
+from gankit.core.sides import Sides, Size
 from gankit.core.types import Spec
 from gankit.cpu import Conv2d, ConvTranspose2d
 from gankit.models.interface import Encoder, OptimSpec, Phase
@@ -33,19 +34,20 @@ class AutoencoderOptions:
     weight_decay: float = option(0.0, "L2 penalty on the weights, in the gradient", low=0, high=1, group="Optimizers")
 
 
-def strides(size: int) -> tuple[int, list[int]]:
-    """(size of the smallest feature maps, stride of each of an encoder's layers) for images of ``size`` = b * 2**k.
+def strides(size: Size) -> tuple[Sides, list[int]]:
+    """((height, width) of the smallest feature maps, stride of each of an encoder's layers) for images of ``size``, one
+    of ``doublings``.
 
     As many of the layers halve the size as k allows, the first ones, and the rest keep it: all four at 64 (to 4x4) and
     128 (to 8x8), three at 32 (to 4x4), two at 28 (to 7x7). UsageError for other sizes.
     """
-    _, k = doublings(size)
+    (height, width), k = doublings(size)
     halvings = min(k, LAYERS)
-    return size >> halvings, [2] * halvings + [1] * (LAYERS - halvings)
+    return (height << k - halvings, width << k - halvings), [2] * halvings + [1] * (LAYERS - halvings)
 
 
-def convolutions(channels: int, widths: list[int], size: int) -> nn.Sequential:
-    """[n, channels, size, size] -> [n, widths[-1], s, s] with the s of ``strides``: 3x3, batch norm, LeakyReLU."""
+def convolutions(channels: int, widths: list[int], size: Size) -> nn.Sequential:
+    """[n, channels, *size] -> [n, widths[-1], h, w] with the (h, w) of ``strides``: 3x3, batch norm, LeakyReLU."""
     layers: list[nn.Module] = []
     for width, stride in zip(widths, strides(size)[1], strict=True):
         layers += [Conv2d(channels, width, 3, stride, 1, bias=False), AnyBatchNorm(width), nn.LeakyReLU(SLOPE)]
@@ -53,8 +55,8 @@ def convolutions(channels: int, widths: list[int], size: int) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-def transposed(top: int, channels: int, size: int) -> nn.Sequential:
-    """[n, top, s, s] -> [n, channels, size, size], unbounded: 3x3 transposed convolutions to top/2, /4, /8 and /8
+def transposed(top: int, channels: int, size: Size) -> nn.Sequential:
+    """[n, top, h, w] -> [n, channels, *size], unbounded: 3x3 transposed convolutions to top/2, /4, /8 and /8
     channels that undo ``convolutions``, with batch norm and LeakyReLU, and one of stride 1 to the image.
     """
     layers: list[nn.Module] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from torch.nn.utils.parametrize import is_parametrized
 from gankit.core.errors import UsageError
 from gankit.core.options import option
 from gankit.core.rng import RandomStream
+from gankit.core.sides import Sides, Size, as_size, sides
 from gankit.core.torch_private import BatchNorm
 from gankit.core.types import Spec
 
@@ -137,7 +139,7 @@ class Architecture(ABC):
         """A generator from images of ``spec`` to images of ``spec``; unless the family has its own, one whose latents
         are the flattened image.
         """
-        return FlatTranslator(self.generator(spec.channels * spec.size**2, spec, options))
+        return FlatTranslator(self.generator(math.prod(spec.shape), spec, options))
 
 
 class FlatTranslator(Generator):
@@ -214,19 +216,42 @@ def joined_parts(parts: Sequence[Tensor | Sequence[Tensor]]) -> Tensor | list[Te
     return [torch.cat(layer) for layer in zip(*parts, strict=True)]
 
 
-def doublings(size: int) -> tuple[int, int]:
-    """(b, k) with size = b * 2**k and b from 4 to 7. UsageError naming the nearest sizes where there are none."""
-    base, k = size, 0
+def doublings(size: Size) -> tuple[Sides, int]:
+    """((height, width) of the smallest feature maps, k) with size = that * 2**k: the shorter side has 4 to 7 there.
+
+    UsageError naming the nearest sizes where there are none.
+    """
+    pixels, short = sides(size), min(sides(size))
+    base, k = short, 0
     while base > 7 and base % 2 == 0:
         base, k = base // 2, k + 1
-    if 4 <= base <= 7 and k >= 1:
-        return base, k
-    sizes = sorted(b << i for b in range(4, 8) for i in range(1, 12))
-    below = max((s for s in sizes if s < size), default=sizes[0])
-    above = min((s for s in sizes if s > size), default=sizes[-1])
-    raise UsageError(
-        f"--size {size} is not b*2^k with b from 4 to 7, which --arch dcgan needs; the nearest are {below} and {above}"
-    )
+    if not (4 <= base <= 7 and k >= 1):
+        known = sorted(b << i for b in range(4, 8) for i in range(1, 12))
+        below = max((s for s in known if s < short), default=known[0])
+        above = min((s for s in known if s > short), default=known[-1])
+        near = [as_size((some, some) if pixels[0] == pixels[1] else _shaped(pixels, some)) for some in (below, above)]
+        which = "" if pixels[0] == pixels[1] else "'s shorter side"
+        raise UsageError(
+            f"--size {as_size(pixels)}{which} is not b*2^k with b from 4 to 7, which --arch dcgan needs; "
+            f"the nearest are {near[0]} and {near[1]}"
+        )
+    if max(pixels) % (1 << k):
+        raise UsageError(
+            f"--size {as_size(pixels)}: the longer side is not a multiple of {1 << k}, as --arch dcgan needs beside "
+            f"{short}; the nearest is {as_size(_shaped(pixels, short))}"
+        )
+    return (pixels[0] >> k, pixels[1] >> k), k
+
+
+def _shaped(pixels: Sides, short: int) -> Sides:
+    """(height, width) nearest to the shape of ``pixels`` that has a shorter side of ``short`` pixels, one of
+    ``doublings``, and a longer one that goes with it.
+    """
+    unit = 1
+    while short // unit > 7:
+        unit *= 2
+    long = max(unit, round(max(pixels) * short / min(pixels) / unit) * unit)
+    return (short, long) if pixels[0] < pixels[1] else (long, short)
 
 
 def drop(h: Tensor, mask: Tensor | None, rate: float) -> Tensor:

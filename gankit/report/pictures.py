@@ -25,12 +25,13 @@ PLAIN = 40_000
 
 def timeline(record: Record, runs: int) -> list[Markup]:
     """Figures of the run's saved grids, from the first to the last."""
-    tile = record.section("spec").get("size")
-    side = tile if isinstance(tile, int) and tile > 0 else SIDE
+    spec = record.section("spec")
+    height, width = spec.get("size"), spec.get("width", spec.get("size"))
+    tile = tuple(side if isinstance(side, int) and side > 0 else SIDE for side in (width, height))
     found = []
     for step, path in chosen(record.grids, max(3, min(SHOWN, 3 * SHOWN // runs))):
         try:
-            made = picture(path, side)
+            made = picture(path, *tile)
         except UNREADABLE:
             found.append(tag("figure", tag("p", f"{path.name} cannot be read", class_="missing"), class_="grid"))
             continue
@@ -49,13 +50,15 @@ def chosen(grids: Sequence[tuple[int, Path]], most: int) -> list[tuple[int, Path
     return [grids[k] for k in sorted(picked | {0, len(grids) - 1})]
 
 
-def picture(path: Path, tile: int) -> str:
-    """A grid of ``tile`` pixels each as a data address, cut down to SIDE pixels where it is larger."""
+def picture(path: Path, width: int, height: int) -> str:
+    """A grid of ``width`` x ``height`` pixels each as a data address, cut down to SIDE pixels where it is larger."""
     with Image.open(path) as opened:
         image: Image.Image = opened.convert("L" if opened.mode == "L" else "RGB")
-    each = tile + GAP
-    width, height = (max(1, (SIDE + GAP) // each) * each - GAP if side > SIDE else side for side in image.size)
-    image = image.crop((0, 0, min(width, image.width), min(height, image.height)))
+    across, down = (
+        max(1, (SIDE + GAP) // (side + GAP)) * (side + GAP) - GAP if whole > SIDE else whole
+        for whole, side in zip(image.size, (width, height), strict=True)
+    )
+    image = image.crop((0, 0, min(across, image.width), min(down, image.height)))
     image.thumbnail((SIDE, SIDE))
     data = encode_png(image)
     if len(data) > PLAIN and image.mode == "RGB":

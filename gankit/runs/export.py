@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 from pathlib import Path
@@ -41,7 +40,7 @@ def export(run: RunFolder, output: str | Path) -> Path:
         for network in model.ema_networks
         for name, tensor in model.get_submodule(network).state_dict().items()
     }
-    config = {**run.config.as_dict(), "spec": dataclasses.asdict(run.spec)}
+    config = {**run.config.as_dict(), "spec": run.spec.as_dict()}
     written: bytes = library.torch.save(tensors, {"gankit": __version__, "config": json.dumps(config)})
     with explained(output):
         output.parent.mkdir(parents=True, exist_ok=True)
@@ -110,7 +109,7 @@ def check(model: Model, loaded: Model, spec: Spec) -> None:
 
 
 def _images(model: Model, spec: Spec) -> Tensor:
-    shape = (CHECKED, spec.channels, spec.size, spec.size)
+    shape = (CHECKED, *spec.shape)
     some, others = (2 * RandomStream(0, "export", name).uniform(*shape) - 1 for name in ("images", "other"))
     batch = Batch(some, other=others) if model.reads_images else None
     dtype = next(model.parameters()).dtype

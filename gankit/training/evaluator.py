@@ -33,7 +33,7 @@ class Evaluator:
         self.data = data
         self.device = trainer.device
         self.weights = Path(options.extractor_weights) if options.extractor_weights else None
-        real = comparable(trainer.images, trainer.spec.size)
+        real = comparable(trainer.images, trainer.spec.sides)
         names = metric_names(options.metric) if options.metric else chosen_metrics(real, options.extractor)
         extractor = options.extractor
         if resumed or extractor == OLD_DEFAULTS["extractor"]:  # it may stand there without an effect
@@ -48,7 +48,7 @@ class Evaluator:
         self.judges = {
             domain: Judge(
                 names,
-                comparable(trainer.images, trainer.spec.size, domain),
+                comparable(trainer.images, trainer.spec.sides, domain),
                 self.data,
                 extractor=extractor,
                 weights=self.weights,
@@ -68,9 +68,9 @@ class Evaluator:
         asks = asks_for_classes(model)
         counts = spec.class_counts if asks else ()
         shares = ("data" if counts else "even") if asks else None
-        drawn = Drawn(model, self.count, SEED, trainer.device, trainer.dtype, spec.size)
+        drawn = Drawn(model, self.count, SEED, trainer.device, trainer.dtype, spec.sides)
         source = SampleSource(
-            name, self.count, spec.size, spec.channels, lambda _: drawn.batches(images, counts), self.data, SEED,
+            name, self.count, spec.sides, spec.channels, lambda _: drawn.batches(images, counts), self.data, SEED,
             trainer.ema is not None, trainer.done, shares,
         )  # fmt: skip
         return directed(source, drawn, images)

@@ -69,7 +69,7 @@ class Watch:
         """
         model = self.trainer.sampling_model
         count = TRANSLATED if isinstance(model, Translator) else len(saved)
-        real = self.trainer.images.pick(min(count, MOST), self.trainer.options.seed, self.trainer.spec.size)
+        real = self.trainer.images.pick(min(count, MOST), self.trainer.options.seed, self.trainer.spec.sides)
         if isinstance(model, Translator):
             made, targets = translations(self.trainer, model, real.domains), list(reversed(real.domains))
         else:
@@ -118,8 +118,9 @@ def replay(run: RunFolder, monitor: Monitor) -> Iterator[Event]:
 
 def spread(images: Tensor) -> float:
     """The mean distance of uint8 images [N,C,H,W] from one another, each averaged down to 16 x 16 pixels."""
-    size = min(FEW_PIXELS, images.shape[-1])
-    coarse = F.adaptive_avg_pool2d(images[:MOST].double(), size).flatten(1)
+    height, width = images.shape[2:]
+    few = min(FEW_PIXELS, height), min(FEW_PIXELS, width)
+    coarse = F.adaptive_avg_pool2d(images[:MOST].double(), few).flatten(1)
     return float(torch.pdist(coarse).mean()) if len(coarse) > 1 else 0.0
 
 

@@ -240,7 +240,7 @@ def recorded(trainer: Trainer, root: Path, place: DataOptions | None, start: ini
     """
     found = {
         "gankit": __version__,
-        "spec": dataclasses.asdict(trainer.spec),
+        "spec": trainer.spec.as_dict(),
         "classes": list(trainer.images.classes),
         "images": trainer.images.digest(),
         "images given": place is None,

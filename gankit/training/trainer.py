@@ -58,7 +58,7 @@ class Trainer:
             self.images,
             self.model.noise,
             batch_size=config.train.batch_size,
-            size=self.spec.size,
+            size=self.spec.sides,
             seed=config.train.seed,
             flip=config.data.flip,
             device=self.device,
@@ -130,7 +130,7 @@ class Trainer:
         the averaged weights where there are any.
         """
         model = self.sampling_model
-        batch = self.images.pick(n, self.options.seed, self.spec.size) if model.reads_images else None
+        batch = self.images.pick(n, self.options.seed, self.spec.sides) if model.reads_images else None
         return sample(model, n, self.options.seed, self.device, self.dtype, batch, preview=True)
 
     def take_rows(self) -> list[dict[str, Any]]:

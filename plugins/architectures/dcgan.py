@@ -15,7 +15,7 @@ from gankit.models import NetworkOptions, doublings, drop, needs_bias, norm
 
 
 class DCGANArchitecture(Architecture):
-    """Strided convolutions from b x b to the full size and back; widths double up to eight times the base."""
+    """Strided convolutions from few pixels to the full size and back; widths double up to eight times the base."""
 
     def generator(self, inputs: int, spec: Spec, options: NetworkOptions) -> Generator:
         return ConvGenerator(inputs, spec, options)
@@ -23,30 +23,30 @@ class DCGANArchitecture(Architecture):
     def discriminator(
         self, spec: Spec, options: NetworkOptions, *, outputs: int = 1, extra_channels: int = 0, extra_features: int = 0
     ) -> Discriminator:
-        base, k = doublings(spec.size)
+        (height, width), k = doublings(spec.sides)
         widths = [options.ndf * min(8, 1 << i) for i in range(k)]
         layers: list[nn.Module] = []
         channels = spec.channels + extra_channels
-        for i, width in enumerate(widths):
-            layers += down(channels, width, options, normed=i > 0)
-            channels = width
+        for i, after in enumerate(widths):
+            layers += down(channels, after, options, normed=i > 0)
+            channels = after
         trunk = nn.Sequential(*layers, ChannelsLast(), nn.Flatten())
-        return Discriminator(trunk, channels * base * base, options, outputs=outputs, extra_features=extra_features)
+        return Discriminator(trunk, channels * height * width, options, outputs=outputs, extra_features=extra_features)
 
 
 class ConvGenerator(Generator):
-    """z -> linear to b x b -> k times doubled. The linear layer is the paper's first transposed convolution, which on a
-    1 x 1 input is the same sum.
+    """z -> linear to the smallest maps -> k times doubled. The linear layer is the paper's first transposed
+    convolution, which on a 1 x 1 input is the same sum.
     """
 
     def __init__(self, inputs: int, spec: Spec, options: NetworkOptions) -> None:
         super().__init__()
-        base, k = doublings(spec.size)
+        self.base, k = doublings(spec.sides)
         widths = [options.ngf * min(8, 1 << i) for i in reversed(range(k))]
-        self.base, self.rate = base, options.dropout
+        self.rate, (rows, columns) = options.dropout, self.base
         self.order = ChannelsLast()
         kind = options.generator_norm
-        self.project = nn.Linear(inputs, widths[0] * base * base, bias=needs_bias(kind))
+        self.project = nn.Linear(inputs, widths[0] * rows * columns, bias=needs_bias(kind))
         self.blocks = nn.ModuleList([nn.Sequential(norm(options.generator_norm, widths[0]), nn.ReLU(inplace=True))])
         for before, width in itertools.pairwise(widths):
             self.blocks.append(
@@ -54,10 +54,10 @@ class ConvGenerator(Generator):
             )
         self.image = up(widths[-1], spec.channels, options, False)  # as in the published code
         if options.dropout:
-            self.mask_shapes = tuple((width, base << i, base << i) for i, width in enumerate(widths))
+            self.mask_shapes = tuple((width, rows << i, columns << i) for i, width in enumerate(widths))
 
     def forward(self, z: Tensor, masks: Sequence[Tensor] = ()) -> Tensor:
-        h: Tensor = self.order(self.project(z).unflatten(1, (-1, self.base, self.base)))
+        h: Tensor = self.order(self.project(z).unflatten(1, (-1, *self.base)))
         for i, block in enumerate(self.blocks):
             h = drop(block(h), masks[i] if self.rate else None, self.rate)
         return F.tanh(self.image(h))

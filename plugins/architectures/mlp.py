@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from torch import Tensor, nn
@@ -22,7 +23,7 @@ class MLPArchitecture(Architecture):
         self, spec: Spec, options: NetworkOptions, *, outputs: int = 1, extra_channels: int = 0, extra_features: int = 0
     ) -> Discriminator:
         layers: list[nn.Module] = [nn.Flatten()]
-        before = (spec.channels + extra_channels) * spec.size**2
+        before = (spec.channels + extra_channels) * math.prod(spec.sides)
         for i, width in enumerate((8 * options.ndf, 4 * options.ndf)):
             kind = flat(options.discriminator_norm) if i else "none"
             linear = nn.Linear(before, width, bias=needs_bias(kind))
@@ -41,7 +42,7 @@ class MLPGenerator(Generator):
     def __init__(self, inputs: int, spec: Spec, options: NetworkOptions) -> None:
         super().__init__()
         widths = [options.ngf * multiple for multiple in (2, 4, 8, 16)]
-        self.rate, self.shape = options.dropout, (spec.channels, spec.size, spec.size)
+        self.rate, self.shape = options.dropout, spec.shape
         self.blocks = nn.ModuleList()
         before = inputs
         for i, width in enumerate(widths):
@@ -52,7 +53,7 @@ class MLPGenerator(Generator):
                 )
             )
             before = width
-        self.image = nn.Linear(before, spec.channels * spec.size**2)
+        self.image = nn.Linear(before, math.prod(spec.shape))
         if options.dropout:
             self.mask_shapes = tuple((width,) for width in widths)
 

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
 from gankit import Architecture, Discriminator, Generator, Spec, UsageError, option
+from gankit.core.sides import as_size
 from gankit.cpu import Conv2d, ConvTranspose2d
 from gankit.models import NetworkOptions, drop, needs_bias, norm
 
@@ -68,11 +69,9 @@ class ResnetTranslator(Generator):
 
     def __init__(self, spec: Spec, options: ResnetOptions) -> None:
         super().__init__()
-        if spec.size % 4:
-            near = spec.size // 4 * 4
-            raise UsageError(
-                f"--size {spec.size} is not divisible by 4, as --arch resnet needs; use {near or near + 4}"
-            )
+        if any(side % 4 for side in spec.sides):
+            near = as_size((max(4, spec.size // 4 * 4), max(4, spec.width // 4 * 4)))
+            raise UsageError(f"--size {as_size(spec.sides)} is not divisible by 4, as --arch resnet needs; use {near}")
         width, kind, self.rate = options.ngf, options.generator_norm, options.dropout
         bias = needs_bias(kind)
 
@@ -85,7 +84,7 @@ class ResnetTranslator(Generator):
             *stage(Conv2d(width, 2 * width, 3, 2, 1, bias=bias, last=False), 2 * width),
             *stage(Conv2d(2 * width, 4 * width, 3, 2, 1, bias=bias, last=False), 4 * width),
         )
-        count = options.blocks or (9 if spec.size >= 256 else 6)
+        count = options.blocks or (9 if min(spec.sides) >= 256 else 6)
         self.blocks = nn.ModuleList([ResidualBlock(4 * width, kind, self.rate) for _ in range(count)])
         self.up = nn.Sequential(
             *stage(ConvTranspose2d(4 * width, 2 * width, 3, 2, 1, output_padding=1, bias=bias, last=False), 2 * width),
@@ -94,7 +93,7 @@ class ResnetTranslator(Generator):
             Conv2d(width, spec.channels, 7, last=False),
         )
         self.width = 4 * width
-        self.mask_shapes = self.mask_shapes_at(spec.size, spec.size)
+        self.mask_shapes = self.mask_shapes_at(*spec.sides)
 
     def mask_shapes_at(self, height: int, width: int) -> tuple[tuple[int, ...], ...]:
         quarters = (padded_size(height) // 4, padded_size(width) // 4)
@@ -143,10 +142,11 @@ class PatchDiscriminator(Discriminator):
     """Images [n,C,H,W] -> scores [n,h,w], one for each patch; C64-C128-C256-C512 in the paper's words, at ndf 64."""
 
     def __init__(self, spec: Spec, extra_channels: int, options: ResnetOptions) -> None:
-        auto = 3 if spec.size >= 64 else 2 if spec.size >= 32 else 1
+        short = min(spec.sides)
+        auto = 3 if short >= 64 else 2 if short >= 32 else 1
         count, kind = options.patch_layers or auto, options.discriminator_norm
-        if spec.size >> count < 3:
-            raise UsageError(f"--patch-layers {count}: images of {spec.size} pixels are too small for it; take fewer")
+        if short >> count < 3:
+            raise UsageError(f"--patch-layers {count}: images of {short} pixels are too small for it; take fewer")
         layers: list[nn.Module] = []
         before = spec.channels + extra_channels
         for i in range(count + 1):

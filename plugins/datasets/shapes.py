@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from gankit import DataOptions, Dataset, ImageSet, UsageError
 from gankit.core.rng import key
+from gankit.core.sides import Sides
 from gankit.plugins.datasets.about import SHAPES
 
 COUNT = 10_000
@@ -30,30 +31,31 @@ class Shapes(Dataset):
         if options.split not in SPLITS:
             raise UsageError(f"--split {options.split}: shapes have {' and '.join(SPLITS)}")
         count = options.limit or COUNT
-        size, channels = options.size or 32, options.channels or 3
+        sides, channels = options.sides(32), options.channels or 3
         # The pictures depend on the split but not on the run's seed, so that runs of several seeds see one data set.
         rng = np.random.Generator(np.random.Philox(key=key("shapes", options.split)))
         labels = rng.integers(len(CLASSES), size=count)
-        images = np.concatenate([draw(labels[i : i + _BLOCK], size, channels, rng) for i in range(0, count, _BLOCK)])
+        images = np.concatenate([draw(labels[i : i + _BLOCK], sides, channels, rng) for i in range(0, count, _BLOCK)])
         return ImageSet(torch.from_numpy(images), torch.from_numpy(labels), CLASSES)
 
 
-def draw(labels: NDArray[np.int64], size: int, channels: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """uint8 [n, channels, size, size]: shape ``labels[i]`` with a random place, size, tilt and colour."""
-    n = len(labels)
+def draw(labels: NDArray[np.int64], sides: Sides, channels: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """uint8 [n, channels, *sides]: shape ``labels[i]`` with a random place, size, tilt and colour."""
+    n, short = len(labels), min(sides)
     radius = rng.uniform(0.65, 0.85, n).astype(np.float32)
-    centre = (rng.uniform(-1, 1, (n, 2)) * (0.95 - radius[:, None])).astype(np.float32)
-    distance = signed_distance(labels, size, centre, radius, rng.uniform(-TILT, TILT, n).astype(np.float32))
-    cover = np.clip(0.5 - distance * (size / 2), 0, 1)[:, None]  # one pixel of antialiasing
+    edge = np.array([0.95 * sides[1] / short, 0.95 * sides[0] / short], np.float32)
+    centre = (rng.uniform(-1, 1, (n, 2)) * (edge - radius[:, None])).astype(np.float32)
+    distance = signed_distance(labels, sides, centre, radius, rng.uniform(-TILT, TILT, n).astype(np.float32))
+    cover = np.clip(0.5 - distance * (short / 2), 0, 1)[:, None]  # one pixel of antialiasing
     colour, ground = colours(n, channels, rng)
     pixels = ground + (colour - ground) * cover
     return np.asarray(np.rint(pixels * 255), dtype=np.uint8)
 
 
-def signed_distance(labels: NDArray[np.int64], size: int, centre: Array, radius: Array, turn: Array) -> Array:
-    """[n, size, size]: each pixel's distance to the shape's edge, negative inside; the image spans -1 to 1."""
-    axis = ((np.arange(size) + 0.5) * (2 / size) - 1).astype(np.float32)
-    dx, dy = axis[None, None, :] - centre[:, 0, None, None], axis[None, :, None] - centre[:, 1, None, None]
+def signed_distance(labels: NDArray[np.int64], sides: Sides, centre: Array, radius: Array, turn: Array) -> Array:
+    """[n, *sides]: each pixel's distance to the shape's edge, negative inside; the shorter side spans -1 to 1."""
+    y, x = (((np.arange(n) + 0.5) * (2 / min(sides)) - n / min(sides)).astype(np.float32) for n in sides)
+    dx, dy = x[None, None, :] - centre[:, 0, None, None], y[None, :, None] - centre[:, 1, None, None]
     cos, sin, r = np.cos(turn)[:, None, None], np.sin(turn)[:, None, None], radius[:, None, None]
     x, y = cos * dx + sin * dy, cos * dy - sin * dx
     circle = np.hypot(x, y) - 0.9 * r

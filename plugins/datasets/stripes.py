@@ -14,6 +14,7 @@ from torch import Tensor
 
 from gankit import DataOptions, Dataset, ImageSet, RandomStream, UsageError
 from gankit.core.rng import key
+from gankit.core.sides import as_size
 from gankit.models import Translator
 from gankit.plugins.datasets import shapes
 from gankit.plugins.datasets.about import STRIPES
@@ -39,7 +40,7 @@ class Stripes(Dataset):
     def _shapes(options: DataOptions, domain: str) -> Tensor:
         rng = np.random.Generator(np.random.Philox(key=key("stripes", options.split, domain)))
         labels = rng.integers(len(shapes.CLASSES), size=options.limit or COUNT)
-        return torch.from_numpy(shapes.draw(labels, options.size or 32, options.channels or 3, rng))
+        return torch.from_numpy(shapes.draw(labels, options.sides(32), options.channels or 3, rng))
 
 
 def true_mapping(images: Tensor, direction: str = "a2b") -> Tensor:
@@ -80,7 +81,7 @@ def mapping_error(run: RunFolder, direction: str = "a2b", count: int = 256) -> M
     model = run.load()
     if not isinstance(model, Translator) or direction not in model.directions:
         raise UsageError(f"{run.root}: {run.config.variant} does not translate {direction}")
-    options = DataOptions(split="test", size=run.spec.size, channels=run.spec.channels, limit=count)
+    options = DataOptions(split="test", size=as_size(run.spec.sides), channels=run.spec.channels, limit=count)
     held_out = Stripes().load(options, 0)
     assert held_out.other is not None
     images = to_unit(held_out.images if direction == "a2b" else held_out.other).to(next(model.parameters()).dtype)

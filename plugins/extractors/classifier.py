@@ -21,6 +21,7 @@ from gankit.core import checkpoint
 from gankit.core.lock import beside, hold
 from gankit.core.progress import show, warn
 from gankit.core.rng import key
+from gankit.core.sides import Size, as_size, sides
 from gankit.data import Order, cache_folder
 from gankit.evaluation import comparable
 from gankit.registry import registry
@@ -39,20 +40,20 @@ POOR = 0.6
 
 
 class Network(nn.Module):
-    """uint8 [n,C,S,S] -> features [n,128]; ``head`` makes logits of them. Convolutions until 3 pixels or fewer are
-    left, each twice as wide as the one before, up to four times the first.
+    """uint8 [n,C,H,W] -> features [n,128]; ``head`` makes logits of them. Convolutions until 3 pixels or fewer are
+    left of the shorter side, each twice as wide as the one before, up to four times the first.
     """
 
-    def __init__(self, channels: int, size: int, classes: int, width: int = 24) -> None:
+    def __init__(self, channels: int, size: Size, classes: int, width: int = 24) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        before, after = channels, width
-        while size > 3:
+        before, after, (high, wide) = channels, width, sides(size)
+        while min(high, wide) > 3:
             # The maximum first: it commutes with the ReLU, which then has a quarter to do.
             layers += [nn.Conv2d(before, after, 3, padding=1, bias=False), nn.BatchNorm2d(after), nn.MaxPool2d(2)]
             layers.append(nn.ReLU())
-            before, after, size = after, min(2 * after, 4 * width), size // 2
-        self.trunk = nn.Sequential(*layers, nn.Flatten(), nn.Linear(before * size * size, FEATURES), nn.ReLU())
+            before, after, high, wide = after, min(2 * after, 4 * width), high // 2, wide // 2
+        self.trunk = nn.Sequential(*layers, nn.Flatten(), nn.Linear(before * high * wide, FEATURES), nn.ReLU())
         self.head = nn.Linear(FEATURES, classes)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -69,7 +70,7 @@ class Classifier(Extractor):
         if source.weights is not None:
             raise UsageError("--weights: the classifier's weights are trained, not given; leave it out")
         train, test = splits(source)
-        shape = (train.images.shape[1], train.images.shape[2], len(train.classes))
+        shape = (train.images.shape[1], as_size(train.sides), len(train.classes))
         path = cache_folder() / "extractors" / f"classifier-{_key(train)}.pt"
         tensors = _cached(path)
         if tensors is None:
@@ -102,7 +103,7 @@ def splits(source: Source) -> tuple[ImageSet, ImageSet]:
     Of a registered data set its whole training split and its test split; of images that a program gave, or of a data
     set without a test split, nine tenths and one. UsageError where there are no labels.
     """
-    size = source.real.images.shape[2]
+    size = source.real.sides
     train, test = source.real, None
     if source.data is not None:
         dataset: Dataset = registry().get("datasets", source.data.name)()
@@ -128,7 +129,7 @@ def splits(source: Source) -> tuple[ImageSet, ImageSet]:
 
 
 def trained(
-    train: ImageSet, test: ImageSet, shape: tuple[int, int, int], device: torch.device | str
+    train: ImageSet, test: ImageSet, shape: tuple[int, int | str, int], device: torch.device | str
 ) -> dict[str, Tensor]:
     """The weights, as "net/...", and the "accuracy" on ``test``: a function of the images (and the machine) alone.
 
@@ -167,7 +168,7 @@ def _accuracy(net: Network, test: ImageSet, device: torch.device | str) -> float
     return sum(right()) / len(test)
 
 
-def _network(shape: tuple[int, int, int]) -> Network:
+def _network(shape: tuple[int, int | str, int]) -> Network:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(key("classifier", *shape) % 2**63)
         return Network(*shape)

@@ -42,7 +42,7 @@ class CycleGANModel(Translator):
 
     def __init__(self, options: CycleGANOptions, spec: Spec) -> None:
         super().__init__()
-        self.options, self.shape = options, (spec.channels, spec.size, spec.size)
+        self.options, self.shape = options, spec.shape
         arch = registry().get("architectures", options.arch)()
         self.generator = nn.ModuleDict({name: arch.translator(spec, options) for name in self.directions})
         self.discriminator = nn.ModuleDict({name: arch.discriminator(spec, options) for name in "ab"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -28,9 +29,9 @@ class Encoder(nn.Module):
     def __init__(self, options: VAEOptions, spec: Spec) -> None:
         super().__init__()
         top = 8 * options.width
-        self.trunk = convolutions(spec.channels, [options.width, 2 * options.width, 4 * options.width, top], spec.size)
+        self.trunk = convolutions(spec.channels, [options.width, 2 * options.width, 4 * options.width, top], spec.sides)
         self.order = ChannelsLast()
-        features = top * strides(spec.size)[0] ** 2
+        features = top * math.prod(strides(spec.sides)[0])
         self.mean, self.log_variance = nn.Linear(features, options.nz), nn.Linear(features, options.nz)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -43,12 +44,12 @@ class Decoder(nn.Module):
 
     def __init__(self, options: VAEOptions, spec: Spec) -> None:
         super().__init__()
-        self.base, self.top = strides(spec.size)[0], 8 * options.width
-        self.project = nn.Linear(options.nz, self.top * self.base**2)
-        self.image = transposed(self.top, spec.channels, spec.size)
+        self.base, self.top = strides(spec.sides)[0], 8 * options.width
+        self.project = nn.Linear(options.nz, self.top * math.prod(self.base))
+        self.image = transposed(self.top, spec.channels, spec.sides)
 
     def forward(self, z: Tensor) -> Tensor:
-        return F.tanh(self.image(self.project(z).unflatten(1, (self.top, self.base, self.base))))
+        return F.tanh(self.image(self.project(z).unflatten(1, (self.top, *self.base))))
 
 
 def kl(mean: Tensor, log_variance: Tensor) -> Tensor:

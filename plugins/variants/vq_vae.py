@@ -72,12 +72,12 @@ class VQVAEModel(Autoencoder, Quantised):
         super().__init__(options, spec)
         if options.loss == "mse" and not spec.variance > 0:
             raise UsageError("vq-vae: the images are all the same, so their variance is 0; choose --loss bce")
-        self.base, width = strides(spec.size)[0], options.width
+        self.base, width = strides(spec.sides)[0], options.width
         top = options.groups * options.code_width
-        trunk = convolutions(spec.channels, [width, 2 * width, 4 * width, top], spec.size)
+        trunk = convolutions(spec.channels, [width, 2 * width, 4 * width, top], spec.sides)
         self.encoder = trunk[:-1]  # a code may be negative: no LeakyReLU at the end
         self.quantiser = Quantiser(options.codes, options.code_width)
-        self.decoder = transposed(top, spec.channels, spec.size)
+        self.decoder = transposed(top, spec.channels, spec.sides)
 
     @property
     def codebook(self) -> Tensor:
@@ -93,7 +93,7 @@ class VQVAEModel(Autoencoder, Quantised):
 
     def logits(self, codes: Tensor) -> Tensor:
         """[n, cells * groups, d] -> [n,C,H,W], unbounded."""
-        cells = codes.reshape(len(codes), self.base, self.base, -1)
+        cells = codes.reshape(len(codes), *self.base, -1)
         made: Tensor = self.decoder(cells.movedim(3, 1))
         return made.to(codes.dtype)
 

@@ -69,7 +69,7 @@ def decided(options: WGANGPOptions, spec: Spec) -> WGANGPOptions:
             "--critic-norm batch: the penalty holds each sample's own slope to 1, but batch norm ties a sample's "
             "score to its batch, so the measured slope is not the critic's; use layer, instance or none"
         )
-    beta1 = (0.0 if spec.size >= 48 else 0.5) if options.beta1 is None else options.beta1
+    beta1 = (0.0 if min(spec.sides) >= 48 else 0.5) if options.beta1 is None else options.beta1
     return replace(options, beta1=beta1)
 
 

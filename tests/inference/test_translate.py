@@ -155,7 +155,7 @@ def test_dropout_is_kept_while_translating_and_drawn_from_the_seed(tmp_path):
 
 def test_a_run_of_flat_networks_takes_only_its_own_size(flat_run, tmp_path):
     assert call(flat_run.root, draw(tmp_path / "fits.png", 8, 8), "-o", tmp_path / "out.png").exit_code == 0
-    says(call(flat_run.root, draw(tmp_path / "in.png", 9, 8), "-o", tmp_path / "b.png"), "9x8", "8x8", "--arch resnet")
+    says(call(flat_run.root, draw(tmp_path / "in.png", 9, 8), "-o", tmp_path / "b.png"), "8x9", "8x8", "--arch resnet")
 
 
 def test_bad_input_is_one_clear_line(run, finished, tmp_path):

@@ -267,7 +267,7 @@ def test_a_large_grid_is_cut_between_its_images_and_a_damaged_one_named(tmp_path
     tiles = np.zeros((8 * 66 - 2, 8 * 66 - 2, 3), np.uint8)
     tiles[::3] = 200
     Image.fromarray(tiles).save(tmp_path / "000100.png")
-    data = base64.b64decode(pictures.picture(tmp_path / "000100.png", 64).split(",")[1])
+    data = base64.b64decode(pictures.picture(tmp_path / "000100.png", 64, 64).split(",")[1])
     with Image.open(io.BytesIO(data)) as image:
         assert image.size == (4 * 66 - 2, 4 * 66 - 2)
     root = made(tmp_path / "run", channels=3)
