@@ -73,7 +73,7 @@ CASES = [
     ("samples.jsonl", ["diversity"], "[]", "'diversity'"),
     ("samples.jsonl", ["images"], HUGE, "'images'"),
     ("evaluations.jsonl", ["protocol"], "5", "'protocol'"),
-    ("evaluations.jsonl", ["value"], "null", "'value'"),
+    ("evaluations.jsonl", ["value"], '"low"', "'value'"),
 ]
 
 

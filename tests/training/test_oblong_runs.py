@@ -85,7 +85,8 @@ def test_square_runs_of_before_load_and_new_ones_are_written_as_those_were(finis
     config = json.loads((finished / "config.json").read_text())
     assert config["data"]["size"] == 8
     assert type(config["data"]["size"]) is int
-    assert list(config["spec"]) == ["channels", "size", "classes", "count", "variance", "paired_domains", "names"]
+    names = ["channels", "size", "classes", "count", "variance", "paired_domains", "names", "class_counts"]
+    assert list(config["spec"]) == names
     told = {name: config[name] for name in ("variant", "data", "train", "options")}
     assert "x" not in json.dumps([told["data"]["size"], told["data"]["crop"]])
     assert Run(finished).spec.shape == (1, 8, 8)
