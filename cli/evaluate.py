@@ -33,7 +33,7 @@ import click
     "--save-statistics", type=click.Path(path_type=Path),
     help="Write mean and covariance of the real images' features, as pytorch-fid does, to FILE.npz.",
 )  # fmt: skip
-@click.option("--device", default="auto", show_default=True, type=click.Choice(["auto", "cpu", "cuda"]))
+@click.option("--device", default="auto", show_default=True, type=click.Choice(["auto", "cpu", "cuda", "mps"]))
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def evaluate(samples: tuple[Path, ...], metrics: tuple[str, ...], as_json: bool, **options: Any) -> None:
     """Judge samples against real images: of a run, in a folder, or in a .npy file uint8 [N,H,W,C].

@@ -19,7 +19,7 @@ from gankit.core.progress import show
 )
 @click.option("--data", help="Where its images are now, NAME:PATH.  [default: looked for near where they were]")
 @click.option("--checkpoint", default="last", show_default=True, metavar="STEP|best|last", help="Go on from which.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Go on there.  [default: where it was]")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), help="Where.  [default: where it was]")
 @click.option("--threads", type=click.IntRange(1, 1024), help="CPU threads.")
 @click.option("--lr-g", type=float, help="Learning rate of the generator.")
 @click.option("--lr-d", type=float, help="Learning rate of the discriminator or critic.")

@@ -34,4 +34,6 @@ def pick_device(name: str) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda" and not torch.cuda.is_available():
         raise UsageError("--device cuda: PyTorch sees no CUDA device here; use --device cpu, or see `gankit doctor`")
+    if name == "mps" and not torch.backends.mps.is_available():
+        raise UsageError("--device mps: PyTorch sees no GPU of Apple's here; use --device cpu")
     return torch.device(name)

@@ -39,7 +39,7 @@ class TrainOptions:
         "taken", group="Training",
     )  # fmt: skip
     seed: int = option(0, "seed of everything random", low=0, high=2**64 - 1, group="Training")
-    device: str = option("auto", "where to compute", choices=("auto", "cpu", "cuda"), group="Training")
+    device: str = option("auto", "where to compute", choices=("auto", "cpu", "cuda", "mps"), group="Training")
     precision: str = option("fp32", "arithmetic of the networks", choices=("fp32", "bf16", "fp64"), group="Training")
     impl: str = option(
         "auto", "implementation of the fused ops", choices=("auto", "triton", "cpu", "ref"), group="Training"

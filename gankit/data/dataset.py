@@ -65,6 +65,10 @@ class ImageSet:
             raise UsageError("the data set holds no images")
         if self.labels is not None and self.labels.shape != (len(self.images),):
             raise UsageError(f"{len(self.images)} images but labels of shape {tuple(self.labels.shape)}")
+        if self.labels is not None and self.classes:
+            low, high, count = int(self.labels.min()), int(self.labels.max()), len(self.classes)
+            if low < 0 or high >= count:
+                raise UsageError(f"labels from {low} to {high}, but there are {count} classes: 0 to {count - 1}")
 
     def __len__(self) -> int:
         return len(self.images)

@@ -68,7 +68,7 @@ def device_of(run: RunFolder, asked: str | None) -> str:
     was = run.config.train.device
     if asked is not None:
         return pick_device(asked).type
-    if was == "cuda" and not torch.cuda.is_available():
+    if (was == "cuda" and not torch.cuda.is_available()) or (was == "mps" and not torch.backends.mps.is_available()):
         show(
             f"{run.root} was trained on a GPU, and PyTorch sees none here: it goes on on the CPU. Its figures are then "
             "not bit for bit those it would have had there."

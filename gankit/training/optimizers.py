@@ -43,7 +43,7 @@ class Optimizer(ABC):
         self.parameters, self.spec = list(parameters), spec
         first = self.parameters[0]
         self.rate = spec.lr
-        self.lr = torch.tensor(spec.lr, dtype=torch.float32 if first.is_cuda else torch.float64, device=first.device)
+        self.lr = torch.tensor(spec.lr, dtype=torch.float64 if first.is_cpu else torch.float32, device=first.device)
         self.state = {name: [torch.zeros_like(p) for p in self.parameters] for name in self.slots}
         self.steps = torch.zeros((), dtype=torch.float32, device=first.device)
 

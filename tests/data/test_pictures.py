@@ -9,8 +9,10 @@ from contextlib import suppress
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+import gankit
 from gankit import DamagedFile, UsageError
 from gankit.data.catalogue import DataOptions
 from gankit.data.decoding import UNREADABLE, Frame, framed, unwarned
@@ -207,3 +209,10 @@ def test_an_empty_or_missing_folder_is_an_error_that_says_so(tmp_path):
         Folder().load(DataOptions(data=f"folder:{tmp_path / 'nowhere'}"), 0)
     with pytest.raises(UsageError, match="needs a path"):
         Folder().load(DataOptions(data="folder"), 0)
+
+
+@pytest.mark.parametrize("labels", [[0, 1, 2], [-1, 0, 1]], ids=["too many", "negative"])
+def test_labels_outside_the_classes_are_refused(labels):
+    images = torch.zeros(3, 1, 4, 4, dtype=torch.uint8)
+    with pytest.raises(gankit.UsageError, match=f"labels from {min(labels)} to {max(labels)}, but there are 2 classes"):
+        gankit.ImageSet(images, torch.tensor(labels), ("a", "b"))

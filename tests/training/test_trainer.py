@@ -367,3 +367,11 @@ def test_a_gradient_in_other_strides_moves_the_weights_it_belongs_to(tiny):
     for p, old, grad in zip(part.parameters, before, grads, strict=True):
         first = old - 1e-4 * grad / (grad.abs() + 1e-8)  # Adam's first step
         torch.testing.assert_close(p.detach(), first, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("device", ["cuda", "mps"])
+def test_a_device_that_is_not_here_is_refused_with_the_way_out(device, tiny):
+    if getattr(torch, device).is_available():
+        pytest.skip(f"{device} is here")
+    with pytest.raises(gankit.UsageError, match=f"--device {device}: .*use --device cpu"):
+        trainer("dcgan", tiny, device=device)

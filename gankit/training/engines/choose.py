@@ -53,6 +53,8 @@ def choose_engine(device: str, updates: int, model: nn.Module) -> str:
     """
     if device == "cuda":
         return "graph" if updates >= CAPTURE_UPDATES else "eager"
+    if device != "cpu":
+        return "eager"
     if any(isinstance(layer, nn.Conv2d | nn.ConvTranspose2d) for layer in model.modules()):
         return "eager"
     if available().fast:
