@@ -14,8 +14,8 @@ $(VENV)/.ready: pyproject.toml setup.py constraints.txt $(wildcard kernels/csrc/
 train: env  ## train a WGAN-GP on drawn shapes, and show where its samples and its report are
 	run=$$($(BIN)/gankit train wgan-gp --config studies/shapes.toml) && echo "run: $$run" && $(BIN)/gankit report "$$run"
 
-test: env lint types  ## everything CI checks
-	$(BIN)/pytest -m "not slow"
+test: env lint types  ## everything CI checks; two tests at a time, each on one thread
+	$(BIN)/pytest -m "not slow" -n 2 --dist worksteal
 
 lint: env
 	$(BIN)/ruff check .
