@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from gankit.data.dataset import (
         Dataset,
         ImageSet,
+        check_eight_bits,
         check_pictures,
         check_split,
         frame,
@@ -41,6 +42,7 @@ __getattr__ = lazy(
             "Dataset",
             "ImageSet",
             "check_pictures",
+            "check_eight_bits",
             "check_split",
             "frame",
             "image_set",
@@ -73,6 +75,7 @@ __all__ = [
     "Tree",
     "Unpacked",
     "cache_folder",
+    "check_eight_bits",
     "check_pictures",
     "check_split",
     "chosen",

@@ -190,14 +190,23 @@ def pixel_set(source: Pixels, options: DataOptions, classes: Sequence[str], fact
     """The images in published files, in the size and channels that ``options`` ask for."""
     if options.channels not in (None, 1, 3):
         raise UsageError(f"--channels {options.channels}: images are grey (1) or colour (3)")
-    if options.range is not None:
-        raise UsageError(f"--range {options.range}: the values of {options.name} have 8 bits; leave it out")
+    check_eight_bits(options)
     prepared = source.prepared(options.name, options.size, options.channels, options.fit, options.limit)
     return image_set(prepared, classes, factors)
 
 
-def check_split(options: DataOptions, about: About) -> str:
-    """The --split that ``options`` ask for. UsageError where the data set has no such part."""
+def check_eight_bits(options: DataOptions) -> None:
+    """UsageError where --range was given for images that have 8 bits a value, which nothing scales."""
+    if options.range is not None:
+        raise UsageError(f"--range {options.range}: the values of {options.name} have 8 bits; leave it out")
+
+
+def check_split(options: DataOptions, about: About, *, deep: bool = False) -> str:
+    """The --split that ``options`` ask for. UsageError where the data set has no such part, and for --range unless its
+    values may be ``deep``: of more than 8 bits.
+    """
+    if not deep:
+        check_eight_bits(options)
     if options.split not in about.splits:
         raise UsageError(f"--split {options.split}: {options.name} has {', '.join(about.splits)}")
     return options.split

@@ -31,7 +31,7 @@ class Array(Dataset):
     def load(self, options: DataOptions, seed: int) -> ImageSet:
         if not options.path:
             raise UsageError("--data array needs a path: --data array:FILE.npy, or .npz")
-        check_split(options, self.about)
+        check_split(options, self.about, deep=True)
         path = Path(options.path)
         if path.suffix not in (".npy", ".npz") or not path.is_file():
             what = "no such file" if not path.exists() else "neither a .npy nor a .npz file"

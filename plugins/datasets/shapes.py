@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from gankit import DataOptions, Dataset, ImageSet, UsageError
 from gankit.core.rng import key
 from gankit.core.sides import Sides
+from gankit.data import check_eight_bits
 from gankit.plugins.datasets.about import SHAPES
 
 COUNT = 10_000
@@ -26,6 +27,7 @@ class Shapes(Dataset):
     about = SHAPES
 
     def load(self, options: DataOptions, seed: int) -> ImageSet:
+        check_eight_bits(options)
         if options.path:
             raise UsageError(f"--data {options.data}: shapes are drawn, they have no path")
         if options.split not in SPLITS:

@@ -15,6 +15,7 @@ from torch import Tensor
 from gankit import DataOptions, Dataset, ImageSet, RandomStream, UsageError
 from gankit.core.rng import key
 from gankit.core.sides import as_size
+from gankit.data import check_eight_bits
 from gankit.models import Translator
 from gankit.plugins.datasets import shapes
 from gankit.plugins.datasets.about import STRIPES
@@ -33,6 +34,7 @@ class Stripes(Dataset):
     about = STRIPES
 
     def load(self, options: DataOptions, seed: int) -> ImageSet:
+        check_eight_bits(options)
         plain, other = (self._shapes(options, domain) for domain in "ab")
         return ImageSet(plain, other=to_pixels(true_mapping(to_unit(other), "a2b")))
 

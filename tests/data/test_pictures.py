@@ -17,6 +17,7 @@ from gankit import DamagedFile, UsageError
 from gankit.data.catalogue import DataOptions
 from gankit.data.decoding import UNREADABLE, Frame, framed, unwarned
 from gankit.plugins.datasets.folder import Folder
+from gankit.registry import registry
 
 
 def write(path, array, **how):
@@ -216,3 +217,10 @@ def test_labels_outside_the_classes_are_refused(labels):
     images = torch.zeros(3, 1, 4, 4, dtype=torch.uint8)
     with pytest.raises(gankit.UsageError, match=f"labels from {min(labels)} to {max(labels)}, but there are 2 classes"):
         gankit.ImageSet(images, torch.tensor(labels), ("a", "b"))
+
+
+@pytest.mark.parametrize("name", ["shapes", "stripes", "fashion-mnist", "celeba", "horse2zebra"])
+def test_a_range_for_images_of_eight_bits_is_refused_before_anything_is_looked_for(name):
+    dataset = registry().get("datasets", name)()
+    with pytest.raises(gankit.UsageError, match=f"--range 0,9: the values of {name} have 8 bits; leave it out"):
+        dataset.load(gankit.DataOptions(data=name, range="0,9"), 0)
