@@ -22,6 +22,7 @@ from gankit.core.rng import RandomStream, key
 from gankit.core.sides import Sides, as_size
 from gankit.core.types import Batch, Noise, placed
 from gankit.data.catalogue import DataOptions
+from gankit.data.choice import chosen as evenly_chosen
 from gankit.data.dataset import ImageSet
 from gankit.data.decoding import UNREADABLE, decoded
 from gankit.data.sources import find_images
@@ -248,18 +249,9 @@ def choice(groups: Sequence[str], count: int, seed: int) -> list[int]:
     """The numbers, in order, of ``count`` images that ``seed`` chooses, of each group its share of them: images that
     ``groups`` names alike.
     """
-    members: dict[str, list[int]] = {}
-    for i, group in enumerate(groups):
-        members.setdefault(group, []).append(i)
-    exact = {group: count * len(some) / len(groups) for group, some in members.items()}
-    given = {group: int(share) for group, share in exact.items()}
-    for group in sorted(members, key=lambda group: given[group] - exact[group])[: count - sum(given.values())]:
-        given[group] += 1  # what was rounded off goes where most of it was
-    chosen: list[int] = []
-    for group, some in members.items():
-        order = RandomStream(seed, "chosen images", group).permutation(len(some))[: given[group]]
-        chosen += [some[i] for i in order.tolist()]
-    return sorted(chosen)
+    _, numbers = np.unique(np.asarray(groups), return_inverse=True)
+    found: list[int] = evenly_chosen(len(groups), count, numbers, seed).tolist()
+    return found
 
 
 def chosen(groups: Sequence[str], asked: Asked) -> tuple[list[int], int | None]:
