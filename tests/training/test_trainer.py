@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -187,6 +188,16 @@ def test_inputs_are_a_function_of_their_update_however_many_are_drawn_at_once(ro
         assert len(it.batches.ahead) == (0 if room == 0 else len(due) - 1 - due.index(key))
     for number in (2, 0, 3):  # in another order, and again
         assert same(it.batches(due[number]), expected[number])
+
+
+def test_every_update_has_noise_of_its_own_and_the_same_each_time_it_is_asked_for(tiny):
+    it = trainer("wgan-gp", tiny, n_critic=2)
+    keys = [("critic", 0, 0), ("critic", 0, 1), ("critic", 1, 0), ("generator", 0, 0)]
+    latents = [it.batches.noise(*key)["z"] for key in keys]
+    assert all(not torch.equal(one, other) for one, other in itertools.combinations(latents, 2))
+    assert all(torch.equal(z, it.batches.noise(*key)["z"]) for z, key in zip(latents, keys, strict=True))
+    other_seed = trainer("wgan-gp", tiny, n_critic=2, seed=1)
+    assert not torch.equal(latents[0], other_seed.batches.noise(*keys[0])["z"])
 
 
 def test_inputs_drawn_for_a_step_that_was_not_taken_do_not_outlive_a_checkpoint(tiny):
