@@ -1,0 +1,1 @@
+"""From runs to conclusions: sweeps, comparisons, and studies that test published claims."""

@@ -1,0 +1,216 @@
+"""Claims: what the seeds allow one to say of a published sentence.
+
+A check puts a quantity in a range. Its verdict is by the quantity's 95 % interval over the seeds: the check holds where
+the whole interval lies in the range, it does not hold where the whole of it lies outside, and else nobody can tell. So
+a verdict is wrong with probability 5 % at most, as far as the figures of one cell's seeds are independent and about
+normal, and the power to reach one at all grows with the seeds. One seed has no spread, and no verdict.
+
+A mean's interval is Student's, a difference's Welch's, a ratio's Welch's on logarithms, a share's Clopper and Pearson's,
+a slope's that of least squares over all seeds and cells, whose errors are taken to be alike.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from gankit.core.errors import UsageError, closest
+from gankit.lab.recipe import Check, Claim
+from gankit.lab.spread import LEVEL, interval, share_interval, student_quantile, welch
+
+HOLDS, FAILS, OPEN = "holds", "does not hold", "cannot tell"
+
+Figures = Mapping[str, Mapping[str, Sequence[float | None]]]
+"""By figure, by cell: the value of each seed, None where a run has none."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What came of a check: the quantity with its interval, its verdict, and in ``why`` the reason where it is open.
+    ``sides``: (cell, the figure's values) of each cell looked at.
+    """
+
+    check: Check
+    quantity: str
+    value: float
+    low: float
+    high: float
+    verdict: str
+    why: str
+    sides: tuple[tuple[str, tuple[float | None, ...]], ...]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A claim with the findings of its checks: it holds where all hold, does not where one does not."""
+
+    claim: Claim
+    findings: tuple[Finding, ...]
+
+    @property
+    def verdict(self) -> str:
+        """One of HOLDS, FAILS and OPEN."""
+        found = [finding.verdict for finding in self.findings]
+        return FAILS if FAILS in found else OPEN if OPEN in found else HOLDS
+
+
+def judged(claim: Claim, figures: Figures) -> Verdict:
+    """The verdict on ``claim`` by ``figures``."""
+    return Verdict(claim, tuple(_finding(check, figures) for check in claim.checks))
+
+
+def check_claims(claims: Sequence[Claim], cells: Sequence[str], of: Mapping[str, Sequence[str]], where: str) -> None:
+    """UsageError where one of ``claims`` has no check, or one that is of another form, looks at a cell that is none of
+    ``cells`` or at a figure that none of ``of`` (figure -> the cells that have it; "NAME *" where a measure gives
+    several) is.
+    """
+    for claim in claims:
+        said = f"{where}: claim '{claim.says}': "
+        if not claim.checks:
+            raise UsageError(said + "has no checks")
+        for check in claim.checks:
+            _check_form(check, said)
+            name = known_figure(check.figure, of)
+            if name is None:
+                known = [each.removesuffix(" *") for each in of]
+                raise UsageError(f"{said}no run has a figure '{check.figure}': {closest(check.figure, known)}")
+            for cell in check.cells:
+                if cell not in cells:
+                    raise UsageError(f"{said}no run is called '{cell}': {closest(cell, cells)}")
+                if cell not in of[name]:
+                    raise UsageError(f"{said}the figure '{check.figure}' is not taken of '{cell}'")
+
+
+def known_figure(figure: str, of: Mapping[str, Sequence[str]]) -> str | None:
+    """Which of ``of`` figure ``figure`` is, None where it is none."""
+    if figure in of:
+        return figure
+    return next((name for name in of if name.endswith(" *") and figure.startswith(name[:-1])), None)
+
+
+def _check_form(check: Check, said: str) -> None:
+    """UsageError where the keys of ``check`` do not go together."""
+    if bool(check.of) == bool(check.along):
+        raise UsageError(f"{said}a check is 'of' one cell or 'along' several; give one of them")
+    if check.along and len(check.along) < 2:
+        raise UsageError(f"{said}'along' needs two cells or more")
+    if (check.minus and check.over) or (check.along and (check.minus or check.over)):
+        raise UsageError(f"{said}of 'minus', 'over' and 'along' a check takes one")
+    if check.share and (check.over or check.along):
+        raise UsageError(f"{said}a share goes with 'of' and 'minus' only")
+    if check.least is None and check.most is None:
+        raise UsageError(f"{said}say 'least' or 'most'")
+    if check.least is not None and check.most is not None and check.least > check.most:
+        raise UsageError(f"{said}'least' {check.least:g} is more than 'most' {check.most:g}")
+
+
+def _finding(check: Check, figures: Figures) -> Finding:
+    by_cell = figures.get(check.figure, {})
+    sides = tuple((cell, tuple(by_cell.get(cell, ()))) for cell in check.cells)
+    values = {cell: [value for value in some if value is not None and math.isfinite(value)] for cell, some in sides}
+    quantity = _quantity(check)
+    lacking = [f"{len(values[cell])} of {len(some)} runs of {cell}" for cell, some in sides if len(values[cell]) < 2]
+    if any(not some for some in values.values()):
+        return Finding(check, quantity, math.nan, -math.inf, math.inf, OPEN, f"only {lacking[0]} have it", sides)
+    try:
+        value, low, high = _measured(check, values)
+    except ValueError as error:
+        return Finding(check, quantity, math.nan, -math.inf, math.inf, OPEN, str(error), sides)
+    verdict = _verdict(check, low, high)
+    why = ""
+    if verdict == OPEN:
+        one = all(len(some) == 1 for _, some in sides)
+        why = (
+            "one seed has no spread"
+            if one
+            else f"only {lacking[0]} have it"
+            if lacking
+            else "the seeds' spread is too wide"
+        )
+    return Finding(check, quantity, value, low, high, verdict, why, sides)
+
+
+def _quantity(check: Check) -> str:
+    """What is checked, in words."""
+    what = f"share of seeds with {check.figure}" if check.share else check.figure
+    if check.along:
+        return f"{what}, change per step along {', '.join(check.along)}"
+    if check.minus:
+        return f"{what}, {check.of} less {check.minus}"
+    return f"{what}, {check.of} over {check.over}" if check.over else f"{what} of {check.of}"
+
+
+def range_of(check: Check) -> str:
+    """The range that a claim puts its quantity in, in words."""
+    if check.least is not None and check.most is not None:
+        return f"{check.least:g} to {check.most:g}"
+    return f"at least {check.least:g}" if check.least is not None else f"at most {check.most:g}"
+
+
+def _verdict(check: Check, low: float, high: float) -> str:
+    least, most = (-math.inf if check.least is None else check.least), (math.inf if check.most is None else check.most)
+    if least <= low and high <= most:
+        return HOLDS
+    return FAILS if high < least or low > most else OPEN
+
+
+def _measured(check: Check, values: Mapping[str, Sequence[float]]) -> tuple[float, float, float]:
+    """The checked quantity and its interval. ValueError, saying why, where there is none."""
+    if check.along:
+        return slope([values[cell] for cell in check.along])
+    some = values[check.of]
+    if check.share:
+        return _share(some, values[check.minus] if check.minus else None)
+    if check.minus:
+        found = welch(some, values[check.minus])
+        return found.difference, found.low, found.high
+    if check.over:
+        other = values[check.over]
+        if min(*some, *other) <= 0:
+            raise ValueError("a ratio is taken of positive figures")
+        found = welch(np.log(some).tolist(), np.log(other).tolist())
+        return math.exp(found.difference), _exp(found.low), _exp(found.high)
+    return float(np.mean(some)), *interval(some)
+
+
+def _exp(value: float) -> float:
+    """e to ``value``, infinite where that is too large for a float."""
+    return math.exp(value) if value < 700 else math.inf
+
+
+def _share(some: Sequence[float], other: Sequence[float] | None) -> tuple[float, float, float]:
+    """The share of ones among ``some``, less that among ``other``, with an exact interval: for a difference of the two
+    intervals at half the error each.
+    """
+    if any(value not in (0, 1) for value in (*some, *(other or ()))):
+        raise ValueError("a share is taken of figures that are 0 or 1")
+    if len(some) == 1:
+        return float(some[0]), -math.inf, math.inf
+    level = LEVEL if other is None else (1 + LEVEL) / 2
+    share, (low, high) = float(np.mean(some)), share_interval(int(sum(some)), len(some), level)
+    if other is None:
+        return share, low, high
+    less, most = share_interval(int(sum(other)), len(other), level)
+    return share - float(np.mean(other)), low - most, high - less
+
+
+def slope(groups: Sequence[Sequence[float]]) -> tuple[float, float, float]:
+    """The slope of a line through the values of ``groups``, which stand at 0, 1, 2, ..., as a share of their mean's
+    size, with its interval. ValueError where there are too few values, or their mean is 0.
+    """
+    x = np.repeat(np.arange(len(groups), dtype=np.float64), [len(group) for group in groups])
+    y = np.concatenate([np.asarray(group, dtype=np.float64) for group in groups])
+    size, df = abs(float(y.mean())), len(y) - 2
+    if size == 0:
+        raise ValueError("the figures' mean is 0")
+    centred = x - x.mean()
+    across = float(centred @ centred)
+    found = float(centred @ y) / across
+    if df < 1 or all(len(group) < 2 for group in groups):
+        return found / size, -math.inf, math.inf
+    residual = y - y.mean() - found * centred
+    reach = student_quantile((1 + LEVEL) / 2, df) * math.sqrt(float(residual @ residual) / df / across)
+    return found / size, (found - reach) / size, (found + reach) / size
