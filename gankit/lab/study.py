@@ -122,7 +122,7 @@ def _flag(name: str, value: Any) -> str:
 
 def measured(finding: claims.Finding) -> str:
     """What came of a check, in a line: the quantity with its interval, the range claimed, the values it is made of."""
-    if finding.check.share or finding.check.along or finding.check.minus or finding.check.over:
+    if len(finding.sides) > 1 or finding.check.share:
         sides = "; ".join(f"{cell} {spread_text(values)}" for cell, values in finding.sides)
         return f"{finding.quantity}: {interval_text(finding)}, claimed {claims.range_of(finding.check)} ({sides})"
     values = finding.sides[0][1]
