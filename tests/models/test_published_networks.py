@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
+from paths import ROOT
 from torch import nn
 
 from gankit import Spec
@@ -86,6 +89,24 @@ CASES = {
     ),
     "vq-vae": ("vq-vae", {}, COLOUR, {"encoder": VQ_DOWN, "decoder": VQ_UP, "quantiser": 128 * 16}),
 }  # fmt: skip
+
+
+def commands():
+    """The commands of the table "As published" in docs/variants.md."""
+    section = (ROOT / "docs" / "variants.md").read_text().partition("## As published")[2].partition("\n## ")[0]
+    return re.findall(r"\| `(.*)` \|\n", section.partition("|---")[2])
+
+
+@pytest.mark.parametrize("command", commands())
+def test_what_the_docs_call_published_is_taken_by_the_command_line(command, cli):
+    done = cli("train", *command.split(), "--nz", "0")  # which is out of range, and refused last
+    assert "--nz 0 is out of range" in done.output
+
+
+def test_the_docs_name_a_command_for_each_network_in_print():
+    assert [command.split()[0] for command in commands()] == [
+        "dcgan", "cdcgan", "cwgan-gp", "acgan", "infogan", "infogan", "bigan", "vae",
+    ]  # fmt: skip
 
 
 def built(variant, flags, spec):
