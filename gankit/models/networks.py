@@ -43,11 +43,13 @@ class NetworkOptions:
     )
     kernel: int = option(4, "width of the convolutions, 4 or 5", low=4, high=5, unit="pixels", group="Networks")
     generator_kernel: int | None = option(
-        None, "that of the generator's; unset: --kernel", low=4, high=5, unit="pixels", group="Networks", later=True
-    )
+        None, "width of the generator's convolutions; unset: --kernel",
+        low=4, high=5, unit="pixels", group="Networks", later=True,
+    )  # fmt: skip
     discriminator_kernel: int | None = option(
-        None, "that of the discriminator's; unset: --kernel", low=4, high=5, unit="pixels", group="Networks", later=True
-    )
+        None, "width of the discriminator's convolutions; unset: --kernel",
+        low=4, high=5, unit="pixels", group="Networks", later=True,
+    )  # fmt: skip
     first_norm: str = option(
         "maps", "norm after the first layer of a dcgan generator: of each map, or (batch norm alone) of each feature",
         choices=("maps", "features"), group="Networks", later=True,
