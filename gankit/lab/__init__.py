@@ -1,0 +1,1 @@
+"""The Lab: from runs to conclusions."""
