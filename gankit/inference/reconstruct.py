@@ -91,8 +91,12 @@ def check_no_split(split: str | None, source: str | Path) -> None:
 
 
 def batches(model: Encoder, images: Tensor, size: Size) -> list[Tensor]:
+    """The ``batches_of`` images as ``model`` takes them."""
+    return batches_of(images, size, next(model.parameters()).dtype)
+
+
+def batches_of(images: Tensor, size: Size, dtype: torch.dtype) -> list[Tensor]:
     """uint8 [N,C,H,W] as [n,C,*size] in [-1, 1], the middle of each, in parts of ``AT_ONCE``."""
-    dtype = next(model.parameters()).dtype
     found = []
     for index in torch.split(torch.arange(len(images)), AT_ONCE):
         offset = corners(images, size, len(index))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from gankit.lab.measures.measure import Number
-from gankit.lab.measures.parts import record_of
 from gankit.report.records import timing
 from gankit.runs.folder import RunFolder
 
@@ -18,11 +17,15 @@ def seconds_per_step(run: RunFolder) -> Number:
 
 
 def seconds_per_epoch(run: RunFolder) -> Number:
-    """Seconds in which the training drew as many real images as the data set has: the steps alone, without samples,
-    evaluations and checkpoints.
+    """Seconds in which the training drew as many real images as the data set has: the median over the intervals, as of
+    a step.
+
+    Of the steps alone: samples, evaluations and checkpoints do not count. An image that several updates look at counts
+    each time, so an epoch of a critic with five updates a step has a fifth of the steps.
     """
-    each, record = seconds_per_step(run), record_of(run)
-    if each is None or not run.spec.count:
+    _, clock, images = timing(run.root / "timing.jsonl")
+    if not len(clock) or not run.spec.count:
         return None
-    per_step = float(np.rint(record.images.values[-1])) / float(record.images.steps[-1])
-    return each * run.spec.count / per_step
+    seconds, drawn = (np.diff(values, prepend=0.0) for values in (clock.values, np.rint(images.values)))
+    rates = seconds[1:] / drawn[1:] if len(seconds) > 1 else seconds / drawn
+    return float(np.median(rates)) * run.spec.count

@@ -95,7 +95,7 @@ class Measure:
                 arguments[name] = given[name]
         return arguments
 
-    def __call__(self, run: RunFolder, **parameters: Any) -> Figure:
+    def __call__(self, run: RunFolder, /, **parameters: Any) -> Figure:
         """The figure of ``run``; a number that is not finite is None. UsageError for parameters that are wrong, and for
         a run that the measure does not fit.
         """

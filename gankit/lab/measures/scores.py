@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Literal
 
@@ -113,3 +114,14 @@ def stalled(run: RunFolder, *, metric: str | None = None, start: Share = 2 / 3) 
     before = [each for each in found if (each.step or 0) <= border]
     after = [each for each in found if (each.step or 0) > border]
     return float(not best(after).beats(best(before))) if before and after else None
+
+
+def steadily_better(run: RunFolder, *, metric: str | None = None, start: Share = 0.0, end: Share = 1.0) -> Number:
+    """The share of evaluations that gave a better score than the one before, between two shares of the run.
+
+    None of fewer than two.
+    """
+    done = record_of(run).done
+    found = [each for each in scores_of(run, metric) if start * done < (each.step or 0) <= end * done]
+    better = [later.beats(earlier) for earlier, later in itertools.pairwise(found)]
+    return sum(better) / len(better) if better else None
