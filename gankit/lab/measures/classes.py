@@ -52,7 +52,7 @@ def style_kept(run: RunFolder, *, columns: AtLeastTwo = 16, look: Look = "pixels
     None where all latents of a class give the same image.
     """
     images = class_grid(run, columns)
-    found = features(run, images, look).unflatten(0, (-1, columns))
+    found = features(run, images, look).view(len(images) // columns, columns, -1)
     return same_over_other(found - found.mean(1, keepdim=True))
 
 
@@ -61,7 +61,8 @@ def same_over_other(residuals: Tensor) -> float | None:
     both of two different classes; None where it is 0.
     """
     classes, columns = residuals.shape[:2]
-    distance = torch.cdist(*[residuals.flatten(0, 1)] * 2, compute_mode="donot_use_mm_for_euclid_dist")
+    flat = residuals.flatten(0, 1)
+    distance = torch.cdist(flat, flat, compute_mode="donot_use_mm_for_euclid_dist")
     of_class, of_column = torch.arange(classes).repeat_interleave(columns), torch.arange(columns).repeat(classes)
     apart, same = of_class[:, None] != of_class, of_column[:, None] == of_column
     other = float(distance[apart & ~same].mean())

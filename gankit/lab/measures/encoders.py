@@ -57,7 +57,7 @@ def sharpness(run: RunFolder, *, images: Count = 500, of: Literal["samples", "re
         model = encoding.load(run)
         with torch.no_grad():
             found = [model.reconstruct(part) for part in encoding.batches(model, pixels, run.spec.sides)]
-    usual = detail(pixels.split(500))
+    usual = detail(torch.split(pixels, 500))
     return detail(map(to_uint8, found)) / usual if usual else None
 
 

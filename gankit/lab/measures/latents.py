@@ -23,7 +23,7 @@ def smoothness(
     if mode not in ("linear", "spherical"):
         raise UsageError(f"mode = {mode!r}: {closest(mode, ('linear', 'spherical'))}")
     images = interpolate(run, rows, steps, mode)
-    return largest_over_mean(features(run, images, look).unflatten(0, (rows, steps)))
+    return largest_over_mean(features(run, images, look).view(rows, steps, -1))
 
 
 def largest_over_mean(paths: Tensor) -> float | None:
@@ -58,9 +58,9 @@ def code_effect(
     found: dict[str, Number] = {}
     for name in continuous if code is None else [code]:
         images = swept(model, name, rows, columns)
-        ends = features(run, images, "pixels").unflatten(0, (rows, columns))[:, [0, -1]]
+        ends = features(run, images, "pixels").view(rows, columns, -1)[:, [0, -1]]
         changes = ends[:, 1] - ends[:, 0]
-        classes = classes_in(network, images.split(500)).view(rows, columns)
+        classes = classes_in(network, torch.split(images, 500)).view(rows, columns)
         middle = columns // 2
         others = torch.arange(columns) != middle
         prefix = f"{name} " if code is None else ""
@@ -78,7 +78,7 @@ def swept(model: Conditional, name: str, rows: int, columns: int) -> Tensor:
 
 def pixels(run: RunFolder, model: Conditional, name: str, rows: int, columns: int) -> Tensor:
     """The images of ``swept`` as features [rows, columns, F]."""
-    return features(run, swept(model, name, rows, columns), "pixels").unflatten(0, (rows, columns))
+    return features(run, swept(model, name, rows, columns), "pixels").view(rows, columns, -1)
 
 
 def mean_distance(found: Tensor) -> float:

@@ -51,7 +51,7 @@ def features(run: RunFolder, images: Tensor, look: str) -> Tensor:
     """
     if look == "classifier":
         network = classifier_of(run)
-        return torch.cat([network(part).features.cpu().double() for part in to_uint8(images).split(500)])
+        return torch.cat([network(part).features.cpu().double() for part in torch.split(to_uint8(images), 500)])
     height, width = images.shape[2:]
     return F.adaptive_avg_pool2d(images.double(), (min(FEW_PIXELS, height), min(FEW_PIXELS, width))).flatten(1)
 

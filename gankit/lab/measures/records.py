@@ -20,10 +20,16 @@ def taken(values: Floats, take: str) -> Number:
     """``take`` of ``values``: "sd" with n - 1. None of too few."""
     if len(values) < (2 if take == "sd" else 1):
         return None
-    if take in ("first", "last"):
-        return float(values[0 if take == "first" else -1])
-    functions = {"mean": np.mean, "median": np.median, "min": np.min, "max": np.max}
-    return float(np.std(values, ddof=1) if take == "sd" else functions[take](values))
+    match take:
+        case "first":
+            return float(values[0])
+        case "last":
+            return float(values[-1])
+        case "sd":
+            return float(np.std(values, ddof=1))
+        case "median":
+            return float(np.median(values))
+    return float(values.min() if take == "min" else values.max() if take == "max" else values.mean())
 
 
 def term(run: RunFolder, *, term: str, part: Part, take: Take = "mean") -> Number:
