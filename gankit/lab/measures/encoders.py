@@ -15,7 +15,7 @@ from gankit.evaluation.reference import comparable
 from gankit.inference import density, probe
 from gankit.inference import reconstruct as encoding
 from gankit.inference.sample import stream
-from gankit.lab.measures.measure import AtLeastTwo, Count, Number, Share
+from gankit.lab.measures.measure import AtLeastTwo, Count, MetricName, Number, Share
 from gankit.lab.measures.pictures import held_out
 from gankit.runs.folder import RunFolder
 from gankit.runs.images import run_images
@@ -79,7 +79,7 @@ def density_score(
     dims: Count = 256,
     latents: AtLeastTwo = 5000,
     steps: Count = 2000,
-    metric: str = "swd",
+    metric: MetricName = "swd",
     images: AtLeastTwo = 1000,
 ) -> dict[str, Number]:
     """The score of "samples" of a density fitted to latents, beside that of "reconstructions", the best it could give.

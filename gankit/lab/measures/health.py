@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 
 from gankit.core import files
-from gankit.core.errors import UsageError, closest
-from gankit.lab.measures.measure import Count, Number, Positive
+from gankit.lab.measures.measure import Count, Number, OneOf, Positive
 from gankit.lab.measures.parts import record_of
 from gankit.runs.folder import RunFolder
 from gankit.training.health import CONDITIONS, SETTLE
 
+ConditionName = Annotated[str, OneOf(tuple(condition.name for condition in CONDITIONS))]
 COLLAPSES = {condition.name for condition in CONDITIONS if condition.collapse}
 NOT_FINITE = "stopped being finite"
 """What the error says that a training ends with where a loss or a weight is no number any more."""
@@ -25,11 +25,8 @@ def recorded_events(run: RunFolder) -> list[dict[str, Any]] | None:
     return files.read_lines(path) if path.exists() else None
 
 
-def events(run: RunFolder, *, condition: str | None = None) -> Number:
+def events(run: RunFolder, *, condition: ConditionName | None = None) -> Number:
     """How often a condition of the run's health started; of all conditions where none is named."""
-    names = [each.name for each in CONDITIONS]
-    if condition is not None and condition not in names:
-        raise UsageError(f"condition '{condition}': {closest(condition, names)}")
     found = recorded_events(run)
     if found is None:
         return None

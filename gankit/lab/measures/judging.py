@@ -6,21 +6,19 @@ from gankit.core.errors import UsageError
 from gankit.evaluation import evaluate
 from gankit.evaluation.score import Score
 from gankit.inference.class_grids import coded, conditional
-from gankit.lab.measures.measure import AtLeastTwo, Figure
+from gankit.lab.measures.measure import AtLeastTwo, Figure, MetricName
 from gankit.lab.measures.pictures import check_labels
 from gankit.runs.folder import RunFolder
 
 
 def scores(run: RunFolder, metric: str, images: int, checkpoint: str, shares: str | None = None) -> list[Score]:
     """The scores of the run's samples by ``metric``, of each direction where it translates. Nothing is recorded."""
-    if "," in metric:
-        raise UsageError(f"metric = {metric!r}: name one metric; take several figures for several")
     return evaluate.scores_of(
         run.root, metric, images=images, checkpoint=checkpoint, class_shares=shares, data=run.data, device="cpu"
     )
 
 
-def judged(run: RunFolder, *, metric: str, images: AtLeastTwo = 2000, checkpoint: str = "last") -> Figure:
+def judged(run: RunFolder, *, metric: MetricName, images: AtLeastTwo = 2000, checkpoint: str = "last") -> Figure:
     """The score of a finished run's samples by a metric; of a run that translates, each direction's."""
     found = scores(run, metric, images, checkpoint)
     if len(found) == 1:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 
-from gankit.core.errors import UsageError, closest
+from gankit.core.errors import UsageError
 from gankit.inference.class_grids import coded, latents, made, sweep
 from gankit.inference.interpolate import interpolate
 from gankit.lab.measures.measure import AtLeastTwo, Count, Number
@@ -13,15 +15,17 @@ from gankit.lab.measures.pictures import Look, classes_in, classifier_of, featur
 from gankit.models.interface import Conditional
 from gankit.runs.folder import RunFolder
 
+Mode = Literal["spherical", "linear"]
+
 
 def smoothness(
-    run: RunFolder, *, rows: Count = 16, steps: AtLeastTwo = 16, mode: str = "spherical", look: Look = "pixels"
+    run: RunFolder, *, rows: Count = 16, steps: AtLeastTwo = 16, mode: Mode = "spherical", look: Look = "pixels"
 ) -> Number:
     """The largest step over the mean step along paths between two latents, on average over paths: 1 where images change
-    evenly, ``steps`` - 1 where all of the change comes at once. None where nothing changes.
+    evenly, ``steps`` - 1 where all of the change comes at once.
+
+    None where nothing changes.
     """
-    if mode not in ("linear", "spherical"):
-        raise UsageError(f"mode = {mode!r}: {closest(mode, ('linear', 'spherical'))}")
     images = interpolate(run, rows, steps, mode)
     return largest_over_mean(features(run, images, look).view(rows, steps, -1))
 

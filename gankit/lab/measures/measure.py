@@ -13,9 +13,10 @@ import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Protocol
 
 from gankit.core.errors import UsageError, closest
+from gankit.registry import registry
 from gankit.runs.folder import RunFolder
 
 Number = float | None
@@ -27,6 +28,13 @@ REQUIRED: Final = inspect.Parameter.empty
 """The default of a parameter that has to be given."""
 
 
+class Limit(Protocol):
+    """What a parameter's annotation says besides its type."""
+
+    def wrong(self, value: Any) -> str:
+        """What is wrong with ``value``, or ""."""
+
+
 @dataclass(frozen=True)
 class Range:
     """The numbers from ``low`` to ``high``."""
@@ -34,14 +42,30 @@ class Range:
     low: float
     high: float = math.inf
 
-    def __str__(self) -> str:
-        return f"{self.low:g} or more" if self.high == math.inf else f"from {self.low:g} to {self.high:g}"
+    def wrong(self, value: Any) -> str:
+        """What is wrong with ``value``, or ""."""
+        within = f"{self.low:g} or more" if self.high == math.inf else f"from {self.low:g} to {self.high:g}"
+        return "" if self.low <= value <= self.high else f"out of range: it takes a number, {within}"
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """One of ``names``, or of those registered as ``kind``."""
+
+    names: tuple[str, ...] = ()
+    kind: str = ""
+
+    def wrong(self, value: Any) -> str:
+        """What is wrong with ``value``, or ""."""
+        known = registry().names(self.kind) if self.kind else self.names
+        return "" if value in known else f"unknown: {closest(value, known)}"
 
 
 Share = Annotated[float, Range(0, 1)]
 Count = Annotated[int, Range(1)]
 AtLeastTwo = Annotated[int, Range(2)]
 Positive = Annotated[float, Range(0)]
+MetricName = Annotated[str, OneOf(kind="metrics")]
 
 
 @dataclass(frozen=True)
@@ -58,12 +82,20 @@ class Measure:
     def summary(self) -> str:
         """What it says of a run, in one line: the first sentence of the function's docstring."""
         text = " ".join((self.function.__doc__ or "").split("\n\n")[0].split())
-        return text.removesuffix(".")
+        return text.removesuffix(".").replace("``", "`")
 
     @cached_property
     def parameters(self) -> Mapping[str, Any]:
         """The default of each parameter by its name, ``REQUIRED`` where it has none."""
         return {name: default for name, (_, default) in self._declared.items()}
+
+    @cached_property
+    def choices(self) -> Mapping[str, tuple[str, ...]]:
+        """The words that a parameter takes, of those that take one of several."""
+        hints = {name: hint for name, (hint, _) in self._declared.items()}
+        return {
+            name: typing.get_args(hint) for name, hint in hints.items() if typing.get_origin(hint) is typing.Literal
+        }
 
     @cached_property
     def _declared(self) -> dict[str, tuple[Any, Any]]:
@@ -130,8 +162,8 @@ def checked(hint: Any, value: Any, where: str) -> Any:
     if typing.get_origin(hint) is Annotated:
         kind, limits = typing.get_args(hint)
         value = checked(kind, value, where)
-        if not limits.low <= value <= limits.high:
-            raise UsageError(f"{where} = {value} is out of range: it takes {_WORDS[kind]}, {limits}")
+        if said := limits.wrong(value):
+            raise UsageError(f"{where} = {value} is {said}")
         return value
     if typing.get_origin(hint) is typing.Literal:
         choices = typing.get_args(hint)

@@ -137,7 +137,7 @@ def _several(terms: list[str]) -> list[str]:
 def epochs_until(
     run: RunFolder, *, term: str, above: float | None = None, below: float | None = None, window: Count = 50
 ) -> Number:
-    """Epochs until a term, on average over the last ``window`` values, is above or below a limit. None: it never is.
+    """Epochs until a term, on average over the last ``window`` values, is above or below a limit; none if it never is.
 
     An epoch is as many real images drawn as the data set has. A run of fewer values than ``window`` is looked at with
     the mean of all so far.

@@ -73,13 +73,13 @@ def first_as_good(run: RunFolder, metric: str | None, reach: float) -> int | Non
 
 
 def images_to_score(run: RunFolder, *, reach: float, metric: str | None = None) -> Number:
-    """Real images drawn until an evaluation gave this score or a better one. None where none did."""
+    """Real images drawn until an evaluation gave this score or a better one; none where none did."""
     step = first_as_good(run, metric, reach)
     return None if step is None else images_at(record_of(run), step)
 
 
 def seconds_to_score(run: RunFolder, *, reach: float, metric: str | None = None) -> Number:
-    """Seconds trained until an evaluation gave this score or a better one. None where none did.
+    """Seconds trained until an evaluation gave this score or a better one; none where none did.
 
     Of the steps alone: samples, evaluations and checkpoints do not count.
     """
@@ -91,8 +91,9 @@ def seconds_to_score(run: RunFolder, *, reach: float, metric: str | None = None)
 
 
 def score_slope(run: RunFolder, *, metric: str | None = None, start: Share = 0.5, end: Share = 1.0) -> Number:
-    """By how much a doubling of the steps betters the score, between two shares of the run: the slope of the least
-    squares line over log2(step), positive where it gets better. None of fewer than two scores.
+    """By how much a doubling of the steps betters the score, between two shares of the run.
+
+    The slope of the least squares line over log2(step), positive where scores get better. None of fewer than two.
     """
     done = max(record_of(run).done, 1)
     found = [each for each in scores_of(run, metric) if start * done < (each.step or 0) <= end * done]
@@ -104,7 +105,7 @@ def score_slope(run: RunFolder, *, metric: str | None = None, start: Share = 0.5
     return -slope if found[0].better == "lower" else slope
 
 
-def stalled(run: RunFolder, *, metric: str | None = None, start: Share = 2 / 3) -> Number:
+def stalled(run: RunFolder, *, metric: str | None = None, start: Share = 0.67) -> Number:
     """1 where no score after this share of the run's steps is better than the best before, else 0.
 
     None where one of the two parts has no score.

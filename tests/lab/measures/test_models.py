@@ -108,8 +108,6 @@ def test_a_path_is_smooth_where_images_change_evenly_and_not_where_they_jump(run
     drawn_as(monkeypatch, GANModel, lambda noise: 0 * noise["z"][:, 0])
     assert take(runs["dcgan"], "smoothness") is None
     assert largest_over_mean(torch.tensor([[[0.0], [1.0], [4.0]], [[2.0], [2.0], [2.0]]])) == 3 / 2
-    with pytest.raises(UsageError, match="did you mean 'linear'"):
-        take(runs["dcgan"], "smoothness", mode="liner")
 
 
 def test_purity_is_one_where_each_value_of_the_code_is_a_class_of_its_own(runs, thirds, monkeypatch):
@@ -274,8 +272,6 @@ def test_a_registered_metric_is_taken_of_a_finished_run_and_not_recorded(runs):
     assert value == scores_of(runs["dcgan"].root, "swd", images=50, device="cpu")[0].value
     assert set(take(runs["cyclegan"], "judged", metric="swd", images=8)) == {"a2b", "b2a"}
     assert files_of(runs["dcgan"]) == before
-    with pytest.raises(UsageError, match="name one metric"):
-        take(runs["dcgan"], "judged", metric="swd,fid")
 
 
 @pytest.mark.parametrize(
