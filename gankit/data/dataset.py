@@ -156,6 +156,12 @@ class Dataset(ABC):
     def load(self, options: DataOptions, seed: int) -> ImageSet:
         """The images of ``options``. UsageError naming the file and what to do where they cannot be had."""
 
+    def true_mapping(self, images: Tensor, direction: str) -> Tensor | None:
+        """What ``direction``, "a2b" or "b2a", makes of images [n,C,H,W] in [-1, 1] of a pair of domains, where the
+        mapping between them is known; else None.
+        """
+        return None
+
 
 def frame(options: DataOptions, size: int | str, crop: int | None = None) -> Frame:
     """What pictures of a data set are brought to; ``size`` and the ``crop`` of the original are its own defaults."""
