@@ -5,9 +5,9 @@ are about normal (Clopper and Pearson's interval assumes independence alone). Th
 often do: a run that shakes has more of it. None of this holds for figures of the same run at several steps.
 
 Of two groups of five seeds that do not differ Welch's test calls 4.4 in 100 different, and 77 in 100 that lie two
-standard deviations apart (six seeds: 87). Student's, which takes the spreads for equal, finds 79, the most of any unbiased
-test at 5 in 100, but is wrong 10 times in 100 where they are not (three seeds, spreads 1 and 10; Welch's: 6). A
-permutation test finds as many at five seeds and can call nothing at three, whose least p is 2/20.
+standard deviations apart (six seeds: 87). Student's, which takes the spreads for equal, finds 79, the most of any
+unbiased test at 5 in 100, but is wrong 10 times in 100 where they are not (three seeds, spreads 1 and 10; Welch's: 6).
+A permutation test finds 77 at five seeds and can call nothing at three, whose least p is 2/20.
 """
 
 from __future__ import annotations
