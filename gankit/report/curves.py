@@ -119,7 +119,8 @@ def _plot(axes: Axes, line: Line, panel: Panel) -> tuple[float, float] | None:
         return None
     colour, style = f"#04040{line.run % RUNS}", STYLES[line.style % len(STYLES)]
     if line.low is not None and line.high is not None:
-        low, high = (np.clip(edge[shown], y.min() if panel.log else -HUGE, HUGE) for edge in (line.low, line.high))
+        edges = (np.clip(edge[shown], -HUGE, HUGE) for edge in (line.low, line.high))
+        low, high = (np.where(edge > 0, edge, y.min()) if panel.log else edge for edge in edges)
         return _plot_band(axes, (x, y, low, high), colour, style, smooth=panel.smooth and len(x) >= 3)
     if not panel.smooth or len(x) < 3:
         marker = "o" if len(x) < 40 else None
