@@ -12,8 +12,8 @@ from gankit.core.version import __version__
 from gankit.lab import comparison_text as text
 from gankit.lab.commands import command
 from gankit.lab.comparison import TEST, Findings, loss_terms
-from gankit.lab.groups import written
-from gankit.lab.rankings import AXES, Judging, Ranking
+from gankit.lab.groups import Group
+from gankit.lab.rankings import AXES, Judging, Ranking, finished
 from gankit.report import tables
 from gankit.report.curves import POINTS, RUNS, Line, Panel, figure, smoothed
 from gankit.report.markup import Child, Markup, tag
@@ -24,9 +24,11 @@ from gankit.report.tables import swatch
 
 READING = (
     "Lines are means over the seeds, bands reach from the lowest seed to the highest; losses are smoothed seed by seed "
-    "over 1/25 of the run before that. Where a seed ended early the rest go on alone."
+    "over 1/25 of the run before that. They end where the first finished seed does; one that failed before drops out."
 )
 LABELS = {"steps": "step", "images": "real images drawn", "seconds": "time trained (s)"}
+MOST_CARDS = 4
+"""Groups that have a card above the answer at most: more would push it out of sight."""
 MOST_NAMED = 16
 """Groups that the legend at the edge of the window names at most: more would hide the page."""
 
@@ -47,7 +49,12 @@ def page(found: Findings) -> str:
     names = [group.name for group in found.groups]
     body = [
         legend(names) if 1 < len(names) <= MOST_NAMED else None,
-        tag("header", tag("p", "gankit compare", class_="brand"), tag("h1", title), _cards(found)),
+        tag(
+            "header",
+            tag("p", "gankit compare", class_="brand"),
+            tag("h1", title),
+            _cards(found) if len(names) <= MOST_CARDS else None,
+        ),
         tag("nav", [tag("a", name, href=f"#{key}") for key, name, _ in sections], aria_label="contents"),
         tag("main", [tag("section", tag("h2", name), content, id=key) for key, name, content in sections]),
         tag("footer", f"Written by gankit {__version__} on {datetime.now():%Y-%m-%d %H:%M}. {READING}"),
@@ -56,20 +63,26 @@ def page(found: Findings) -> str:
 
 
 def _cards(found: Findings) -> Markup:
-    """A card for each group: its seeds, how far they are, how long they took."""
+    """A card for each group."""
     cards = []
     for i, group in enumerate(found.groups):
-        clocks = [run.clock.values[-1] for run in group.runs if len(run.clock)]
-        facts = [("seeds", text.seeds(group.seeds)), ("steps", text.span([run.done for run in group.runs]))]
-        facts += [("time trained, mean", duration(float(np.mean(clocks))))] if clocks else []
-        named = sum(each.events for each in found.health if each.group == group.name)
-        watched = any(run.events is not None for run in group.runs)
-        facts.append(("health", (f"{named} event{'s' * (named != 1)}" if named else "no event") if watched else "-"))
-        rows = [tag("div", tag("dt", name), tag("dd", value)) for name, value in facts]
-        data = group.runs[0].section("data").get("data")
-        about = tag("p", f"{group.variant} on {data}")
+        rows = [tag("div", tag("dt", name), tag("dd", value)) for name, value in _facts(found, group).items()]
+        about = tag("p", f"{group.variant} on {group.runs[0].section('data').get('data')}")
         cards.append(tag("article", tag("h2", swatch(i), group.name), about, tag("dl", rows), class_="card"))
     return tag("div", cards, class_="cards")
+
+
+def _facts(found: Findings, group: Group) -> dict[str, str]:
+    """Its seeds, how far they are, how long they took, their health."""
+    clocks = [float(run.clock.values[-1]) for run in group.runs if len(run.clock)]
+    named = sum(each.events for each in found.health if each.group == group.name)
+    watched = any(run.events is not None for run in group.runs)
+    return {
+        "seeds": text.seeds(group.seeds),
+        "steps": text.span([run.done for run in group.runs]),
+        "time trained, mean": duration(float(np.mean(clocks))) if clocks else "-",
+        "health": (f"{named} event{'s' * (named != 1)}" if named else "no event") if watched else "not watched",
+    }
 
 
 def _answer(found: Findings) -> Child:
@@ -98,32 +111,45 @@ def _ranking(found: Findings, ranking: Ranking) -> Markup:
     for each in ranking.standings:
         rank, name, *cells = text.row(each)
         kind = "differs" if best is not None and alone == [each.group] else None
-        rows.append((kind, [rank, [swatch(places[name]), name], *cells]))
+        rows.append((kind, [[swatch(places[name]), name], rank, *cells]))
     said = [tag("p", line) for line in text.verdicts(ranking)]
-    return tag("div", tables.table(text.HEAD, rows), said)
+    head = (text.HEAD[1], text.HEAD[0], *text.HEAD[2:])
+    return tag("div", tables.table(head, rows, "whole"), said)
 
 
 def _options(found: Findings) -> Child:
-    if not found.options:
-        return tag("p", "The groups have the same options." if len(found.groups) > 1 else "There is one group.")
-    rows = [(None, [name, *map(written, values)]) for name, values in found.options.items()]
-    return tables.table(_heads(found), rows)
+    parts: list[Child] = []
+    if found.options:
+        parts.append(_table(found, text.options(found)))
+    else:
+        parts.append(tag("p", "The groups have the same options." if len(found.groups) > 1 else "There is one group."))
+    if len(found.groups) > MOST_CARDS:
+        rows = [(group.name, *_facts(found, group).values()) for group in found.groups]
+        head = ("group", *_facts(found, found.groups[0]))
+        parts.append(tag("div", tag("h3", "Runs"), _table(found, (head, rows)), class_="follows"))
+    return parts
 
 
 def _scores(found: Findings, judged: Judging, rankings: Sequence[Ranking]) -> Markup:
     """The score's curves over steps, images and seconds, and the rankings after the first."""
     panels = []
-    for axis in AXES:
-        lines = [
-            line
-            for i in range(len(found.groups))
-            if (line := _band(i, [(getattr(c, axis), c.values) for c in judged.curves[i] if c is not None])) is not None
-        ]
+    for axis in AXES if any(len(c.steps) > 1 for some in judged.curves for c in some if c is not None) else ():
+        lines: list[Line] = []
+        for i, group in enumerate(found.groups):
+            curves = [
+                (getattr(curve, axis), curve.values, finished(run))
+                for run, curve in zip(group.runs, judged.curves[i], strict=True)
+                if curve is not None
+            ]
+            lines += _band(i, curves)
         if lines:
-            panels.append(Panel(judged.metric, lines, judged.metric, LABELS[axis], smooth=False))
-    more = [[tag("h3", question), _ranking(found, ranking)] for question, ranking in text.told(rankings)[1:]]
+            panels.append(Panel(judged.metric, lines, judged.metric, LABELS[axis], _keys(found), smooth=False))
+    more = [
+        tag("section", tag("h3", question), _ranking(found, ranking), class_="sub")
+        for question, ranking in text.told(rankings)[1:]
+    ]
     head = [tag("h3", judged.metric), tag("p", judged.described, class_="protocol")]
-    return tag("section", head, _drawn(panels), more)
+    return tag("section", head, _drawn(panels), tag("div", more, class_="follows"))
 
 
 def _losses(found: Findings) -> Child:
@@ -132,35 +158,43 @@ def _losses(found: Findings) -> Child:
     for term in loss_terms([run for group in found.groups for run in group.runs]):
         lines = []
         for i, group in enumerate(found.groups):
-            series = [run.rows[term] for run in group.runs if term in run.rows]
-            line = _band(i, [smoothed(each.steps, each.values, POINTS // 2) for each in series])
-            lines += [line] if line is not None else []
-        panels.append(Panel(term, lines, "loss", smooth=False))
+            series = [(run.rows[term], finished(run)) for run in group.runs if term in run.rows]
+            lines += _band(i, [(*smoothed(s.steps, s.values, POINTS // 2), done) for s, done in series])
+        panels.append(Panel(term, lines, "loss", keys=_keys(found), smooth=False))
     if not panels:
         return tag("p", "Nothing is recorded yet.", class_="missing")
-    _, rows = text.losses(found)
     late = tag("p", "Mean over the last tenth of the steps, in brackets its standard deviation over the seeds:")
-    return [_drawn(panels), late, tables.table(_heads(found), [(None, row) for row in rows])]
+    return [
+        _drawn(panels),
+        tag("div", late, _table(found, text.losses(found)), class_="follows"),
+    ]
 
 
-def _band(group: int, curves: Sequence[tuple[Floats, Floats]]) -> Line | None:
-    """Mean, least and most over the seeds' ``curves`` (x [n], y [n]) at every x of any of them, each on straight lines
-    between its own points and absent outside them. None where there is nothing to draw.
+def _keys(found: Findings) -> list[str]:
+    """What the styles of lines mean where groups share a colour."""
+    n = len(found.groups)
+    return [f"groups {i + 1} to {min(i + RUNS, n)}" for i in range(0, n, RUNS)] if n > RUNS else []
+
+
+def _band(group: int, curves: Sequence[tuple[Floats, Floats, bool]]) -> list[Line]:
+    """The line of the mean over the seeds' ``curves`` (x [n], y [n], whether the run has finished), with their least
+    and most, as far as all finished ones go; each on straight lines between its own points.
     """
-    kept = [(x[ok], y[ok]) for x, y in curves if (ok := np.isfinite(x) & np.isfinite(y)).any()]
+    kept = [(x[ok], y[ok], done) for x, y, done in curves if (ok := np.isfinite(x) & np.isfinite(y)).any()]
     if not kept:
-        return None
-    at = np.unique(np.concatenate([x for x, _ in kept]))
+        return []
+    end = min(x[-1] for x, _, done in kept if done or not any(done for *_, done in kept))
+    at = np.unique(np.concatenate([x for x, *_ in kept]))
     if len(at) > POINTS:  # smoothed curves of runs of different lengths
-        at = max((x for x, _ in kept), key=lambda x: float(x[-1]))
-    values = np.array([np.interp(at, x, y, left=np.nan, right=np.nan) for x, y in kept])
-    some = np.isfinite(values).any(0)
-    at, values = at[some], values[:, some]
-    style = group // RUNS
-    mean = np.nanmean(values, 0)
+        at = max((x for x, *_ in kept), key=lambda x: float(x[-1]))
+    at = at[(at >= max(x[0] for x, *_ in kept)) & (at <= end)]
+    if not len(at):
+        return []
+    values = np.array([np.interp(at, x, y, left=np.nan, right=np.nan) for x, y, _ in kept])
+    mean, style = np.nanmean(values, 0), group // RUNS
     if len(kept) == 1:
-        return Line(group % RUNS, at, mean, style)
-    return Line(group % RUNS, at, mean, style, np.nanmin(values, 0), np.nanmax(values, 0))
+        return [Line(group % RUNS, at, mean, style)]
+    return [Line(group % RUNS, at, mean, style, np.nanmin(values, 0), np.nanmax(values, 0))]
 
 
 def _health(found: Findings) -> Child:
@@ -208,8 +242,15 @@ def _commands(found: Findings) -> Child:
 
 
 def _drawn(panels: Sequence[Panel]) -> Markup:
-    return tag("div", [figure(panel) for panel in panels], class_="panels")
+    return tag("div", [figure(panel) for panel in panels], class_="panels") if panels else Markup()
 
 
-def _heads(found: Findings) -> list[Child]:
-    return ["", *([swatch(i), group.name] for i, group in enumerate(found.groups))]
+def _table(found: Findings, cells: text.Cells) -> Markup:
+    """A table of the groups, each name with its colour."""
+    places = {group.name: i for i, group in enumerate(found.groups)}
+
+    def marked(cell: str) -> Child:
+        return [swatch(places[cell]), cell] if cell in places else cell
+
+    head, rows = cells
+    return tables.table(list(map(marked, head)), [(None, [marked(row[0]), *row[1:]]) for row in rows], "whole")

@@ -11,7 +11,7 @@ from typing import Any
 
 from gankit.lab.comparison import TEST, Findings
 from gankit.lab.groups import written
-from gankit.lab.rankings import Judging, Pair, Ranking, Standing
+from gankit.lab.rankings import Judging, Pair, Ranking, Standing, listed
 from gankit.report.markup import Markup, tag
 
 HEAD = ("rank", "group", "mean", "sd", "95 % of the mean", "best", "seeds", "called better than")
@@ -31,8 +31,7 @@ def lines(found: Findings) -> list[str]:
         )
     )
     if found.options:
-        rows = [(name, *map(written, values)) for name, values in found.options.items()]
-        out += ["", "options that differ", *indented(columns(("", *(g.name for g in found.groups)), rows))]
+        out += ["", "options that differ", *indented(columns(*options(found)))]
     for judged, some in by_judging(found):
         out += ["", f"{judged.metric} ({judged.better} is better): {judged.described}"]
         for question, ranking in told(some):
@@ -46,8 +45,8 @@ def lines(found: Findings) -> list[str]:
         ]
         out += ["", "health", *indented(columns(("group", "condition", "runs", "events", "first step"), rows))]
     if found.losses:
-        head, rows = losses(found)
-        out += ["", "losses, mean over the last tenth of the steps (sd over seeds)", *indented(columns(head, rows))]
+        title = "losses, mean over the last tenth of the steps (sd over seeds)"
+        out += ["", title, *indented(columns(*losses(found)))]
     if any(ranking.pairs for ranking in found.rankings):
         out += ["", f"differences are called by {TEST}"]
     out += ["", *(f"note: {text}" for text in found.notes)] if found.notes else []
@@ -66,7 +65,7 @@ def told(rankings: Sequence[Ranking]) -> list[tuple[str, Ranking]]:
     for ranking in rankings:
         if not ranking.same:
             like = [words(other) for other in rankings if other.same == ranking.at]
-            found.append((" and ".join([words(ranking), *like]), ranking))
+            found.append((", ".join([words(ranking), *like]), ranking))
     return found
 
 
@@ -80,23 +79,27 @@ def words(ranking: Ranking) -> str:
 
 
 def verdicts(ranking: Ranking) -> list[str]:
-    """The differences between few groups, and why nothing is called of some."""
+    """In words: the differences between few groups, and why nothing is called of some."""
     if not ranking.pairs:
         return []
-    shown = [pair for pair in ranking.pairs if not pair.why and len(ranking.pairs) <= PAIRS]
-    found = [f"{pair.a} less {pair.b}: {difference(pair)}" for pair in shown]
-    called = any(pair.called for pair in ranking.pairs)
-    if not called and any(not pair.why for pair in ranking.pairs):
+    tested = [pair for pair in ranking.pairs if not math.isnan(pair.p)]
+    found = [difference(pair, ranking) for pair in tested] if len(ranking.pairs) <= PAIRS else []
+    if not found and tested and not any(pair.called for pair in tested):
         found.append("no difference is called: the seeds' spread does not allow it")
-    why = dict.fromkeys(pair.why for pair in ranking.pairs if pair.why)
-    return [*found, *(f"nothing is called{' of some' * (len(shown) > 0)}: {each}" for each in why)]
+    why = dict.fromkeys(pair.why for pair in ranking.pairs if pair.why and math.isnan(pair.p))
+    return [*found, *(f"nothing is called{' of some' if tested else ''}: {each}" for each in why)]
 
 
-def difference(pair: Pair) -> str:
-    """-11.7 (-21.6 to -1.88), p = 0.035: a difference."""
-    of = pair.of
-    between = "" if math.isinf(of.low) else f" ({number(of.low)} to {number(of.high)})"
-    return f"{number(of.difference)}{between}, p = {pair.p:.2g}: {'a' if pair.called else 'no'} difference called"
+def difference(pair: Pair, ranking: Ranking) -> str:
+    """A is better than B by 11.7 (1.88 to 21.6), p = 0.035."""
+    sign = -1 if (ranking.better == "lower") == (pair.of.difference < 0) else 1
+    by, ends = abs(pair.of.difference), sorted((abs(pair.of.low), abs(pair.of.high)))
+    if not pair.called:
+        between = "" if math.isinf(pair.of.low) else f" ({number(pair.of.low)} to {number(pair.of.high)})"
+        return f"{pair.a} and {pair.b} are not told apart: {number(pair.of.difference)}{between}, p = {pair.p:.2g}"
+    first, second = (pair.a, pair.b) if sign < 0 else (pair.b, pair.a)
+    word = "gets there sooner" if ranking.at.startswith("reaching") else "is better"
+    return f"{first} {word} than {second} by {number(by)} ({number(ends[0])} to {number(ends[1])}), p = {pair.p:.2g}"
 
 
 def row(each: Standing) -> tuple[str, ...]:
@@ -106,19 +109,35 @@ def row(each: Standing) -> tuple[str, ...]:
     rank = "-" if each.rank is None else str(each.rank)
     return (
         rank, each.group, number(each.mean), number(each.sd), between, number(each.best), whole,
-        ", ".join(each.better_than) or "-",
+        listed(each.better_than) or "-",
     )  # fmt: skip
 
 
-def losses(found: Findings) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """(head, rows) of the losses: a row a term, a column a group."""
-    cells = {(each.group, each.term): each for each in found.losses}
+Cells = tuple[tuple[str, ...], list[tuple[str, ...]]]
+"""(head, rows) of a table."""
+
+
+def options(found: Findings) -> Cells:
+    """The options that differ, by group."""
+    columns = {name: [written(value) for value in values] for name, values in found.options.items()}
+    return _upright(found, columns)
+
+
+def losses(found: Findings) -> Cells:
+    """The losses, by group."""
+    cells = {(each.group, each.term): f"{number(each.mean)} ({number(each.sd)})" for each in found.losses}
     terms = list(dict.fromkeys(each.term for each in found.losses))
-    rows = []
-    for term in terms:
-        some = [cells.get((group.name, term)) for group in found.groups]
-        rows.append((term, *("-" if each is None else f"{number(each.mean)} ({number(each.sd)})" for each in some)))
-    return ("", *(group.name for group in found.groups)), rows
+    return _upright(found, {term: [cells.get((group.name, term), "-") for group in found.groups] for term in terms})
+
+
+def _upright(found: Findings, columns: Mapping[str, Sequence[str]]) -> Cells:
+    """``columns``, of one cell a group each, as a table with a row a group, or with a column a group where that is the
+    narrower one.
+    """
+    names = [group.name for group in found.groups]
+    if len(columns) < len(names):
+        return ("group", *columns), [(name, *(some[i] for some in columns.values())) for i, name in enumerate(names)]
+    return ("", *names), [(name, *some) for name, some in columns.items()]
 
 
 def notebook(found: Findings) -> Markup:

@@ -61,9 +61,11 @@ def find(paths: Iterable[str | Path]) -> Found:
     """
     notes: list[str] = []
     roots: dict[Path, Path] = {}
-    for path in paths:
+    places: dict[Path, tuple[int, bool]] = {}
+    for i, path in enumerate(paths):
         for root in _roots(path, notes):
             roots.setdefault(root.resolve(), root)
+            places.setdefault(root.resolve(), (i, not Path(path).expanduser().exists()))
     if not roots:
         raise UsageError("name run folders, a sweep or a study, or a pattern: gankit compare 'OUT/*/seed-*'")
     listed = list(roots.values())
@@ -75,6 +77,7 @@ def find(paths: Iterable[str | Path]) -> Found:
         key = json.dumps([options_of(record), cells[id(record)]], sort_keys=True, default=str)
         together.setdefault(key, []).append(record)
     kept = [_one_a_seed(some, notes) for some in together.values()]
+    kept = _in_order(kept, {root: place for place, root in zip(places.values(), roots.values(), strict=True)})
     options = [options_of(some[0]) for some in kept]
     called = _names(options, [cells[id(some[0])] for some in kept])
     groups = [Group(name, tuple(some), its) for name, some, its in zip(called, kept, options, strict=True)]
@@ -211,6 +214,23 @@ def _one_a_seed(records: list[Record], notes: list[str]) -> list[Record]:
                 "because a repeat says nothing new"
             )
     return [found[seed] for seed in sorted(found)]
+
+
+def _in_order(groups: list[list[Record]], places: Mapping[Path, tuple[int, bool]]) -> list[list[Record]]:
+    """``groups`` as they were named, those of one pattern by their options. ``places``: of each run folder the number
+    of its path, and whether that is a pattern.
+    """
+    options = [options_of(some[0]) for some in groups]
+    names = differing(options)
+
+    def key(i: int) -> tuple[int, list[tuple[bool, float, str]]]:
+        place, pattern = min(places[record.root] for record in groups[i])
+        values = [options[i].get(name) for name in names] if pattern else []
+        return place, [
+            (False, float(value), "") if isinstance(value, int | float) else (True, 0.0, str(value)) for value in values
+        ]
+
+    return [groups[i] for i in sorted(range(len(groups)), key=key)]
 
 
 def _names(options: Sequence[Mapping[str, Any]], cells: Sequence[str | None]) -> list[str]:

@@ -167,7 +167,7 @@ def refusals(judged: Sequence[Judging], groups: Sequence[Group]) -> list[str]:
     found = []
     for one, other in combinations(judged, 2):
         if one.metric == other.metric:
-            whose = [", ".join(g.name for i, g in enumerate(groups) if each.has(i)) for each in (one, other)]
+            whose = [listed([g.name for i, g in enumerate(groups) if each.has(i)]) for each in (one, other)]
             found.append(
                 f"{one.metric} of {whose[0]} and of {whose[1]} is not ranked against each other: the protocols differ "
                 f"in {'; '.join(differences(one.first, other.first))}"
@@ -195,6 +195,12 @@ def rankings(
     return _corrected(found)
 
 
+def listed(names: Sequence[str], most: int = 3) -> str:
+    """The first few names and how many more there are; they may hold commas."""
+    more = [f"{len(names) - most} more"] if len(names) > most else []
+    return "; ".join([*names[:most], *more])
+
+
 def finished(run: Record) -> bool:
     """Whether the run has done all steps that it was made for."""
     return run.planned is None or run.done >= run.planned
@@ -210,6 +216,7 @@ def _curve(run: Record, scores: Sequence[Score]) -> Curve | None:
         np.interp(steps, [0, *base.steps], [0, *base.values]) if len(base) else np.full(len(steps), math.nan)
         for base in (run.images, run.clock)
     )
+    images = np.round(images)  # recorded as a rate
     return Curve(steps, images, seconds, np.array([values[int(step)] for step in steps], dtype=np.float64))
 
 
@@ -232,9 +239,11 @@ def _questions(
     for axis in AXES:
         x = _reach(judged, groups, axis)
         if x is not None:
-            yield axis, x, of_all(lambda _, curve, axis=axis, x=x: curve.at(axis, x))  # type: ignore[misc]
+            figures = of_all(lambda _, curve, axis=axis, x=x: curve.at(axis, x))  # type: ignore[misc]
+            if all(any(figure is not None for figure in figures[i]) for i in range(len(groups)) if judged.has(i)):
+                yield axis, x, figures
     score = to.get(judged.metric, _reachable(judged, groups))
-    if score is not None:
+    if score is not None and any(len(curve.steps) > 1 for some in judged.curves for curve in some if curve is not None):
         for axis in AXES[1:]:
             yield (
                 f"reaching {axis}",

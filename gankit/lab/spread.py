@@ -21,6 +21,8 @@ import numpy as np
 LEVEL = 0.95
 """Of intervals; a difference is called one where its p-value is at most 1 - LEVEL."""
 ALPHA = 0.05
+ROUNDING = 1e-13
+"""Figures that differ by this share of them differ by how they were added up."""
 
 
 @dataclass(frozen=True)
@@ -152,11 +154,11 @@ def student_quantile(p: float, df: float) -> float:
 
 
 def _moments(values: Sequence[float]) -> tuple[float, float]:
-    """Mean and variance over n - 1, NaN of one; exactly 0 where all are equal, which a rounded mean would hide."""
+    """Mean and variance over n - 1, NaN of one; exactly 0 where all are equal but for rounding, which is no spread."""
     found = np.asarray(values, dtype=np.float64)
     if not found.size or not np.isfinite(found).all():
         raise ValueError(f"{len(values)} figures, not all of them finite: nothing to take a mean of")
-    if (found == found[0]).all():
+    if float(np.ptp(found)) <= ROUNDING * float(np.abs(found).max()):
         return float(found[0]), 0.0 if len(found) > 1 else math.nan
     return float(found.mean()), float(found.var(ddof=1))
 

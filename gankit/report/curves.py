@@ -121,7 +121,8 @@ def _plot(axes: Axes, line: Line, panel: Panel) -> tuple[float, float] | None:
     if line.low is not None and line.high is not None:
         edges = (np.clip(edge[shown], -HUGE, HUGE) for edge in (line.low, line.high))
         low, high = (np.where(edge > 0, edge, y.min()) if panel.log else edge for edge in edges)
-        return _plot_band(axes, (x, y, low, high), colour, style, smooth=panel.smooth and len(x) >= 3)
+        alpha = min(0.18, 0.8 / sum(line.low is not None for line in panel.lines))  # many would hide each other
+        return _plot_band(axes, (x, y, low, high), (colour, style, alpha), smooth=panel.smooth and len(x) >= 3)
     if not panel.smooth or len(x) < 3:
         marker = "o" if len(x) < 40 else None
         axes.plot(*envelope(x, y, POINTS), color=colour, linestyle=style, marker=marker, markersize=3, linewidth=1.4)
@@ -134,17 +135,19 @@ def _plot(axes: Axes, line: Line, panel: Panel) -> tuple[float, float] | None:
 
 
 def _plot_band(
-    axes: Axes, curve: tuple[Floats, Floats, Floats, Floats], colour: str, style: str, *, smooth: bool
+    axes: Axes, curve: tuple[Floats, Floats, Floats, Floats], look: tuple[str, str, float], *, smooth: bool
 ) -> tuple[float, float]:
-    """Draw a curve (x, y, low, high) with its band, all of them smoothed where ``smooth``; the range of both."""
-    x, y, low, high = curve
+    """Draw a curve (x, y, low, high) with its band, all of them smoothed where ``smooth``; the range of both. ``look``:
+    colour, style, and how much of what is behind the band it covers.
+    """
+    (x, y, low, high), (colour, style, alpha) = curve, look
     if smooth:
         (middle, mean), (_, low), (_, high) = (smoothed(x, each, POINTS // 2) for each in (y, low, high))
     else:
         starts = _starts(len(x), min(len(x), POINTS // 2))
         middle, mean = x[starts], y[starts]
         low, high = np.minimum.reduceat(low, starts), np.maximum.reduceat(high, starts)
-    axes.fill_between(middle, low, high, color=colour, alpha=0.18, linewidth=0)
+    axes.fill_between(middle, low, high, color=colour, alpha=alpha, linewidth=0)
     marker = "o" if not smooth and len(middle) < 40 else None
     axes.plot(middle, mean, color=colour, linestyle=style, marker=marker, markersize=3, linewidth=1.6)
     return float(min(low.min(), mean.min())), float(max(high.max(), mean.max()))
