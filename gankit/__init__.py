@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from gankit.evaluation.statistics import Moments, Selection
     from gankit.hookspecs import hookimpl
     from gankit.inference.interpolate import interpolate
+    from gankit.lab.compare import compare
     from gankit.models.adversarial import AdversarialModel, AdversarialOptions
     from gankit.models.conditional import ConditionalModel, ConditionalOptions
     from gankit.models.interface import Model, OptimSpec, Phase, Terms, Variant
@@ -75,6 +76,7 @@ _HOMES = {
     ),
     "hookspecs": ("hookimpl",),
     "inference.interpolate": ("interpolate",),
+    "lab.compare": ("compare",),
     "models.adversarial": (
         "AdversarialModel",
         "AdversarialOptions",
@@ -135,6 +137,7 @@ __all__ = [
     "UsageError",
     "Variant",
     "__version__",
+    "compare",
     "evaluate",
     "hookimpl",
     "interpolate",
