@@ -56,14 +56,14 @@ def mean_distance(pairs: Iterator[tuple[Tensor, Tensor]], of: str) -> float:
 
 
 def identity_error(
-    run: RunFolder, *, images: Count = 64, of: Literal["pixels", "colour"] = "pixels"
+    run: RunFolder, *, images: Count = 64, what: Literal["pixels", "colour"] = "pixels"
 ) -> dict[str, Number]:
     """How far a translator changes images that are in its target domain already: of each direction, the mean absolute
     distance of pixels, or of the images' mean colours, on the [-1, 1] scale.
     """
     model = translator(run)
     parts = domains(run, model, images)
-    return {each: mean_distance(through(model, parts[each[-1]], each), of) for each in model.directions}
+    return {each: mean_distance(through(model, parts[each[-1]], each), what) for each in model.directions}
 
 
 def cycle_error(run: RunFolder, *, images: Count = 64) -> dict[str, Number]:

@@ -174,9 +174,9 @@ def test_the_detail_of_an_image_at_numbers_worked_out_by_hand():
 
 def test_smooth_reconstructions_are_less_sharp_than_real_images(runs, monkeypatch):
     monkeypatch.setattr(VAEModel, "reconstruct", lambda self, images: images)
-    assert take(runs["vae"], "sharpness", of="reconstructions", images=50) == 1
+    assert take(runs["vae"], "sharpness", what="reconstructions", images=50) == 1
     monkeypatch.setattr(VAEModel, "reconstruct", lambda self, images: torch.nn.functional.avg_pool2d(images, 3, 1, 1))
-    assert take(runs["vae"], "sharpness", of="reconstructions", images=50) < 0.5
+    assert take(runs["vae"], "sharpness", what="reconstructions", images=50) < 0.5
     drawn_as(monkeypatch, VAEModel, lambda noise: noise["z"][:, 0])
     assert take(runs["vae"], "sharpness", images=50) == 0
 
@@ -205,13 +205,13 @@ def test_the_errors_of_translations_at_numbers_worked_out_by_hand(runs, monkeypa
     monkeypatch.setattr(CycleGANModel, "translate", lambda self, images, way, draws: images + brighter[way])
     run = runs["cyclegan"]
     assert take(run, "identity error") == {"a2b": pytest.approx(0.125), "b2a": pytest.approx(0.25)}
-    assert take(run, "identity error", of="colour") == {"a2b": pytest.approx(0.125), "b2a": pytest.approx(0.25)}
+    assert take(run, "identity error", what="colour") == {"a2b": pytest.approx(0.125), "b2a": pytest.approx(0.25)}
     assert take(run, "cycle error") == {"a": pytest.approx(0.125), "b": pytest.approx(0.125)}
     monkeypatch.setattr(CycleGANModel, "translate", lambda self, images, way, draws: -images)
     assert take(run, "cycle error") == {"a": 0, "b": 0}
     mirrored = lambda self, images, way, draws: images.flip(3)  # noqa: E731
     monkeypatch.setattr(CycleGANModel, "translate", mirrored)
-    found = take(run, "identity error", of="colour")
+    found = take(run, "identity error", what="colour")
     assert found == {"a2b": pytest.approx(0, abs=1e-6), "b2a": pytest.approx(0, abs=1e-6)}
     assert min(take(run, "identity error").values()) > 0.01
 
