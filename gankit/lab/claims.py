@@ -5,8 +5,8 @@ the whole interval lies in the range, it does not hold where the whole of it lie
 a verdict is wrong with probability 5 % at most, as far as the figures of one cell's seeds are independent and about
 normal, and the power to reach one at all grows with the seeds. One seed has no spread, and no verdict.
 
-A mean's interval is Student's, a difference's Welch's, a ratio's Welch's on logarithms, a share's Clopper and Pearson's,
-a slope's that of least squares over all seeds and cells, whose errors are taken to be alike.
+A mean's interval is Student's, a difference's Welch's, a ratio's Welch's on logarithms, a share's is Clopper and
+Pearson's, a slope's that of least squares over all seeds and cells, whose errors are taken to be alike.
 """
 
 from __future__ import annotations
@@ -27,10 +27,14 @@ Figures = Mapping[str, Mapping[str, Sequence[float | None]]]
 """By figure, by cell: the value of each seed, None where a run has none."""
 
 
+Sides = tuple[tuple[str, tuple[float | None, ...]], ...]
+"""(cell, the figure's value of each of its seeds)."""
+
+
 @dataclass(frozen=True)
 class Finding:
     """What came of a check: the quantity with its interval, its verdict, and in ``why`` the reason where it is open.
-    ``sides``: (cell, the figure's values) of each cell looked at.
+    ``sides``: each cell looked at.
     """
 
     check: Check
@@ -40,7 +44,7 @@ class Finding:
     high: float
     verdict: str
     why: str
-    sides: tuple[tuple[str, tuple[float | None, ...]], ...]
+    sides: Sides
 
 
 @dataclass(frozen=True)
@@ -112,25 +116,28 @@ def _finding(check: Check, figures: Figures) -> Finding:
     sides = tuple((cell, tuple(by_cell.get(cell, ()))) for cell in check.cells)
     values = {cell: [value for value in some if value is not None and math.isfinite(value)] for cell, some in sides}
     quantity = _quantity(check)
-    lacking = [f"{len(values[cell])} of {len(some)} runs of {cell}" for cell, some in sides if len(values[cell]) < 2]
-    if any(not some for some in values.values()):
-        return Finding(check, quantity, math.nan, -math.inf, math.inf, OPEN, f"only {lacking[0]} have it", sides)
+    if without := next(((cell, some) for cell, some in sides if not values[cell]), None):
+        cell, some = without
+        why = f"no run of {cell} has it" if some else f"{cell} is not run at this scale"
+        return Finding(check, quantity, math.nan, -math.inf, math.inf, OPEN, why, sides)
     try:
         value, low, high = _measured(check, values)
     except ValueError as error:
         return Finding(check, quantity, math.nan, -math.inf, math.inf, OPEN, str(error), sides)
     verdict = _verdict(check, low, high)
-    why = ""
-    if verdict == OPEN:
-        one = all(len(some) == 1 for _, some in sides)
-        why = (
-            "one seed has no spread"
-            if one
-            else f"only {lacking[0]} have it"
-            if lacking
-            else "the seeds' spread is too wide"
-        )
+    why = _why_open(sides, values, low) if verdict == OPEN else ""
     return Finding(check, quantity, value, low, high, verdict, why, sides)
+
+
+def _why_open(sides: Sides, values: Mapping[str, Sequence[float]], low: float) -> str:
+    """Why nobody can tell, by the cells' values, of which each has some, and the lower end of the interval."""
+    if all(len(some) == 1 for _, some in sides):
+        return "one seed has no spread"
+    if alone := next(((cell, some) for cell, some in sides if len(values[cell]) == 1), None):
+        return (
+            f"only 1 of {len(alone[1])} runs of {alone[0]} has it" if len(alone[1]) > 1 else f"{alone[0]} has one seed"
+        )
+    return "too few seeds for figures without spread" if low == -math.inf else "the seeds' spread is too wide"
 
 
 def _quantity(check: Check) -> str:
@@ -177,7 +184,7 @@ def _measured(check: Check, values: Mapping[str, Sequence[float]]) -> tuple[floa
 
 
 def _exp(value: float) -> float:
-    """e to ``value``, infinite where that is too large for a float."""
+    """E to ``value``, infinite where that is too large for a float."""
     return math.exp(value) if value < 700 else math.inf
 
 

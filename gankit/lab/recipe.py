@@ -81,9 +81,9 @@ class Panel:
 class Check:
     """A ``figure`` of cell ``of``, and the range that the claim puts it in: ``least``, ``most``, or both.
 
-    With ``minus`` it is the difference from that cell's figure, with ``over`` the ratio to it. With ``along`` in place of
-    ``of`` it is the slope over these cells in their order, per cell, as a share of their mean. ``share``: the figure is 0
-    or 1, and what is checked is in what share of the seeds it is 1.
+    With ``minus`` it is the difference from that cell's figure, with ``over`` the ratio to it. With ``along`` in place
+    of ``of`` it is the slope over these cells in their order, per cell, as a share of their mean. ``share``: the figure
+    is 0 or 1, and what is checked is in what share of the seeds it is 1.
     """
 
     figure: str
@@ -114,8 +114,8 @@ class Claim:
 @dataclass(frozen=True)
 class Scale:
     """How a study is made smaller. ``set``: options that get another value; ``times``: options that are multiplied;
-    ``least``: below which none of the multiplied falls; ``drop``: patterns of cells left out; ``parameters``: of figures,
-    by their name; ``says``: what all this does to a verdict.
+    ``least``: below which none of the multiplied falls; ``drop``: patterns of cells left out; ``parameters``: of
+    figures, by their name; ``says``: what all this does to a verdict.
     """
 
     says: str = ""
@@ -174,7 +174,7 @@ def load(name: str | Path) -> Recipe:
 
 
 def read(path: Path) -> Recipe:
-    """The recipe in the TOML file ``path``, whose name without its ending is the recipe's. UsageError where it is none."""
+    """The recipe in the TOML file ``path``, whose name without its ending is the recipe's. UsageError for another."""
     try:
         text = path.read_text(encoding="utf-8-sig")
         values = tomllib.loads(text)
