@@ -144,7 +144,7 @@ def _quantity(check: Check) -> str:
     """What is checked, in words."""
     what = f"share of seeds with {check.figure}" if check.share else check.figure
     if check.along:
-        return f"{what}, change per step along {', '.join(check.along)}"
+        return f"{what}, relative change from each of {len(check.along)} cells to the next"
     if check.minus:
         return f"{what}, {check.of} less {check.minus}"
     return f"{what}, {check.of} over {check.over}" if check.over else f"{what} of {check.of}"

@@ -37,8 +37,10 @@ def interval_text(finding: Finding) -> str:
     if not math.isfinite(finding.value):
         return "no figure"
     if not (math.isfinite(finding.low) or math.isfinite(finding.high)):
-        return f"{finding.value:.3g}"
-    return f"{finding.value:.3g} [{finding.low:.3g}, {finding.high:.3g}]"
+        return rounded(finding.value)
+    ends = [abs(end - finding.value) for end in (finding.low, finding.high) if math.isfinite(end)]
+    value, low, high = (rounded(each, min(ends)) for each in (finding.value, finding.low, finding.high))
+    return f"{value} [{low}, {high}]"
 
 
 def values_text(finding: Finding) -> str:
@@ -53,8 +55,17 @@ def spread_text(values: Sequence[float | None]) -> str:
     some = [value for value in values if value is not None]
     if not some:
         return "no figure"
-    text = f"{statistics.fmean(some):.3g}" + (f" ± {statistics.stdev(some):.2g}" if len(some) > 1 else "")
+    sd = statistics.stdev(some) if len(some) > 1 else 0.0
+    text = rounded(statistics.fmean(some), sd) + (f" ± {rounded(sd, sd)}" if len(some) > 1 else "")
     return text + (f" ({len(some)} of {len(values)} seeds)" if len(some) < len(values) else "")
+
+
+def rounded(value: float, spread: float = 0.0) -> str:
+    """``value`` to the second digit of its ``spread``, to four digits where that is 0: 102.713 ± 0.037 is 102.713."""
+    if not math.isfinite(value) or spread <= 0 or not math.isfinite(spread):
+        return f"{value:.4g}"
+    decimals = max(0, 1 - math.floor(math.log10(spread)))
+    return f"{value:.{decimals}f}" if decimals <= 6 and abs(value) < 1e7 else f"{value:.4g}"
 
 
 def chip(verdict: str) -> Markup:

@@ -29,7 +29,7 @@ def make(root: Path, of: Mapping[str, Wanted]) -> dict[str, Any]:
         try:
             value = take(run, figure["measure"], **figure["parameters"])
         except Exception as error:  # whatever one figure lacks, a study of hours keeps the others
-            found["lacking"][name] = _said(error)
+            found["lacking"][name] = _said(error, root)
             continue
         values = {f"{name} {key}": each for key, each in value.items()} if isinstance(value, Mapping) else {name: value}
         for each, number in values.items():
@@ -41,11 +41,11 @@ def make(root: Path, of: Mapping[str, Wanted]) -> dict[str, Any]:
         try:
             found["pictures"][picture["title"]] = draw(run, picture)
         except Exception as error:
-            found["lacking"][picture["title"]] = _said(error)
+            found["lacking"][picture["title"]] = _said(error, root)
     return found
 
 
-def _said(error: Exception) -> str:
-    """What went wrong, in one line; the type of what is no error of ours stands before it."""
-    text = " ".join(str(error).split())
+def _said(error: Exception, root: Path) -> str:
+    """What went wrong, in one line, the same wherever the run lies; the type of what is no error of ours before it."""
+    text = " ".join(str(error).split()).removeprefix(f"{root}: ")
     return text if isinstance(error, GankitError) else f"{type(error).__name__}: {text}"

@@ -72,6 +72,10 @@ KINDS: Mapping[str, tuple[str, Callable[[RunFolder, int, int], Grid] | None]] = 
 }
 
 
+PARTS = ("samples", "preview")
+"""Kinds of which a part says as much as the whole: there a place in the grid has no meaning."""
+
+
 def check_kind(kind: str, where: str) -> None:
     """UsageError naming the closest where pictures of ``kind`` are not known."""
     if kind not in KINDS:

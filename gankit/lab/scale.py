@@ -80,16 +80,22 @@ def named(recipe: Recipe) -> list[tuple[str, Runs, dict[str, Any]]]:
     return found
 
 
+def default(variant: str, option: str) -> Any:
+    """The value that ``option`` has in a run of ``variant`` where nobody says otherwise; None where it has none."""
+    known = option_fields(variant)
+    return variant_class(variant).defaults.get(option, known[option].default) if option in known else None
+
+
 def shrunk(variant: str, flags: Mapping[str, Any], rules: Scale) -> dict[str, Any]:
     """``flags`` of ``variant`` by the ``rules`` of a scale: first what is set, then what is multiplied, of the default
     where ``flags`` say nothing. What is None, unset, stays so.
     """
-    known, own = option_fields(variant), variant_class(variant).defaults
+    known = option_fields(variant)
     found = {**flags, **{name: value for name, value in rules.set.items() if name in known}}
     for name, factor in rules.times.items():
         if name in rules.set or name not in known:
             continue
-        value: Any = found.get(name, own.get(name, known[name].default))
+        value: Any = found.get(name, default(variant, name))
         if isinstance(value, int | float) and not isinstance(value, bool):
             smaller = max(value * factor, min(value, rules.least.get(name, 0)))
             whole = isinstance(value, int) and known[name].kind is not float

@@ -17,8 +17,9 @@ from gankit.core.errors import GankitError, UsageError, closest
 from gankit.core.progress import warn
 from gankit.core.version import __version__
 from gankit.lab import claims, findings, measures, pictures
-from gankit.lab.cells import Cell
+from gankit.lab.cells import Cell, option_fields
 from gankit.lab.claims import Verdict
+from gankit.lab.commands import flag
 from gankit.lab.made import Wanted
 from gankit.lab.outcome import Result, Results
 from gankit.lab.recipe import Figure, Recipe, load, matches
@@ -113,7 +114,8 @@ class Study:
         found: dict[str, list[str]] = {}
         for cell in self.plan.cells:
             options = {**self._threads(cell), **cell.flags, "seed": cell.seed}
-            flags = [_flag(name, value) for name, value in options.items() if value is not None]
+            known = option_fields(cell.variant)
+            flags = [flag(known[name], value) for name, value in options.items() if value is not None]
             found.setdefault(cell.name, []).append(" ".join(["gankit train", shlex.quote(cell.variant), *flags]))
         return found
 
@@ -121,7 +123,7 @@ class Study:
         """The command that repeats the whole study."""
         asked = files.read_object(self.out / FILE)
         flags = {"scale": self.plan.name, "data": asked.get("data"), "seeds": self.seeds, "seed": asked.get("seed")}
-        given = [_flag(name, value) for name, value in flags.items() if value]
+        given = [f"--{name} {shlex.quote(str(value))}" for name, value in flags.items() if value]
         return " ".join(["gankit study", shlex.quote(str(asked["asked for"])), *given])
 
     @property
@@ -144,13 +146,6 @@ class Study:
 
     def _repr_html_(self) -> str:
         return str(findings.claims_table(self.verdicts))
-
-
-def _flag(name: str, value: Any) -> str:
-    flag = "--" + name.replace("_", "-")
-    if isinstance(value, bool):
-        return flag if value else f"--no-{flag[2:]}"
-    return f"{flag} {shlex.quote(str(value))}"
 
 
 def tabulated(made: Sequence[Made]) -> dict[str, dict[str, list[float | None]]]:
@@ -183,7 +178,7 @@ def study(
     ``data``: NAME or NAME:PATH in place of the data set that the recipe has at ``scale``; ``seeds``: of each cell, from
     ``seed`` on; ``jobs``: runs at a time, ``cluster``: a Dask scheduler's address for them. ``out``: a folder, in which
     a study that was stopped goes on, and may get more seeds. Everything is checked before anything is trained:
-    UsageError naming what is wrong. See ``run_cells`` for the rest. Without matplotlib there is no page, which is warned of.
+    UsageError naming what is wrong. See ``run_cells`` for the rest. Without matplotlib there is a warning, and no page.
     """
     plan = scaled(load(recipe), scale, data, seeds, seed)
     check(plan)
