@@ -28,6 +28,7 @@ from gankit.cli.plugins import plugins
 from gankit.cli.profile import profile
 from gankit.cli.report import report
 from gankit.cli.resume import resume
+from gankit.cli.study import study
 from gankit.cli.train import train
 from gankit.core.errors import GankitError
 from gankit.core.progress import show, warn
@@ -116,6 +117,7 @@ def main(debug: bool) -> None:
     gankit sample RUN -o grid.png               draw from what was trained
     gankit evaluate RUN --metric fid,precision  judge what was trained
     gankit translate RUN PHOTOS -o OUT          map images to images, after `train cyclegan`
+    gankit study RECIPE                         repeat a published study; which of its claims hold?
     """  # noqa: D301 -- click reads the control character as "do not rewrap"
     warnings.showwarning = _show_warning
 
@@ -137,3 +139,4 @@ for command in (train, resume, sample, evaluate, report, interpolate, translate,
     main.add_command(command)
 for command in (reconstruct, encode, probe, density, export, grid):
     main.add_command(command)
+main.add_command(study)

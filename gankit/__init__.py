@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from gankit.evaluation.statistics import Moments, Selection
     from gankit.hookspecs import hookimpl
     from gankit.inference.interpolate import interpolate
+    from gankit.lab.study import Study, study
     from gankit.models.adversarial import AdversarialModel, AdversarialOptions
     from gankit.models.conditional import ConditionalModel, ConditionalOptions
     from gankit.models.interface import Model, OptimSpec, Phase, Terms, Variant
@@ -75,6 +76,7 @@ _HOMES = {
     ),
     "hookspecs": ("hookimpl",),
     "inference.interpolate": ("interpolate",),
+    "lab.study": ("Study", "study"),
     "models.adversarial": (
         "AdversarialModel",
         "AdversarialOptions",
@@ -130,6 +132,7 @@ __all__ = [
     "Source",
     "Spec",
     "Statistics",
+    "Study",
     "Terms",
     "Trainer",
     "UsageError",
@@ -141,6 +144,7 @@ __all__ = [
     "option",
     "resume",
     "save",
+    "study",
     "train",
 ]
 

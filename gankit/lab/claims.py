@@ -115,32 +115,32 @@ def _finding(check: Check, figures: Figures) -> Finding:
     by_cell = figures.get(check.figure, {})
     sides = tuple((cell, tuple(by_cell.get(cell, ()))) for cell in check.cells)
     values = {cell: [value for value in some if value is not None and math.isfinite(value)] for cell, some in sides}
-    quantity = _quantity(check)
+    what = quantity(check)
     if without := next(((cell, some) for cell, some in sides if not values[cell]), None):
         cell, some = without
         why = f"no run of {cell} has it" if some else f"{cell} is not run at this scale"
-        return Finding(check, quantity, math.nan, -math.inf, math.inf, OPEN, why, sides)
+        return Finding(check, what, math.nan, -math.inf, math.inf, OPEN, why, sides)
     try:
         value, low, high = _measured(check, values)
     except ValueError as error:
-        return Finding(check, quantity, math.nan, -math.inf, math.inf, OPEN, str(error), sides)
+        return Finding(check, what, math.nan, -math.inf, math.inf, OPEN, str(error), sides)
     verdict = _verdict(check, low, high)
-    why = _why_open(sides, values, low) if verdict == OPEN else ""
-    return Finding(check, quantity, value, low, high, verdict, why, sides)
+    why = _why_open(sides, values, high) if verdict == OPEN else ""
+    return Finding(check, what, value, low, high, verdict, why, sides)
 
 
-def _why_open(sides: Sides, values: Mapping[str, Sequence[float]], low: float) -> str:
-    """Why nobody can tell, by the cells' values, of which each has some, and the lower end of the interval."""
+def _why_open(sides: Sides, values: Mapping[str, Sequence[float]], high: float) -> str:
+    """Why nobody can tell, by the cells' values, of which each has some, and the upper end of the interval."""
     if all(len(some) == 1 for _, some in sides):
         return "one seed has no spread"
     if alone := next(((cell, some) for cell, some in sides if len(values[cell]) == 1), None):
         return (
             f"only 1 of {len(alone[1])} runs of {alone[0]} has it" if len(alone[1]) > 1 else f"{alone[0]} has one seed"
         )
-    return "too few seeds for figures without spread" if low == -math.inf else "the seeds' spread is too wide"
+    return "too few seeds for figures without spread" if high == math.inf else "the seeds' spread is too wide"
 
 
-def _quantity(check: Check) -> str:
+def quantity(check: Check) -> str:
     """What is checked, in words."""
     what = f"share of seeds with {check.figure}" if check.share else check.figure
     if check.along:

@@ -36,10 +36,10 @@ def interval_text(finding: Finding) -> str:
     """The quantity with its 95 % interval."""
     if not math.isfinite(finding.value):
         return "no figure"
-    if not (math.isfinite(finding.low) or math.isfinite(finding.high)):
+    if not (math.isfinite(finding.low) and math.isfinite(finding.high)):
         return rounded(finding.value)
-    ends = [abs(end - finding.value) for end in (finding.low, finding.high) if math.isfinite(end)]
-    value, low, high = (rounded(each, min(ends)) for each in (finding.value, finding.low, finding.high))
+    reach = (finding.high - finding.low) / 2
+    value, low, high = (rounded(each, reach) for each in (finding.value, finding.low, finding.high))
     return f"{value} [{low}, {high}]"
 
 

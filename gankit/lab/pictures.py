@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from gankit.core.errors import UsageError, closest
@@ -54,8 +55,8 @@ def _reconstructions(run: RunFolder, rows: int, columns: int) -> Grid:
 
 def _density(kind: str) -> Callable[[RunFolder, int, int], Grid]:
     def drawn(run: RunFolder, rows: int, columns: int) -> Grid:
-        density.fit(run, kind)
-        return Grid(sample(run, rows * columns, density=True), columns)
+        tensors, about = density.fitted(run, kind)  # not kept: the run's own density, if it has one, stays
+        return Grid(torch.cat(list(density.drawn(run, tensors, about, rows * columns))), columns)
 
     return drawn
 

@@ -153,7 +153,7 @@ class Recipe:
         known = {PAPER: Scale("As published.", seeds=3), **self.scales}
         name = name or (DEFAULT if DEFAULT in known else PAPER)
         if name not in known:
-            raise UsageError(f"--scale {name}: {closest(name, known)} (`gankit study show {self.name}` explains them)")
+            raise UsageError(f"--scale {name}: {closest(name, known)} (`gankit study show` explains them)")
         return name, known[name]
 
 
