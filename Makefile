@@ -12,7 +12,7 @@ $(VENV)/.ready: pyproject.toml setup.py constraints.txt $(wildcard kernels/csrc/
 	touch $@
 
 train: env  ## train a WGAN-GP on drawn shapes, and show where its samples and its report are
-	run=$$($(BIN)/gankit train wgan-gp --config studies/shapes.toml) && echo "run: $$run" && $(BIN)/gankit report "$$run"
+	run=$$($(BIN)/gankit train wgan-gp --config examples/shapes.toml) && echo "run: $$run" && $(BIN)/gankit report "$$run"
 
 test: env lint types  ## everything CI checks; two tests at a time, each on one thread
 	$(BIN)/pytest -m "not slow" -n 2 --dist worksteal
@@ -25,7 +25,7 @@ lint: env
 types: env
 	rm -rf .typing && mkdir -p .typing/gankit
 	ln -s $(CURDIR)/gankit/* .typing/gankit/
-	ln -s $(CURDIR)/kernels $(CURDIR)/plugins $(CURDIR)/cli .typing/gankit/
+	ln -s $(CURDIR)/kernels $(CURDIR)/plugins $(CURDIR)/cli $(CURDIR)/studies .typing/gankit/
 	MYPYPATH=.typing $(BIN)/mypy -p gankit
 
 slow: env  ## the long suites

@@ -9,11 +9,14 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 # Each top-level folder, and the package that it and its subfolders become.
-ROOTS = {"gankit": "gankit", "kernels": "gankit.kernels", "plugins": "gankit.plugins", "cli": "gankit.cli"}
+ROOTS = {
+    "gankit": "gankit", "kernels": "gankit.kernels", "plugins": "gankit.plugins", "cli": "gankit.cli",
+    "studies": "gankit.studies",
+}  # fmt: skip
 
 
 def packages() -> dict[str, str]:
-    """Every folder with an __init__.py below the four roots, by the name of its package."""
+    """Every folder with an __init__.py below the roots, by the name of its package."""
     found = {}
     for folder, package in ROOTS.items():
         for init in sorted(Path(folder).rglob("__init__.py")):
@@ -76,6 +79,7 @@ setup(
     package_data={
         "gankit": ["py.typed"],
         "gankit.report": ["page.css"],
+        "gankit.studies": ["*.toml"],
         "gankit.kernels": ["*.pyi", "csrc/**/*.[ch]", LOG],
     },
     ext_modules=[

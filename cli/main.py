@@ -29,6 +29,7 @@ from gankit.cli.plugins import plugins
 from gankit.cli.profile import profile
 from gankit.cli.report import report
 from gankit.cli.resume import resume
+from gankit.cli.study import study
 from gankit.cli.train import train
 from gankit.core.errors import GankitError
 from gankit.core.progress import show, warn
@@ -118,6 +119,7 @@ def main(debug: bool) -> None:
     gankit evaluate RUN --metric fid,precision  judge what was trained
     gankit compare 'OUT/*/seed-*' -o page.html  what differs between groups of runs, over their seeds
     gankit translate RUN PHOTOS -o OUT          map images to images, after `train cyclegan`
+    gankit study RECIPE                         repeat a published study; which of its claims hold?
     """  # noqa: D301 -- click reads the control character as "do not rewrap"
     warnings.showwarning = _show_warning
 
@@ -139,3 +141,4 @@ for command in (train, resume, sample, evaluate, report, interpolate, translate,
     main.add_command(command)
 for command in (reconstruct, encode, probe, density, export, grid, compare):
     main.add_command(command)
+main.add_command(study)

@@ -20,14 +20,14 @@ def list_(as_json: bool) -> None:
     """List everything that is registered, with the package it comes from."""
     found = registry()
     if as_json:
-        listed = [{"kind": kind, "name": e.name, "summary": e.summary, "from": e.owner} for kind, e in found]
+        listed = [{"kind": kind, "name": e.name, "summary": e.line(), "from": e.owner} for kind, e in found]
         broken = [{"plugin": each.plugin, "cause": each.cause} for each in found.broken]
         click.echo(json.dumps({"registered": listed, "broken": broken}, indent=2))
         return
     for kind, entries in found.entries.items():
         if entries:
             click.echo(f"{kind}:")
-            table([(e.name, e.summary, e.owner) for e in entries.values()], as_json=False)
+            table([(e.name, e.line(), e.owner) for e in entries.values()], as_json=False)
     for each in found.broken:
         click.echo(f"broken: {each.plugin}: {each.cause}")
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from gankit.hookspecs import hookimpl
     from gankit.inference.interpolate import interpolate
     from gankit.lab.compare import compare
+    from gankit.lab.study import Study, study
     from gankit.models.adversarial import AdversarialModel, AdversarialOptions
     from gankit.models.conditional import ConditionalModel, ConditionalOptions
     from gankit.models.interface import Model, OptimSpec, Phase, Terms, Variant
@@ -77,6 +78,7 @@ _HOMES = {
     "hookspecs": ("hookimpl",),
     "inference.interpolate": ("interpolate",),
     "lab.compare": ("compare",),
+    "lab.study": ("Study", "study"),
     "models.adversarial": (
         "AdversarialModel",
         "AdversarialOptions",
@@ -132,6 +134,7 @@ __all__ = [
     "Source",
     "Spec",
     "Statistics",
+    "Study",
     "Terms",
     "Trainer",
     "UsageError",
@@ -144,6 +147,7 @@ __all__ = [
     "option",
     "resume",
     "save",
+    "study",
     "train",
 ]
 

@@ -54,6 +54,13 @@ def register_extractors(register: Register) -> None:
 
 
 @hookspec
+def register_studies(register: Register) -> None:
+    """Register recipes of studies: ``register(path)`` with the ``pathlib.Path`` of a .toml file, whose name without its
+    ending is the recipe's. It is read when somebody asks for it.
+    """
+
+
+@hookspec
 def register_commands(cli: click.Group) -> None:
     """Add click commands to the ``gankit`` command line."""
 

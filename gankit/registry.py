@@ -8,6 +8,7 @@ import types
 from collections.abc import Iterator
 from functools import cache
 from importlib import metadata
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pluggy
@@ -17,12 +18,14 @@ from gankit.core.errors import GankitError, UsageError, closest
 from gankit.core.progress import warn
 from gankit.data.catalogue import About
 
-KINDS = ("variants", "architectures", "datasets", "metrics", "extractors")
+KINDS = ("variants", "architectures", "datasets", "metrics", "extractors", "studies")
+RECIPE_COMMANDS = ("list", "show")
+"""Words after `gankit study` that no recipe can be called."""
 
 
 class Entry(NamedTuple):
-    """One registered thing: its name, a line about it, who registered it, where its class is; what is known of a data
-    set before its class is loaded.
+    """One registered thing: its name, a line about it, who registered it, where its class is, or the recipe of a study;
+    what is known of a data set before its class is loaded.
     """
 
     name: str
@@ -32,7 +35,9 @@ class Entry(NamedTuple):
     about: About | None = None
 
     def load(self) -> Any:
-        """The class itself. GankitError naming the owner and the cause where its module cannot be imported."""
+        """The class itself, or a recipe's path. GankitError naming the owner and the cause where its module cannot be
+        imported.
+        """
         if not isinstance(self.target, str):
             return self.target
         module, _, attribute = self.target.partition(":")
@@ -46,6 +51,17 @@ class Entry(NamedTuple):
             if name not in vars(found):
                 setattr(found, name, getattr(self, name))
         return found
+
+    def line(self) -> str:
+        """The line about it; of a recipe its question, for which its file is read."""
+        if not isinstance(self.target, Path):
+            return self.summary
+        import tomllib  # slow to import, and only needed where recipes are listed
+
+        try:
+            return str(tomllib.loads(self.target.read_text(encoding="utf-8-sig"))["question"])
+        except (OSError, ValueError, LookupError, RecursionError) as error:
+            return f"cannot be read: {type(error).__name__}: {error}"
 
 
 class Broken(NamedTuple):
@@ -66,7 +82,9 @@ class Registry:
         self._silenced: list[Any] = []
 
     def get(self, kind: str, name: str) -> Any:
-        """The class registered under ``name``. UsageError naming the closest where there is none."""
+        """What is registered under ``name``, a class or a recipe's path. UsageError naming the closest where there is
+        none.
+        """
         found = self.entries[kind].get(name)
         if found is None and kind == "datasets" and os.path.exists(path := os.path.expanduser(name)):
             reader = "array" if path.endswith((".npy", ".npz")) else "folder"
@@ -110,8 +128,12 @@ class Registry:
                 about = getattr(target, "about", None)
             collected.append(Entry(name, summary or target.summary, owner, target, about))
 
+        def register_recipe(path: Path) -> None:
+            collected.append(_recipe(path, owner))
+
         others = [other for other in self.manager.get_plugins() if other is not plugin]
-        self.manager.subset_hook_caller(f"register_{kind}", remove_plugins=others)(register=register)
+        hook = self.manager.subset_hook_caller(f"register_{kind}", remove_plugins=others)
+        hook(register=register_recipe if kind == "studies" else register)
         return collected
 
     def add_commands(self, cli: Any) -> None:
@@ -162,12 +184,22 @@ class Registry:
                 warn(f"plugin {name} hears no more: {type(error).__name__}: {error}")
 
 
+def _recipe(path: Path, owner: str) -> Entry:
+    """The entry of the recipe in file ``path``. TypeError or UsageError where it can be none."""
+    if not isinstance(path, Path) or path.suffix != ".toml":
+        raise TypeError(f"register({path!r}): a study's recipe is the pathlib.Path of a .toml file")
+    if path.stem in RECIPE_COMMANDS:
+        raise UsageError(f"{path}: a recipe cannot be called '{path.stem}', which is a command of `gankit study`")
+    return Entry(path.stem, "", owner, path)
+
+
 _SINGULAR = {
     "variants": "variant",
     "architectures": "architecture",
     "datasets": "data set",
     "metrics": "metric",
     "extractors": "feature extractor",
+    "studies": "recipe",
 }
 
 

@@ -8,6 +8,7 @@ if not __name__.startswith("gankit."):
 from gankit.data import About
 from gankit.hookspecs import Register, hookimpl
 from gankit.plugins.datasets import about
+from gankit.studies import RECIPES
 
 VARIANTS = {
     "dcgan": ("dcgan:DCGAN", "deep convolutional GAN with the non-saturating loss"),
@@ -112,3 +113,9 @@ def register_metrics(register: Register) -> None:
 @hookimpl
 def register_extractors(register: Register) -> None:
     _register_table(register, "extractors", EXTRACTORS)
+
+
+@hookimpl
+def register_studies(register: Register) -> None:
+    for path in RECIPES:
+        register(path)

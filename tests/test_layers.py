@@ -11,7 +11,10 @@ from typing import NamedTuple
 import pytest
 from paths import ROOT
 
-ROOTS = {"gankit": "gankit", "kernels": "gankit.kernels", "plugins": "gankit.plugins", "cli": "gankit.cli"}
+ROOTS = {
+    "gankit": "gankit", "kernels": "gankit.kernels", "plugins": "gankit.plugins", "cli": "gankit.cli",
+    "studies": "gankit.studies",
+}  # fmt: skip
 """Each top-level folder and the package it becomes."""
 
 FOUNDATION = ("core", "kernels")
@@ -34,7 +37,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "profiling": (*BUILT, "runs", "training", "profiling"),
     "report": (*BUILT, "runs", "evaluation", "report"),
     "testing": (*BUILT, "runs", "evaluation", "training", "inference", "testing"),
-    "plugins": ("", *BUILT, "runs", "evaluation", "plugins"),
+    "plugins": ("", *BUILT, "runs", "evaluation", "studies", "plugins"),
+    "studies": (),
 }
 """Who may import whom; "" is the face, `import gankit`. What is not named here, as cli and the face, may import all but
 plugins, which only the registry loads, by their dotted names."""

@@ -5,8 +5,8 @@ the whole interval lies in the range, it does not hold where the whole of it lie
 a verdict is wrong with probability 5 % at most, as far as the figures of one cell's seeds are independent and about
 normal, and the power to reach one at all grows with the seeds. One seed has no spread, and no verdict.
 
-A mean's interval is Student's, a difference's Welch's, a ratio's Welch's on logarithms, a share's Clopper and Pearson's,
-a slope's that of least squares over all seeds and cells, whose errors are taken to be alike.
+A mean's interval is Student's, a difference's Welch's, a ratio's Welch's on logarithms, a share's is Clopper and
+Pearson's, a slope's that of least squares over all seeds and cells, whose errors are taken to be alike.
 """
 
 from __future__ import annotations
@@ -27,6 +27,10 @@ Figures = Mapping[str, Mapping[str, Sequence[float | None]]]
 """By figure, by cell: the value of each seed, None where a run has none."""
 
 
+Sides = tuple[tuple[str, tuple[float | None, ...]], ...]
+"""(cell, the figure's value of each of its seeds)."""
+
+
 @dataclass(frozen=True)
 class Finding:
     """What came of a check: the quantity with its interval, its verdict, and in ``why`` the reason where it is open.
@@ -40,7 +44,7 @@ class Finding:
     high: float
     verdict: str
     why: str
-    sides: tuple[tuple[str, tuple[float | None, ...]], ...]
+    sides: Sides
 
 
 @dataclass(frozen=True)
@@ -114,26 +118,30 @@ def _check_form(check: Check, said: str) -> None:
 def _finding(check: Check, figures: Figures) -> Finding:
     sides = _sides(check, figures)
     try:
-        value, low, high = _measured(check, [values for _, values in sides])
+        value, low, high = _measured(check, sides)
     except ValueError as error:
-        return Finding(check, _quantity(check), math.nan, -math.inf, math.inf, OPEN, str(error), sides)
+        return Finding(check, quantity(check), math.nan, -math.inf, math.inf, OPEN, str(error), sides)
     verdict = _verdict(check, low, high)
-    return Finding(check, _quantity(check), value, low, high, verdict, _why(sides) if verdict == OPEN else "", sides)
+    why = _why_open(sides, high) if verdict == OPEN else ""
+    return Finding(check, quantity(check), value, low, high, verdict, why, sides)
 
 
-def _sides(check: Check, figures: Figures) -> tuple[tuple[str, tuple[float | None, ...]], ...]:
+def _sides(check: Check, figures: Figures) -> Sides:
     """(name, the values of all seeds) of what is compared: cells, or two figures of one cell."""
     if check.other:
         return tuple((name, tuple(figures.get(name, {}).get(check.of, ()))) for name in (check.figure, check.other))
     return tuple((cell, tuple(figures.get(check.figure, {}).get(cell, ()))) for cell in check.cells)
 
 
-def _why(sides: Sequence[tuple[str, Sequence[float | None]]]) -> str:
-    """Why figures allow no verdict."""
-    if all(len(values) == 1 for _, values in sides):
+def _why_open(sides: Sides, high: float) -> str:
+    """Why nobody can tell, of ``sides`` of which each has some value, and the upper end of the interval."""
+    if all(len(_finite(some)) == 1 for _, some in sides):
         return "one seed has no spread"
-    few = next((f"{len(_finite(some))} of {len(some)} runs" for _, some in sides if len(_finite(some)) < 2), None)
-    return f"only {few} have the figure" if few else "the seeds' spread is too wide"
+    if alone := next(((name, some) for name, some in sides if len(_finite(some)) == 1), None):
+        return (
+            f"only 1 of {len(alone[1])} runs of {alone[0]} has it" if len(alone[1]) > 1 else f"{alone[0]} has one seed"
+        )
+    return "too few seeds for figures without spread" if high == math.inf else "the seeds' spread is too wide"
 
 
 def _finite(values: Sequence[float | None]) -> list[float]:
@@ -141,11 +149,11 @@ def _finite(values: Sequence[float | None]) -> list[float]:
     return [value for value in values if value is not None and math.isfinite(value)]
 
 
-def _quantity(check: Check) -> str:
+def quantity(check: Check) -> str:
     """What is checked, in words."""
     what = f"share of seeds with {check.figure}" if check.share else check.figure
     if check.along:
-        return f"{what}, change per step along {', '.join(check.along)}"
+        return f"{what}, relative change from each of {len(check.along)} cells to the next"
     if check.minus:
         return f"{what}, {check.of} less {check.minus}"
     if check.other:
@@ -167,15 +175,15 @@ def _verdict(check: Check, low: float, high: float) -> str:
     return FAILS if high < least or low > most else OPEN
 
 
-def _measured(check: Check, sides: Sequence[Sequence[float | None]]) -> tuple[float, float, float]:
+def _measured(check: Check, sides: Sides) -> tuple[float, float, float]:
     """The checked quantity and its interval. ValueError, saying why, where there is none."""
-    if any(not values for values in sides):
-        raise ValueError("not run at this scale")
+    for name, values in sides:
+        cell, what = (check.of, f"a figure '{name}'") if check.other else (name, "it")
+        if not _finite(values):
+            raise ValueError(f"no run of {cell} has {what}" if values else f"{cell} is not run at this scale")
     if check.other:
-        return _paired(check, sides)
-    groups = [_finite(values) for values in sides]
-    if any(not group for group in groups):
-        raise ValueError("no run has the figure")
+        return _paired(check, [values for _, values in sides])
+    groups = [_finite(values) for _, values in sides]
     if check.along:
         return slope(groups)
     if check.share:
@@ -203,7 +211,7 @@ def _paired(check: Check, sides: Sequence[Sequence[float | None]]) -> tuple[floa
 
 
 def _exp(value: float) -> float:
-    """e to ``value``, infinite where that is too large for a float."""
+    """E to ``value``, infinite where that is too large for a float."""
     return math.exp(value) if value < 700 else math.inf
 
 

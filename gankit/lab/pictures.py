@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from gankit.core.errors import UsageError, closest
@@ -54,8 +55,8 @@ def _reconstructions(run: RunFolder, rows: int, columns: int) -> Grid:
 
 def _density(kind: str) -> Callable[[RunFolder, int, int], Grid]:
     def drawn(run: RunFolder, rows: int, columns: int) -> Grid:
-        density.fit(run, kind)
-        return Grid(sample(run, rows * columns, density=True), columns)
+        tensors, about = density.fitted(run, kind)  # not kept: the run's own density, if it has one, stays
+        return Grid(torch.cat(list(density.drawn(run, tensors, about, rows * columns))), columns)
 
     return drawn
 
@@ -70,6 +71,10 @@ KINDS: Mapping[str, tuple[str, Callable[[RunFolder, int, int], Grid] | None]] = 
     "code vae": ("drawn from a VAE fitted to the codes", _density("vae")),
     "preview": ("the last grid of the training: of a translator sources beside translations", None),
 }
+
+
+PARTS = ("samples", "preview")
+"""Kinds of which a part says as much as the whole: there a place in the grid has no meaning."""
 
 
 def check_kind(kind: str, where: str) -> None:

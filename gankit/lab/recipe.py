@@ -82,9 +82,9 @@ class Check:
     """A ``figure`` of cell ``of``, and the range that the claim puts it in: ``least``, ``most``, or both.
 
     With ``minus`` it is the difference from that cell's figure, with ``over`` the ratio to it; with ``minus_figure`` or
-    ``over_figure`` that to another figure of the same runs. With ``along`` in place of ``of`` it is the slope over these
-    cells in their order, per cell, as a share of their mean. ``share``: the figure is 0 or 1, and what is checked is in
-    what share of the seeds it is 1.
+    ``over_figure`` that to another figure of the same runs. With ``along`` in place of ``of`` it is the slope over
+    these cells in their order, per cell, as a share of their mean. ``share``: the figure is 0 or 1, and what is checked
+    is in what share of the seeds it is 1.
     """
 
     figure: str
@@ -122,8 +122,8 @@ class Claim:
 @dataclass(frozen=True)
 class Scale:
     """How a study is made smaller. ``set``: options that get another value; ``times``: options that are multiplied;
-    ``least``: below which none of the multiplied falls; ``drop``: patterns of cells left out; ``parameters``: of figures,
-    by their name; ``says``: what all this does to a verdict.
+    ``least``: below which none of the multiplied falls; ``drop``: patterns of cells left out; ``parameters``: of
+    figures, by their name; ``says``: what all this does to a verdict.
     """
 
     says: str = ""
@@ -161,7 +161,7 @@ class Recipe:
         known = {PAPER: Scale("As published.", seeds=3), **self.scales}
         name = name or (DEFAULT if DEFAULT in known else PAPER)
         if name not in known:
-            raise UsageError(f"--scale {name}: {closest(name, known)} (`gankit study show {self.name}` explains them)")
+            raise UsageError(f"--scale {name}: {closest(name, known)} (`gankit study show` explains them)")
         return name, known[name]
 
 
@@ -182,7 +182,7 @@ def load(name: str | Path) -> Recipe:
 
 
 def read(path: Path) -> Recipe:
-    """The recipe in the TOML file ``path``, whose name without its ending is the recipe's. UsageError where it is none."""
+    """The recipe in the TOML file ``path``, whose name without its ending is the recipe's. UsageError for another."""
     try:
         text = path.read_text(encoding="utf-8-sig")
         values = tomllib.loads(text)

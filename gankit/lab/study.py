@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import math
+import importlib
 import shlex
-import statistics
+import typing
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -13,15 +13,19 @@ from pathlib import Path
 from typing import Any
 
 from gankit.core import files
-from gankit.core.errors import UsageError, closest
+from gankit.core.errors import GankitError, UsageError, closest
+from gankit.core.progress import warn
 from gankit.core.version import __version__
-from gankit.lab import claims, measures, pictures
-from gankit.lab.cells import Cell
+from gankit.lab import claims, findings, measures, pictures
+from gankit.lab.cells import Cell, option_fields
 from gankit.lab.claims import Verdict
-from gankit.lab.made import make
+from gankit.lab.commands import flag
+from gankit.lab.made import Wanted
+from gankit.lab.outcome import Result, Results
 from gankit.lab.recipe import Figure, Recipe, load, matches
-from gankit.lab.scale import Scaled, named, scaled
-from gankit.lab.sweep import Results, run_cells
+from gankit.lab.scale import Scaled, fitting, named, scaled
+from gankit.lab.sweep import run_cells
+from gankit.lab.worker import FIGURES, After, make_figures
 from gankit.runs.folder import claim as claim_folder
 
 FILE, RECIPE, FINDINGS, PAGE = "study.json", "recipe.toml", "findings.json", "study.html"
@@ -72,33 +76,66 @@ class Study:
     @property
     def table(self) -> list[dict[str, Any]]:
         """The claims: "claim", "published", "measured", "verdict", and "why" where nobody can tell."""
-        return [
-            {
-                "claim": verdict.claim.says,
-                "published": verdict.claim.published,
-                "measured": "; ".join(measured(finding) for finding in verdict.findings),
-                "verdict": verdict.verdict,
-                "why": "; ".join(dict.fromkeys(f.why for f in verdict.findings if f.why)),
-            }
-            for verdict in self.verdicts
-        ]
+        return [findings.row(verdict) for verdict in self.verdicts]
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values: what was asked at which scale, each run's figures, and the claims."""
+        """Plain values: what was asked at which scale, each run's figures, and the claims. "clock": those figures that
+        depend on the clock; all others, and the pictures, are the same again bit for bit.
+        """
         return {
             "recipe": self.recipe.name, "question": self.recipe.question, "scale": self.plan.name, "claims": self.table,
-            "runs": [{"cell": m.cell, "seed": m.seed, "status": m.status, "figures": dict(m.figures)} for m in self.made],
+            "runs": [self._as_dict(made) for made in self.made],
         }  # fmt: skip
+
+    def _as_dict(self, made: Made) -> dict[str, Any]:
+        parts: dict[bool, dict[str, float]] = {False: {}, True: {}}
+        for name, value in made.figures.items():
+            parts[self.is_timed(name)][name] = value
+        return {
+            "cell": made.cell, "seed": made.seed, "status": made.status, "reason": made.reason,
+            "figures": parts[False], "clock": parts[True], "lacking": dict(made.lacking),
+        }  # fmt: skip
+
+    def figure_of(self, name: str) -> Figure:
+        """The recipe's figure that ``name`` is, or is one of several of."""
+        return next(each for each in self.recipe.figures if name == each.name or name.startswith(f"{each.name} "))
+
+    def is_timed(self, name: str) -> bool:
+        """Whether the figure called ``name`` depends on the clock."""
+        return measures.named(self.figure_of(name).measure).timed
+
+    def write_page(self) -> Path:
+        """Write study.html; returns its path. GankitError where matplotlib, which only it needs, is missing."""
+        path: Path = importlib.import_module("gankit.lab.study_page").write(self)
+        return path
 
     def commands(self) -> dict[str, list[str]]:
         """By cell: the commands that repeat its runs, as a shell takes them."""
         found: dict[str, list[str]] = {}
         for cell in self.plan.cells:
-            flags = [_flag(name, value) for name, value in cell.flags.items()]
-            found.setdefault(cell.name, []).append(
-                " ".join(["gankit train", cell.variant, *flags, f"--seed {cell.seed}"])
-            )
+            options = {**self._threads(cell), **cell.flags, "seed": cell.seed}
+            known = option_fields(cell.variant)
+            flags = [flag(known[name], value) for name, value in options.items() if value is not None]
+            found.setdefault(cell.name, []).append(" ".join(["gankit train", shlex.quote(cell.variant), *flags]))
         return found
+
+    def command(self) -> str:
+        """The command that repeats the whole study."""
+        asked = files.read_object(self.out / FILE)
+        flags = {"scale": self.plan.name, "data": asked.get("data"), "seeds": self.seeds, "seed": asked.get("seed")}
+        given = [f"--{name} {shlex.quote(str(value))}" for name, value in flags.items() if value]
+        return " ".join(["gankit study", shlex.quote(str(asked["asked for"])), *given])
+
+    @property
+    def seeds(self) -> int:
+        """How many seeds each cell has."""
+        return len({cell.seed for cell in self.plan.cells})
+
+    def _threads(self, cell: Cell) -> dict[str, Any]:
+        """The threads that the run of ``cell`` was given, which its bits depend on."""
+        path = self.out / cell.folder / "config.json"
+        train = files.read_object(path).get("train", {}) if path.is_file() else {}
+        return {"threads": train["threads"]} if train.get("threads") else {}
 
     def __str__(self) -> str:
         lines = [self.recipe.question, f"at scale {self.plan.name}: {self.plan.scale.says}".rstrip(": ")]
@@ -108,43 +145,7 @@ class Study:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        from gankit.lab.study_page import claims_table
-
-        return str(claims_table(self))
-
-
-def _flag(name: str, value: Any) -> str:
-    flag = "--" + name.replace("_", "-")
-    if isinstance(value, bool):
-        return flag if value else f"--no-{flag[2:]}"
-    return f"{flag} {shlex.quote(str(value))}"
-
-
-def measured(finding: claims.Finding) -> str:
-    """What came of a check, in a line: the quantity with its interval, the range claimed, the values it is made of."""
-    if len(finding.sides) > 1 or finding.check.share:
-        sides = "; ".join(f"{cell} {spread_text(values)}" for cell, values in finding.sides)
-        return f"{finding.quantity}: {interval_text(finding)}, claimed {claims.range_of(finding.check)} ({sides})"
-    values = finding.sides[0][1]
-    return f"{finding.quantity}: {spread_text(values)}, claimed {claims.range_of(finding.check)}"
-
-
-def interval_text(finding: claims.Finding) -> str:
-    """The quantity with its 95 % interval."""
-    if not math.isfinite(finding.value):
-        return "no figure"
-    if not math.isfinite(finding.low):
-        return f"{finding.value:.3g}"
-    return f"{finding.value:.3g} [{finding.low:.3g}, {finding.high:.3g}]"
-
-
-def spread_text(values: Sequence[float | None]) -> str:
-    """Mean and standard deviation of the seeds' values, and how many lack one."""
-    some = [value for value in values if value is not None]
-    if not some:
-        return "no figure"
-    text = f"{statistics.fmean(some):.3g}" + (f" ± {statistics.stdev(some):.2g}" if len(some) > 1 else "")
-    return text + (f" ({len(some)} of {len(values)} seeds)" if len(some) < len(values) else "")
+        return str(findings.claims_table(self.verdicts))
 
 
 def tabulated(made: Sequence[Made]) -> dict[str, dict[str, list[float | None]]]:
@@ -153,8 +154,7 @@ def tabulated(made: Sequence[Made]) -> dict[str, dict[str, list[float | None]]]:
     cells = list(dict.fromkeys(each.cell for each in made))
     found: dict[str, dict[str, list[float | None]]] = {}
     for name in names:
-        rows = {cell: [each.figures.get(name) for each in made if each.cell == cell] for cell in cells}
-        found[name] = {cell: values for cell, values in rows.items() if any(value is not None for value in values)}
+        found[name] = {cell: [each.figures.get(name) for each in made if each.cell == cell] for cell in cells}
     return found
 
 
@@ -170,24 +170,32 @@ def study(
     threads: int | None = None,
     cluster: str | None = None,
     executor: Executor | None = None,
+    retry_failed: bool = False,
     quiet: bool = False,
 ) -> Study:
     """Run ``recipe``, the name of one that is installed or a .toml file, and judge its claims.
 
     ``data``: NAME or NAME:PATH in place of the data set that the recipe has at ``scale``; ``seeds``: of each cell, from
-    ``seed`` on; ``jobs``: runs at a time, ``cluster`` a Dask scheduler's address for them. ``out``: a folder, in which a
-    study that was stopped goes on. Everything is checked before anything is trained: UsageError naming what is wrong.
+    ``seed`` on; ``jobs``: runs at a time, ``cluster``: a Dask scheduler's address for them. ``out``: a folder, in which
+    a study that was stopped goes on, and may get more seeds. Everything is checked before anything is trained:
+    UsageError naming what is wrong. See ``run_cells`` for the rest. Without matplotlib there is a warning, and no page.
     """
     plan = scaled(load(recipe), scale, data, seeds, seed)
     check(plan)
     root = Path(out) if out is not None else claim_folder("study", plan.recipe.name)
-    _begin(root, plan, {"data": data, "seeds": seeds, "seed": seed})
-    after = {cell.name: _after(plan, cell.name) for cell in plan.cells}
+    _begin(root, plan, {"data": data, "seed": seed}, str(recipe))
+    wanted = {Path(cell.folder).parts[0]: _wanted(plan, cell.name) for cell in plan.cells}
+    after = ("gankit.lab.made:make", {"of": wanted})
     results = run_cells(
-        root, plan.cells, jobs=jobs, threads=threads, cluster=cluster, executor=executor, quiet=quiet,
-        after=lambda cell: ("gankit.lab.made:make", after[cell.name]),
+        root, plan.cells, jobs=jobs, threads=threads, cluster=cluster, executor=executor, quiet=quiet, after=after,
+        retry_failed=retry_failed,
     )  # fmt: skip
-    return _concluded(root, plan, results)
+    found = _concluded(root, plan, results, after)
+    try:
+        found.write_page()
+    except GankitError as error:
+        warn(f"the findings stand in {root / FINDINGS}, but they have no page: {error}")
+    return found
 
 
 def check(plan: Scaled) -> None:
@@ -196,13 +204,18 @@ def check(plan: Scaled) -> None:
     of: dict[str, list[str]] = {}
     for figure in recipe.figures:
         where = f"{recipe.name}: figure '{figure.name}'"
-        measures.check(figure.measure, _parameters(plan, figure), where)
+        try:
+            measure = measures.named(figure.measure)
+            measure.check(_parameters(plan, figure))
+        except UsageError as error:
+            raise UsageError(f"{where}: {error}") from error
         some = _cells_of(figure.of, names, where)
-        of[f"{figure.name} *" if measures.MEASURES[figure.measure].several else figure.name] = some
+        of[f"{figure.name} *" if _gives_several(measure) else figure.name] = some
     for name in plan.scale.parameters:
         if name not in [figure.name for figure in recipe.figures]:
+            known = [figure.name for figure in recipe.figures]
             raise UsageError(
-                f"{recipe.name}: scales: parameters: no figure '{name}': {closest(name, [f.name for f in recipe.figures])}"
+                f"{recipe.name}: scale '{plan.name}': parameters: no figure '{name}': {closest(name, known)}"
             )
     for picture in recipe.pictures:
         pictures.check_kind(picture.kind, f"{recipe.name}: picture '{picture.title}'")
@@ -215,12 +228,15 @@ def check(plan: Scaled) -> None:
     claims.check_claims(recipe.claims, names, of, recipe.name)
 
 
+def _gives_several(measure: measures.Measure) -> bool:
+    """Whether ``measure`` gives several figures by name, as what its function returns says."""
+    return typing.get_origin(typing.get_type_hints(measure.function)["return"]) is dict
+
+
 def _cells_of(patterns: Sequence[str], names: Sequence[str], where: str) -> list[str]:
-    """The cells that ``patterns`` fit. UsageError for one that fits none."""
-    for pattern in patterns:
-        if not any(matches(name, [pattern]) for name in names):
-            raise UsageError(f"{where}: no run is called '{pattern}': {closest(pattern, names)}")
-    return [name for name in names if matches(name, patterns)]
+    """The cells that ``patterns`` fit, in their order. UsageError for one that fits none."""
+    some = {name for pattern in patterns for name in fitting(pattern, names, where)}
+    return [name for name in names if name in some]
 
 
 def _parameters(plan: Scaled, figure: Figure) -> dict[str, Any]:
@@ -228,8 +244,8 @@ def _parameters(plan: Scaled, figure: Figure) -> dict[str, Any]:
     return {**figure.parameters, **plan.scale.parameters.get(figure.name, {})}
 
 
-def _after(plan: Scaled, cell: str) -> dict[str, Any]:
-    """The arguments of ``made.make`` for the runs of ``cell``."""
+def _wanted(plan: Scaled, cell: str) -> Wanted:
+    """What is to be made of the runs of ``cell``."""
     recipe = plan.recipe
     figures = [
         {"name": each.name, "measure": each.measure, "parameters": _parameters(plan, each)}
@@ -240,37 +256,37 @@ def _after(plan: Scaled, cell: str) -> dict[str, Any]:
     return {"figures": figures, "pictures": shown}
 
 
-def _begin(root: Path, plan: Scaled, asked: Mapping[str, Any]) -> None:
-    """Make folder ``root`` that of the study, or see that it is. UsageError where it holds another."""
+def _begin(root: Path, plan: Scaled, asked: Mapping[str, Any], name: str) -> None:
+    """Make folder ``root`` that of the study asked for as ``name``, or see that it is. UsageError for another's."""
     about = {"gankit": __version__, "recipe": plan.recipe.digest, "scale": plan.name, **asked}
     if (root / FILE).exists():
         was = files.read_object(root / FILE)
         other = [name for name, value in about.items() if was.get(name) != value and name != "gankit"]
         if other:
             raise UsageError(f"{root}: holds a study with another {' and '.join(other)}; choose another --out")
-        return
-    if root.exists() and any(root.iterdir()):
-        raise UsageError(f"{root}: exists and is not empty; choose another --out")
-    with files.explained(root):
-        root.mkdir(parents=True, exist_ok=True)
+    else:
+        if root.exists() and not (root.is_dir() and all(path.name.startswith(".") for path in root.iterdir())):
+            raise UsageError(f"{root}: exists and is not empty; choose another --out")
+        with files.explained(root):
+            root.mkdir(parents=True, exist_ok=True)
+        files.write_json(root / FILE, {**about, "asked for": name})
     files.atomic_write(root / RECIPE, plan.recipe.text.encode())
-    files.write_json(root / FILE, about)
 
 
-def _concluded(root: Path, plan: Scaled, results: Results) -> Study:
-    """The study with its verdicts, written into ``root`` with its page."""
-    made = tuple(_made(root, plan, cell, results) for cell in plan.cells)
+def _concluded(root: Path, plan: Scaled, results: Results, after: After) -> Study:
+    """The study with its verdicts, written into ``root``."""
+    made = tuple(_made(root, result, after) for result in results)
     figures = tabulated(made)
     found = Study(root, plan, made, tuple(claims.judged(each, figures) for each in plan.recipe.claims))
     files.write_json(root / FINDINGS, found.as_dict())
     return found
 
 
-def _made(root: Path, plan: Scaled, cell: Cell, results: Results) -> Made:
-    """What was made of the run of ``cell``. One that failed, as a diverging one does, still has what its records give."""
-    result, folder = results[cell], root / cell.folder
-    values: Mapping[str, Any] = result.made or {}
-    if result.made is None and (folder / "config.json").is_file():
-        values = make(folder, **_after(plan, cell.name))
+def _made(root: Path, result: Result, after: After) -> Made:
+    """What was made of a run. One that failed, as a diverging one does, still has what its records give."""
+    cell, folder, values = result.cell, root / result.cell.folder, {}
+    if (folder / "config.json").is_file():
+        make_figures(folder, after)
+        values = files.read_object(folder / FIGURES)["figures"]
     parts: list[Mapping[str, Any]] = [values.get(name, {}) for name in ("figures", "pictures", "lacking")]
     return Made(cell.name, cell.seed, folder, result.status, result.reason, *parts)

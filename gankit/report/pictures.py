@@ -52,16 +52,16 @@ def chosen(grids: Sequence[tuple[int, Path]], most: int) -> list[tuple[int, Path
     return [grids[k] for k in sorted(picked | {0, len(grids) - 1})]
 
 
-def picture(path: Path, width: int, height: int) -> str:
-    """A grid of ``width`` x ``height`` pixels each as a data address, cut down to SIDE pixels where it is larger."""
+def picture(path: Path, width: int, height: int, side: int = SIDE) -> str:
+    """A grid of ``width`` x ``height`` pixels each as a data address, cut to ``side`` pixels where it is larger."""
     with Image.open(path) as opened:
         image: Image.Image = opened.convert("L" if opened.mode == "L" else "RGB")
     across, down = (
-        max(1, (SIDE + GAP) // (side + GAP)) * (side + GAP) - GAP if whole > SIDE else whole
-        for whole, side in zip(image.size, (width, height), strict=True)
+        max(1, (side + GAP) // (tile + GAP)) * (tile + GAP) - GAP if whole > side else whole
+        for whole, tile in zip(image.size, (width, height), strict=True)
     )
     image = image.crop((0, 0, min(across, image.width), min(down, image.height)))
-    image.thumbnail((SIDE, SIDE))
+    image.thumbnail((side, side))
     data = encode_png(image)
     if len(data) > PLAIN and image.mode == "RGB":
         data = encode_png(image.quantize(256))

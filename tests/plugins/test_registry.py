@@ -129,7 +129,7 @@ def test_every_hook_is_documented(hook):
     assert f"`{hook}" in (ROOT / "docs" / "plugins.md").read_text()
 
 
-@pytest.mark.parametrize("folder", ["kernels", "plugins", "cli"])
+@pytest.mark.parametrize("folder", ["kernels", "plugins", "cli", "studies"])
 def test_a_second_copy_of_a_package_cannot_be_imported_from_the_source_folder(folder):
     done = subprocess.run(
         [sys.executable, "-c", f"import {folder}"], cwd=ROOT, capture_output=True, text=True, check=False
