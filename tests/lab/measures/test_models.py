@@ -24,7 +24,7 @@ from gankit.lab.measures.classes import same_over_other
 from gankit.lab.measures.encoders import detail
 from gankit.lab.measures.latents import largest_over_mean, mean_cosine
 from gankit.plugins.datasets.shapes import Shapes
-from gankit.plugins.datasets.stripes import true_mapping
+from gankit.plugins.datasets.stripes import Stripes, true_mapping
 from gankit.plugins.variants.cgan import CGANModel
 from gankit.plugins.variants.cyclegan import CycleGANModel
 from gankit.plugins.variants.gan import GANModel
@@ -94,9 +94,8 @@ def test_style_is_kept_where_a_latent_does_the_same_in_every_class_and_lost_wher
 
 
 def test_style_kept_at_numbers_worked_out_by_hand():
-    # Two classes, two latents: within a column 1 and 3 apart, between columns 2 and 4.
-    found = same_over_other(torch.tensor([[[0.0], [1.0]], [[1.0], [4.0]]]))
-    assert found == pytest.approx((1 + 3) / (4 + 0)) == 1.0
+    # Two classes, two latents: within a column 4 and 2 apart, between columns 1 and 1.
+    assert same_over_other(torch.tensor([[[0.0], [3.0]], [[4.0], [1.0]]])) == (4 + 2) / (1 + 1)
     assert same_over_other(torch.zeros(2, 3, 4)) is None
 
 
@@ -221,6 +220,15 @@ def test_the_mapping_error_is_zero_for_the_true_mapping_and_has_that_of_doing_no
     found = take(runs["cyclegan"], "mapping error", images=20)
     assert (found["a2b"], found["b2a"]) == (0, 0)
     assert min(found["a2b unchanged"], found["b2a unchanged"]) > 0.05
+
+
+def test_the_identity_error_is_of_images_that_are_in_the_target_domain_already(runs, monkeypatch):
+    monkeypatch.setattr(CycleGANModel, "translate", lambda self, images, way, draws: true_mapping(images, way))
+    held_out = Stripes().load(gankit.DataOptions(size=8, channels=1, split="test", limit=40), 0)
+    found = take(runs["cyclegan"], "identity error", images=20)
+    for way, pixels in (("a2b", held_out.other), ("b2a", held_out.images)):
+        images = pixels[:20].double() / 127.5 - 1
+        assert found[way] == pytest.approx(float((true_mapping(images, way) - images).abs().mean()), rel=1e-5)
 
 
 def test_a_discriminator_is_asked_of_images_that_it_was_trained_on_and_of_others(runs, monkeypatch):
