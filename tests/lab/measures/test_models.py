@@ -23,6 +23,7 @@ from gankit.lab.measures import take
 from gankit.lab.measures.classes import same_over_other
 from gankit.lab.measures.encoders import detail
 from gankit.lab.measures.latents import largest_over_mean, mean_cosine
+from gankit.lab.measures.pictures import even
 from gankit.plugins.datasets.shapes import Shapes
 from gankit.plugins.datasets.stripes import Stripes, true_mapping
 from gankit.plugins.variants.cgan import CGANModel
@@ -182,12 +183,13 @@ def test_smooth_reconstructions_are_less_sharp_than_real_images(runs, monkeypatc
 
 def test_a_density_is_judged_as_if_it_were_kept_and_is_not(runs, tmp_path):
     options = {"components": 2, "dims": 4, "latents": 60}
-    found = take(runs["vae"], "density score", images=40, **options)
+    found = take(runs["vae"], "density score", images=50, **options)
     assert not density.exists(runs["vae"])
     copy = gankit.Run(shutil.copytree(runs["vae"].root, tmp_path / "copy"))
     density.fit(copy, **options)
     judge = Judge(["swd"], comparable(load_images(copy.config)), copy.config.data)
-    kinds = {"samples": copy.sample(40), "reconstructions": reconstruct(copy, shown=40).pairs[1::2]}
+    of_others = reconstruct(copy, shown=100).pairs[1::4]  # of each second of 100 images
+    kinds = {"samples": copy.sample(50), "reconstructions": of_others}
     for name, images in kinds.items():
         (value,) = judge.judge([Samples(to_uint8(images))])
         assert found[name] == pytest.approx(value.value) != 0
@@ -227,7 +229,7 @@ def test_the_identity_error_is_of_images_that_are_in_the_target_domain_already(r
     held_out = Stripes().load(gankit.DataOptions(size=8, channels=1, split="test", limit=40), 0)
     found = take(runs["cyclegan"], "identity error", images=20)
     for way, pixels in (("a2b", held_out.other), ("b2a", held_out.images)):
-        images = pixels[:20].double() / 127.5 - 1
+        images = pixels[::2].double() / 127.5 - 1  # 20 of 40
         assert found[way] == pytest.approx(float((true_mapping(images, way) - images).abs().mean()), rel=1e-5)
 
 
@@ -239,7 +241,7 @@ def test_a_discriminator_is_asked_of_images_that_it_was_trained_on_and_of_others
     found = take(runs["dcgan"], "discriminator on held out", images=20)
     options = {"size": 8, "channels": 1, "limit": 40}
     for name, split in (("real", "train"), ("held out", "test")):
-        images = Shapes().load(gankit.DataOptions(split=split, **options), 0).images[:16]  # two batches of 8
+        images = Shapes().load(gankit.DataOptions(split=split, **options), 0).images[::2][:16]  # two batches of 8
         assert found[name] == pytest.approx(float((images.double() / 127.5 - 1).mean()), rel=1e-5)
     assert found["fake"] == 0.25
     load = Shapes.load
@@ -335,3 +337,9 @@ def test_a_measure_that_does_not_fit_a_run_names_the_run_and_its_variant(variant
         take(runs[variant], name)
     assert str(runs[variant].root) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_images_that_are_looked_at_are_spread_over_the_data_set_and_not_its_first_class():
+    images = gankit.ImageSet(torch.zeros(100, 1, 4, 4, dtype=torch.uint8), torch.arange(100) // 25, tuple("abcd"))
+    assert torch.bincount(even(images, 8).labels).tolist() == [2, 2, 2, 2]
+    assert len(even(images, 1000)) == 100
