@@ -6,7 +6,8 @@ a verdict is wrong with probability 5 % at most, as far as the figures of one ce
 normal, and the power to reach one at all grows with the seeds. One seed has no spread, and no verdict.
 
 A mean's interval is Student's, a difference's Welch's, a ratio's Welch's on logarithms, a share's is Clopper and
-Pearson's, a slope's that of least squares over all seeds and cells, whose errors are taken to be alike.
+Pearson's, that of two shares put together of theirs (Newcombe 1998; of three seeds each wrong 8 in 100 times at worst,
+1 on average), a slope's that of least squares over all seeds and cells, whose errors are taken to be alike.
 """
 
 from __future__ import annotations
@@ -116,9 +117,8 @@ def _finding(check: Check, figures: Figures) -> Finding:
     sides = tuple((cell, tuple(by_cell.get(cell, ()))) for cell in check.cells)
     values = {cell: [value for value in some if value is not None and math.isfinite(value)] for cell, some in sides}
     what = quantity(check)
-    if without := next(((cell, some) for cell, some in sides if not values[cell]), None):
-        cell, some = without
-        why = f"no run of {cell} has it" if some else f"{cell} is not run at this scale"
+    if without := next((cell for cell in check.cells if not values[cell]), None):
+        why = f"no run of {without} at this scale has it"
         return Finding(check, what, math.nan, -math.inf, math.inf, OPEN, why, sides)
     try:
         value, low, high = _measured(check, values)
@@ -189,19 +189,19 @@ def _exp(value: float) -> float:
 
 
 def _share(some: Sequence[float], other: Sequence[float] | None) -> tuple[float, float, float]:
-    """The share of ones among ``some``, less that among ``other``, with an exact interval: for a difference of the two
-    intervals at half the error each.
+    """The share of ones among ``some``, less that among ``other``, with its interval: Clopper and Pearson's, which is
+    exact, and for a difference the two put together as Newcombe 1998 does.
     """
     if any(value not in (0, 1) for value in (*some, *(other or ()))):
         raise ValueError("a share is taken of figures that are 0 or 1")
     if len(some) == 1:
         return float(some[0]), -math.inf, math.inf
-    level = LEVEL if other is None else (1 + LEVEL) / 2
-    share, (low, high) = float(np.mean(some)), share_interval(int(sum(some)), len(some), level)
+    share, (low, high) = float(np.mean(some)), share_interval(int(sum(some)), len(some))
     if other is None:
         return share, low, high
-    less, most = share_interval(int(sum(other)), len(other), level)
-    return share - float(np.mean(other)), low - most, high - less
+    less, (least, most) = float(np.mean(other)), share_interval(int(sum(other)), len(other))
+    down, up = math.hypot(share - low, most - less), math.hypot(high - share, less - least)
+    return share - less, share - less - down, share - less + up
 
 
 def slope(groups: Sequence[Sequence[float]]) -> tuple[float, float, float]:
