@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from gankit import __version__
+from gankit.cli.compare import compare
 from gankit.cli.data import data
 from gankit.cli.doctor import doctor
 from gankit.cli.evaluate import evaluate
@@ -116,6 +117,7 @@ def main(debug: bool) -> None:
     gankit train dcgan --data folder:PHOTOS     train on your own images
     gankit sample RUN -o grid.png               draw from what was trained
     gankit evaluate RUN --metric fid,precision  judge what was trained
+    gankit compare 'OUT/*/seed-*' -o page.html  what differs between groups of runs, over their seeds
     gankit translate RUN PHOTOS -o OUT          map images to images, after `train cyclegan`
     gankit study RECIPE                         repeat a published study; which of its claims hold?
     """  # noqa: D301 -- click reads the control character as "do not rewrap"
@@ -137,6 +139,6 @@ _loaded: list[bool] = []
 
 for command in (train, resume, sample, evaluate, report, interpolate, translate, data, plugins, profile, doctor):
     main.add_command(command)
-for command in (reconstruct, encode, probe, density, export, grid):
+for command in (reconstruct, encode, probe, density, export, grid, compare):
     main.add_command(command)
 main.add_command(study)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from gankit.evaluation.statistics import Moments, Selection
     from gankit.hookspecs import hookimpl
     from gankit.inference.interpolate import interpolate
+    from gankit.lab.compare import compare
     from gankit.lab.study import Study, study
     from gankit.models.adversarial import AdversarialModel, AdversarialOptions
     from gankit.models.conditional import ConditionalModel, ConditionalOptions
@@ -76,6 +77,7 @@ _HOMES = {
     ),
     "hookspecs": ("hookimpl",),
     "inference.interpolate": ("interpolate",),
+    "lab.compare": ("compare",),
     "lab.study": ("Study", "study"),
     "models.adversarial": (
         "AdversarialModel",
@@ -138,6 +140,7 @@ __all__ = [
     "UsageError",
     "Variant",
     "__version__",
+    "compare",
     "evaluate",
     "hookimpl",
     "interpolate",

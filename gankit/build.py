@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+from pathlib import Path
+
 import torch
 
 from gankit.config import Config, variant_class
 from gankit.core.errors import UsageError
 from gankit.core.rng import key
 from gankit.core.types import Spec
+from gankit.data.captions import captions_beside, captions_in
 from gankit.data.dataset import Dataset, ImageSet
 from gankit.models.interface import Model
+from gankit.models.label_embedding import LabelOptions
 from gankit.registry import registry
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.float32, "fp64": torch.float64}
@@ -19,6 +24,26 @@ def load_images(config: Config) -> ImageSet:
     """The images that ``config.data`` names."""
     dataset: Dataset = registry().get("datasets", config.data.name)()
     return dataset.load(config.data, config.train.seed)
+
+
+def training_images(config: Config, images: ImageSet | None = None) -> ImageSet:
+    """``images``, or those that ``config.data`` names: with captions of their classes where --conditioning text is to
+    have them and ``images`` bring none, from the file --captions, or the one beside images that are loaded.
+
+    UsageError where --captions is given for another kind.
+    """
+    found = load_images(config) if images is None else images
+    if not isinstance(config.options, LabelOptions):
+        return found
+    given = None if config.options.captions is None else Path(config.options.captions).expanduser()
+    if config.options.conditioning != "text":
+        if given is not None:
+            raise UsageError(f"--captions {given}: --conditioning {config.options.conditioning} takes none; pass text")
+        return found
+    file = captions_beside(config.data) if given is None and images is None else given
+    if file is None or found.captions:
+        return found
+    return dataclasses.replace(found, captions=captions_in(file, found.classes))
 
 
 def build_model(config: Config, spec: Spec) -> Model:

@@ -33,16 +33,18 @@ def option(
     registry: str = "",
     neutral: bool = False,
     parse: Callable[[Any], Any] | None = None,
+    later: bool = False,
 ) -> Any:
     """Declare a dataclass field as an option.
 
     ``low`` and ``high`` are inclusive bounds, ``above`` an exclusive lower one. ``choices`` lists the values of a
     string; ``registry`` names the registry that holds them instead. ``neutral``: it changes
     no weight, so a run can be resumed with another value. ``parse``: for values of several types, makes the one form
-    that is kept of what was given, or raises ValueError with what the flag takes. A subclass that only changes the
-    default writes ``field: type = value``; the rest is inherited.
+    that is kept of what was given, or raises ValueError with what the flag takes. ``later``, of a
+    variant's option: runs are older than it; at its default it stands in no digest of options, so that theirs hold. A
+    subclass that only changes the default writes ``field: type = value``; the rest is inherited.
     """
-    described = Described(help, unit, low, high, above, choices, group, aliases, registry, neutral, parse)
+    described = Described(help, unit, low, high, above, choices, group, aliases, registry, neutral, parse, later)
     return dataclasses.field(default=default, metadata={"option": described})
 
 
@@ -61,6 +63,7 @@ class Described:
     registry: str
     neutral: bool
     parse: Callable[[Any], Any] | None
+    later: bool
 
     def range(self) -> str:
         """The allowed range in words a person reads, or an empty string."""

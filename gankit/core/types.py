@@ -12,6 +12,8 @@ from gankit.core.sides import Sides
 
 Noise = dict[str, Tensor]
 Carry = dict[str, Tensor]
+Captions = tuple[str, ...] | tuple[tuple[float, ...], ...]
+"""What each class is, in words, or in as many numbers for each."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,7 @@ class Spec:
 
     ``size`` is the height; a ``width`` of 0 becomes the same. ``count`` is the number of training images,
     ``class_counts`` that of each class (() in runs of older versions); ``variance`` their mean per-pixel variance on
-    the [-1, 1] scale.
+    the [-1, 1] scale; ``captions`` what each class is in words or numbers, where something besides its name says so.
     """
 
     channels: int
@@ -33,6 +35,7 @@ class Spec:
     names: tuple[str, ...] = ()
     class_counts: tuple[int, ...] = ()
     width: int = 0
+    captions: Captions = ()
 
     def __post_init__(self) -> None:
         if not self.width:
@@ -49,10 +52,12 @@ class Spec:
         return self.channels, self.size, self.width
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, as config.json holds them: of square images without the width."""
+        """Plain values, as config.json holds them: of square images without the width, captions where there are any."""
         values = asdict(self)
         if self.width == self.size:
             del values["width"]
+        if not self.captions:
+            del values["captions"]
         return values
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from gankit.core.lazy import lazy
 
 if TYPE_CHECKING:
+    from gankit.data.captions import CAPTION_FILES
     from gankit.data.catalogue import About, DataOptions, Remote, cache_folder, fetched
     from gankit.data.choice import chosen
     from gankit.data.dataset import (
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 __getattr__ = lazy(
     __name__,
     {
+        "captions": ("CAPTION_FILES",),
         "catalogue": (
             "About",
             "DataOptions",
@@ -63,6 +65,7 @@ __getattr__ = lazy(
 )
 
 __all__ = [
+    "CAPTION_FILES",
     "About",
     "DataOptions",
     "Dataset",

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from gankit.core.errors import UsageError
 from gankit.core.sides import Sides, Size, as_size, middle, sides
-from gankit.core.types import Batch, Spec
+from gankit.core.types import Batch, Captions, Spec
 from gankit.data.cache import Prepared
 from gankit.data.catalogue import About, DataOptions, fetched
 from gankit.data.decoding import Frame
@@ -43,7 +43,7 @@ class ImageSet:
     """images: uint8 [N,C,H,W]; labels: int64 [N] or None, with their names; other: a second domain uint8 [M,C,H,W];
     factors: int64 [N,F] or None, what each image was made from, with the names of the columns; prepared: where in the
     cache the images (and the second domain's) are, if they come from there; passed_over: what lies beside them and was
-    not read.
+    not read; captions: what each of the classes is in words, or as a vector.
     """
 
     images: Tensor
@@ -54,6 +54,7 @@ class ImageSet:
     factor_names: tuple[str, ...] = ()
     prepared: tuple[Prepared, ...] = field(default=(), repr=False)
     passed_over: tuple[str, ...] = field(default=(), repr=False)
+    captions: Captions = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         for images in (self.images, self.other):
@@ -69,6 +70,10 @@ class ImageSet:
             low, high, count = int(self.labels.min()), int(self.labels.max()), len(self.classes)
             if low < 0 or high >= count:
                 raise UsageError(f"labels from {low} to {high}, but there are {count} classes: 0 to {count - 1}")
+        if self.captions and len(self.captions) != len(self.classes):
+            raise UsageError(f"{len(self.captions)} captions for {len(self.classes)} classes; give one for each")
+        said = tuple(each if isinstance(each, str) else tuple(map(float, each)) for each in self.captions)
+        object.__setattr__(self, "captions", said)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -94,7 +99,8 @@ class ImageSet:
         variance = float((squares / len(some) - (total / len(some)).square()).mean())
         names, paired = self.classes, self.other is not None
         counts = self.class_counts()
-        return Spec(self.images.shape[1], height, len(names), len(self), variance, paired, names, counts, width)
+        channels, said = self.images.shape[1], self.captions
+        return Spec(channels, height, len(names), len(self), variance, paired, names, counts, width, said)
 
     def class_counts(self) -> tuple[int, ...]:
         """How many images each class has; () where there are no labels."""
@@ -103,12 +109,14 @@ class ImageSet:
         return tuple(torch.bincount(self.labels, minlength=len(self.classes)).tolist())
 
     def digest(self) -> str:
-        """A sha256 that tells this image set from others: labels, names and sizes whole; pixels by what the cache says
-        of them, so that they need not be read, else up to 64 MB, evenly spread over the images.
+        """A sha256 that tells this image set from others: labels, names, captions and sizes whole; pixels by what the
+        cache says of them, so that they need not be read, else up to 64 MB, evenly spread over the images.
         """
         whole = hashlib.sha256(repr((self.classes, tuple(self.images.shape))).encode())
         if self.labels is not None:
             whole.update(self.labels.numpy().tobytes())
+        if self.captions:
+            whole.update(repr(self.captions).encode())
         for each in self.prepared:
             whole.update(each.digest.encode())
         for images in () if self.prepared else (self.images, self.other):
@@ -147,6 +155,12 @@ class Dataset(ABC):
     @abstractmethod
     def load(self, options: DataOptions, seed: int) -> ImageSet:
         """The images of ``options``. UsageError naming the file and what to do where they cannot be had."""
+
+    def true_mapping(self, images: Tensor, direction: str) -> Tensor | None:
+        """What ``direction``, "a2b" or "b2a", makes of images [n,C,H,W] in [-1, 1] of a pair of domains, where the
+        mapping between them is known; else None.
+        """
+        return None
 
 
 def frame(options: DataOptions, size: int | str, crop: int | None = None) -> Frame:

@@ -37,6 +37,21 @@ def fit(
     "mixture": ``components`` Gaussians on ``dims`` principal components, or as many as there are. "vae": a VAE on the
     codes of a VQ-VAE, trained for ``steps``. UsageError for a run whose model does not encode, or has no codes.
     """
+    tensors, about = fitted(run, kind, components, dims, latents, steps, seed)
+    checkpoint.save(run.root / "density.pt", tensors, about)
+    return about
+
+
+def fitted(
+    run: RunFolder,
+    kind: str = "mixture",
+    components: int = 16,
+    dims: int = 256,
+    latents: int = 5000,
+    steps: int = 2000,
+    seed: int = 0,
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """(tensors, what is said of it) of the density of ``fit``, which is not kept."""
     model = encoding.load(run)
     images = encoding.images_of(run, limit=latents)
     points = encoding.encode(model, images.images, run.spec.sides)
@@ -47,8 +62,7 @@ def fit(
         tensors, said = _mixture(points.double(), components, dims, seed)
     else:
         tensors, said = _codes(run, model, points, steps, seed)
-    checkpoint.save(run.root / "density.pt", tensors, {**about, **said})
-    return {**about, **said}
+    return tensors, {**about, **said}
 
 
 def _mixture(points: Tensor, components: int, dims: int, seed: int) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -101,15 +115,20 @@ def stream(run: RunFolder, n: int, seed: int = 0) -> Iterator[Tensor]:
         raise UsageError(
             f"{run.root}: was trained on since its density was fitted; call `gankit density {run.root}` again"
         )
+    return drawn(run, tensors, about, n, seed)
+
+
+def drawn(run: RunFolder, tensors: dict[str, Tensor], about: dict[str, Any], n: int, seed: int = 0) -> Iterator[Tensor]:
+    """N images in parts, in [-1, 1], from the density that ``fitted`` gave of the run as it is."""
     model = encoding.load(run)
-    back, drawn = _drawn(tensors, about, n, RandomStream(seed, "density"))
-    return _decoded(model, back, drawn)
+    back, points = _drawn(tensors, about, n, RandomStream(seed, "density"))
+    return _decoded(model, back, points)
 
 
 @torch.no_grad()
-def _decoded(model: Encoder, back: Callable[[Tensor], Tensor], drawn: Tensor) -> Iterator[Tensor]:
+def _decoded(model: Encoder, back: Callable[[Tensor], Tensor], points: Tensor) -> Iterator[Tensor]:
     dtype = next(model.parameters()).dtype
-    for some in torch.split(drawn, CHUNK):
+    for some in torch.split(points, CHUNK):
         yield model.decode(back(some).to(dtype))
 
 

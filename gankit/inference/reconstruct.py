@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from gankit.core.images import to_uint8
 from gankit.core.sides import Size, as_size, middle, sides
 from gankit.data.dataset import ImageSet, corners
 from gankit.data.decoding import Frame, framed
-from gankit.evaluation.metric import Source
+from gankit.evaluation.metric import Extractor, Source
 from gankit.evaluation.reference import comparable
 from gankit.inference.interpolate import between
 from gankit.inference.translate import readable
@@ -91,8 +91,12 @@ def check_no_split(split: str | None, source: str | Path) -> None:
 
 
 def batches(model: Encoder, images: Tensor, size: Size) -> list[Tensor]:
+    """The ``batches_of`` images as ``model`` takes them."""
+    return batches_of(images, size, next(model.parameters()).dtype)
+
+
+def batches_of(images: Tensor, size: Size, dtype: torch.dtype) -> list[Tensor]:
     """uint8 [N,C,H,W] as [n,C,*size] in [-1, 1], the middle of each, in parts of ``AT_ONCE``."""
-    dtype = next(model.parameters()).dtype
     found = []
     for index in torch.split(torch.arange(len(images)), AT_ONCE):
         offset = corners(images, size, len(index))
@@ -123,7 +127,7 @@ def reconstruct(
     """
     if source is not None:
         check_no_split(split, source)
-    model, classifier = load(run), None if extractor is None else _classifier(run, extractor)
+    model, classifier = load(run), None if extractor is None else class_network(run, extractor)
     count = max(shown, judged)
     images = images_of(run, split, count) if source is None else images_in(Path(source), run)
     mean = _mean_image(run, images if run.recorded.get("images given") else None)
@@ -137,29 +141,31 @@ def reconstruct(
         squares += float((made - batch)[:some].double().square().sum())
         of_mean += float((mean - batch)[:some].double().square().sum())
         if classifier is not None:
-            one, two = (classifier(to_uint8(each[:some])) for each in (batch, made))
+            one, two = (seen_classes(classifier, to_uint8(each[:some])) for each in (batch, made))
             same += int((one == two).sum())
         n += some
     values, share = n * mean.numel(), None if classifier is None else same / n
     return Reconstructions(torch.cat(kept)[: 2 * shown], n, squares / values, of_mean / values, share)
 
 
-def _classifier(run: RunFolder, name: str) -> Callable[[Tensor], Tensor]:
-    """What extractor ``name``, for the data set of ``run``, finds to be the classes [n] of images uint8 [n,C,H,W]."""
+def class_network(run: RunFolder, name: str = "classifier") -> Extractor:
+    """Extractor ``name`` for the data set of ``run``, which sees the data set's classes. UsageError for one that does
+    not, and for images without labels.
+    """
     kind = registry().get("extractors", name)
     if "classes" not in kind.gives:
         raise UsageError(f"--extractor {name} does not see the data set's classes; take classifier")
     with torch.enable_grad():  # it may have to be trained
         images, place = run_images(run)
-        network = kind(Source(comparable(images, run.spec.sides), place))
+        network: Extractor = kind(Source(comparable(images, run.spec.sides), place))
+    return network
 
-    def classes(images: Tensor) -> Tensor:
-        logits = network(images).logits
-        assert logits is not None
-        found: Tensor = logits.argmax(1)
-        return found
 
-    return classes
+def seen_classes(network: Extractor, images: Tensor) -> Tensor:
+    """The classes [n] that ``network`` sees in images uint8 [n,C,H,W]."""
+    logits = network(images).logits
+    assert logits is not None
+    return logits.argmax(1)
 
 
 @torch.no_grad()

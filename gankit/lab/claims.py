@@ -35,7 +35,7 @@ Sides = tuple[tuple[str, tuple[float | None, ...]], ...]
 @dataclass(frozen=True)
 class Finding:
     """What came of a check: the quantity with its interval, its verdict, and in ``why`` the reason where it is open.
-    ``sides``: each cell looked at.
+    ``sides``: (cell, or figure of the one cell; its values) of each that is looked at.
     """
 
     check: Check
@@ -78,15 +78,17 @@ def check_claims(claims: Sequence[Claim], cells: Sequence[str], of: Mapping[str,
             raise UsageError(said + "has no checks")
         for check in claim.checks:
             _check_form(check, said)
-            name = known_figure(check.figure, of)
-            if name is None:
-                known = [each.removesuffix(" *") for each in of]
-                raise UsageError(f"{said}no run has a figure '{check.figure}': {closest(check.figure, known)}")
             for cell in check.cells:
                 if cell not in cells:
                     raise UsageError(f"{said}no run is called '{cell}': {closest(cell, cells)}")
-                if cell not in of[name]:
-                    raise UsageError(f"{said}the figure '{check.figure}' is not taken of '{cell}'")
+            for figure in filter(None, (check.figure, check.other)):
+                name = known_figure(figure, of)
+                if name is None:
+                    known = [each.removesuffix(" *") for each in of]
+                    raise UsageError(f"{said}no run has a figure '{figure}': {closest(figure, known)}")
+                for cell in check.cells:
+                    if cell not in of[name]:
+                        raise UsageError(f"{said}the figure '{figure}' is not taken of '{cell}'")
 
 
 def known_figure(figure: str, of: Mapping[str, Sequence[str]]) -> str | None:
@@ -102,9 +104,11 @@ def _check_form(check: Check, said: str) -> None:
         raise UsageError(f"{said}a check is 'of' one cell or 'along' several; give one of them")
     if check.along and len(check.along) < 2:
         raise UsageError(f"{said}'along' needs two cells or more")
-    if (check.minus and check.over) or (check.along and (check.minus or check.over)):
-        raise UsageError(f"{said}of 'minus', 'over' and 'along' a check takes one")
-    if check.share and (check.over or check.along):
+    ways = ("minus", "over", "minus_figure", "over_figure", "along")
+    given = [name for name in ways if getattr(check, name)]
+    if len(given) > 1:
+        raise UsageError(f"{said}a check takes one of '{given[0]}' and '{given[1]}'")
+    if check.share and given and given != ["minus"]:
         raise UsageError(f"{said}a share goes with 'of' and 'minus' only")
     if check.least is None and check.most is None:
         raise UsageError(f"{said}say 'least' or 'most'")
@@ -113,31 +117,37 @@ def _check_form(check: Check, said: str) -> None:
 
 
 def _finding(check: Check, figures: Figures) -> Finding:
-    by_cell = figures.get(check.figure, {})
-    sides = tuple((cell, tuple(by_cell.get(cell, ()))) for cell in check.cells)
-    values = {cell: [value for value in some if value is not None and math.isfinite(value)] for cell, some in sides}
-    what = quantity(check)
-    if without := next((cell for cell in check.cells if not values[cell]), None):
-        why = f"no run of {without} at this scale has it"
-        return Finding(check, what, math.nan, -math.inf, math.inf, OPEN, why, sides)
+    sides = _sides(check, figures)
     try:
-        value, low, high = _measured(check, values)
+        value, low, high = _measured(check, sides)
     except ValueError as error:
-        return Finding(check, what, math.nan, -math.inf, math.inf, OPEN, str(error), sides)
+        return Finding(check, quantity(check), math.nan, -math.inf, math.inf, OPEN, str(error), sides)
     verdict = _verdict(check, low, high)
-    why = _why_open(sides, values, high) if verdict == OPEN else ""
-    return Finding(check, what, value, low, high, verdict, why, sides)
+    why = _why_open(sides, high) if verdict == OPEN else ""
+    return Finding(check, quantity(check), value, low, high, verdict, why, sides)
 
 
-def _why_open(sides: Sides, values: Mapping[str, Sequence[float]], high: float) -> str:
-    """Why nobody can tell, by the cells' values, of which each has some, and the upper end of the interval."""
-    if all(len(some) == 1 for _, some in sides):
+def _sides(check: Check, figures: Figures) -> Sides:
+    """(name, the values of all seeds) of what is compared: cells, or two figures of one cell."""
+    if check.other:
+        return tuple((name, tuple(figures.get(name, {}).get(check.of, ()))) for name in (check.figure, check.other))
+    return tuple((cell, tuple(figures.get(check.figure, {}).get(cell, ()))) for cell in check.cells)
+
+
+def _why_open(sides: Sides, high: float) -> str:
+    """Why nobody can tell, of ``sides`` of which each has some value, and the upper end of the interval."""
+    if all(len(_finite(some)) == 1 for _, some in sides):
         return "one seed has no spread"
-    if alone := next(((cell, some) for cell, some in sides if len(values[cell]) == 1), None):
+    if alone := next(((name, some) for name, some in sides if len(_finite(some)) == 1), None):
         return (
             f"only 1 of {len(alone[1])} runs of {alone[0]} has it" if len(alone[1]) > 1 else f"{alone[0]} has one seed"
         )
     return "too few seeds for figures without spread" if high == math.inf else "the seeds' spread is too wide"
+
+
+def _finite(values: Sequence[float | None]) -> list[float]:
+    """Those of ``values`` that are numbers."""
+    return [value for value in values if value is not None and math.isfinite(value)]
 
 
 def quantity(check: Check) -> str:
@@ -147,6 +157,8 @@ def quantity(check: Check) -> str:
         return f"{what}, relative change from each of {len(check.along)} cells to the next"
     if check.minus:
         return f"{what}, {check.of} less {check.minus}"
+    if check.other:
+        return f"{what} {'over' if check.over_figure else 'less'} {check.other}, of {check.of}"
     return f"{what}, {check.of} over {check.over}" if check.over else f"{what} of {check.of}"
 
 
@@ -164,23 +176,39 @@ def _verdict(check: Check, low: float, high: float) -> str:
     return FAILS if high < least or low > most else OPEN
 
 
-def _measured(check: Check, values: Mapping[str, Sequence[float]]) -> tuple[float, float, float]:
+def _measured(check: Check, sides: Sides) -> tuple[float, float, float]:
     """The checked quantity and its interval. ValueError, saying why, where there is none."""
+    for name, values in sides:
+        cell, what = (check.of, f"a figure '{name}'") if check.other else (name, "it")
+        if not _finite(values):
+            raise ValueError(f"no run of {cell} at this scale has {what}")
+    if check.other:
+        return _paired(check, [values for _, values in sides])
+    groups = [_finite(values) for _, values in sides]
     if check.along:
-        return slope([values[cell] for cell in check.along])
-    some = values[check.of]
+        return slope(groups)
     if check.share:
-        return _share(some, values[check.minus] if check.minus else None)
+        return _share(*groups)
     if check.minus:
-        found = welch(some, values[check.minus])
+        found = welch(*groups)
         return found.difference, found.low, found.high
     if check.over:
-        other = values[check.over]
-        if min(*some, *other) <= 0:
+        if min(map(min, groups)) <= 0:
             raise ValueError("a ratio is taken of positive figures")
-        found = welch(np.log(some).tolist(), np.log(other).tolist())
+        found = welch(*(np.log(group).tolist() for group in groups))
         return math.exp(found.difference), _exp(found.low), _exp(found.high)
-    return float(np.mean(some)), *interval(some)
+    return float(np.mean(groups[0])), *interval(groups[0])
+
+
+def _paired(check: Check, sides: Sequence[Sequence[float | None]]) -> tuple[float, float, float]:
+    """The difference, or the ratio, of two figures of the same runs, with Student's interval of its mean over them."""
+    pairs = [(a, b) for a, b in zip(*sides, strict=True) if a is not None and b is not None]
+    if not pairs:
+        raise ValueError("no run has both figures")
+    if check.over_figure and any(b == 0 for _, b in pairs):
+        raise ValueError("a ratio is taken of figures that are not 0")
+    found = [a / b if check.over_figure else a - b for a, b in pairs]
+    return float(np.mean(found)), *interval(found)
 
 
 def _exp(value: float) -> float:
@@ -188,7 +216,7 @@ def _exp(value: float) -> float:
     return math.exp(value) if value < 700 else math.inf
 
 
-def _share(some: Sequence[float], other: Sequence[float] | None) -> tuple[float, float, float]:
+def _share(some: Sequence[float], other: Sequence[float] | None = None) -> tuple[float, float, float]:
     """The share of ones among ``some``, less that among ``other``, with its interval: Clopper and Pearson's, which is
     exact, and for a difference the two put together as Newcombe 1998 does.
     """

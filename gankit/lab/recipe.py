@@ -81,15 +81,18 @@ class Panel:
 class Check:
     """A ``figure`` of cell ``of``, and the range that the claim puts it in: ``least``, ``most``, or both.
 
-    With ``minus`` it is the difference from that cell's figure, with ``over`` the ratio to it. With ``along`` in place
-    of ``of`` it is the slope over these cells in their order, per cell, as a share of their mean. ``share``: the figure
-    is 0 or 1, and what is checked is in what share of the seeds it is 1.
+    With ``minus`` it is the difference from that cell's figure, with ``over`` the ratio to it; with ``minus_figure`` or
+    ``over_figure`` that to another figure of the same runs. With ``along`` in place of ``of`` it is the slope over
+    these cells in their order, per cell, as a share of their mean. ``share``: the figure is 0 or 1, and what is checked
+    is in what share of the seeds it is 1.
     """
 
     figure: str
     of: str = ""
     minus: str = ""
     over: str = ""
+    minus_figure: str = ""
+    over_figure: str = ""
     along: list[str] = field(default_factory=list)
     least: float | None = None
     most: float | None = None
@@ -99,6 +102,11 @@ class Check:
     def cells(self) -> list[str]:
         """Every cell it looks at."""
         return [name for name in (self.of, self.minus, self.over, *self.along) if name]
+
+    @property
+    def other(self) -> str:
+        """The other figure of the same runs that it looks at, "" where there is none."""
+        return self.minus_figure or self.over_figure
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from gankit.core.types import Batch, Carry, Noise, Spec
 from gankit.models.adversarial import AdversarialModel, AdversarialOptions
-from gankit.models.autoencoder import Autoencoder, AutoencoderOptions, convolutions, pairs, strides, transposed
+from gankit.models.autoencoder import Autoencoder, AutoencoderOptions, convolutions, pairs, shown, strides, transposed
 from gankit.models.conditional import ConditionalModel, ConditionalOptions, LabelledModel
 from gankit.models.image_pool import ImagePool
 from gankit.models.interface import (
@@ -38,5 +38,5 @@ __all__ = [
     "LabelOptions", "LabelledModel", "Model", "NetworkOptions", "Noise", "OptimSpec", "Phase", "Quantised", "Spec",
     "Terms", "Translator", "Variant", "bce_fake", "bce_real", "convolutions", "doublings", "drop", "flat",
     "forward_batched", "generator_loss", "initialise", "least_squares", "needs_bias", "norm", "pairs", "shares",
-    "strides", "transposed",
+    "shown", "strides", "transposed",
 ]  # fmt: skip

@@ -13,7 +13,7 @@ from gankit.core.sides import Sides, Size
 from gankit.core.types import Spec
 from gankit.cpu import Conv2d, ConvTranspose2d
 from gankit.models.interface import Encoder, OptimSpec, Phase
-from gankit.models.networks import AnyBatchNorm, doublings
+from gankit.models.networks import BIAS_HELP, BIASES, AnyBatchNorm, doublings, needs_bias
 
 LAYERS = 4
 """Convolutions of an encoder, and transposed ones of a decoder before its last; as many as the size allows halve it."""
@@ -27,6 +27,7 @@ class AutoencoderOptions:
     width: int = option(
         32, "feature maps of the encoder's first layer; they double", low=1, high=4096, group="Networks"
     )
+    bias: str = option("auto", BIAS_HELP, choices=BIASES, group="Networks", later=True)
     lr: float = option(1e-3, "learning rate", above=0, high=10, group="Optimizers")
     beta1: float = option(0.9, "Adam's decay of the mean gradient", low=0, high=0.9999, group="Optimizers")
     beta2: float = option(0.999, "Adam's decay of the squared gradient", low=0, high=0.999999, group="Optimizers")
@@ -46,27 +47,33 @@ def strides(size: Size) -> tuple[Sides, list[int]]:
     return (height << k - halvings, width << k - halvings), [2] * halvings + [1] * (LAYERS - halvings)
 
 
-def convolutions(channels: int, widths: list[int], size: Size) -> nn.Sequential:
-    """[n, channels, *size] -> [n, widths[-1], h, w] with the (h, w) of ``strides``: 3x3, batch norm, LeakyReLU."""
+def convolutions(channels: int, widths: list[int], size: Size, bias: str = "auto") -> nn.Sequential:
+    """[n, channels, *size] -> [n, widths[-1], h, w] with the (h, w) of ``strides``: 3x3, batch norm, LeakyReLU.
+
+    ``bias``: --bias.
+    """
     layers: list[nn.Module] = []
+    biased = needs_bias("batch", bias)
     for width, stride in zip(widths, strides(size)[1], strict=True):
-        layers += [Conv2d(channels, width, 3, stride, 1, bias=False), AnyBatchNorm(width), nn.LeakyReLU(SLOPE)]
+        layers += [Conv2d(channels, width, 3, stride, 1, bias=biased), AnyBatchNorm(width), nn.LeakyReLU(SLOPE)]
         channels = width
     return nn.Sequential(*layers)
 
 
-def transposed(top: int, channels: int, size: Size) -> nn.Sequential:
+def transposed(top: int, channels: int, size: Size, bias: str = "auto") -> nn.Sequential:
     """[n, top, h, w] -> [n, channels, *size], unbounded: 3x3 transposed convolutions to top/2, /4, /8 and /8
     channels that undo ``convolutions``, with batch norm and LeakyReLU, and one of stride 1 to the image.
+
+    ``bias``: --bias.
     """
     layers: list[nn.Module] = []
-    before = top
+    before, biased = top, needs_bias("batch", bias)
     for divisor, stride in zip((2, 4, 8, 8), reversed(strides(size)[1]), strict=True):
         width = max(1, top // divisor)
-        conv = ConvTranspose2d(before, width, 3, stride, 1, output_padding=stride - 1, bias=False)
+        conv = ConvTranspose2d(before, width, 3, stride, 1, output_padding=stride - 1, bias=biased)
         layers += [conv, AnyBatchNorm(width), nn.LeakyReLU(SLOPE)]
         before = width
-    return nn.Sequential(*layers, ConvTranspose2d(before, channels, 3, 1, 1))
+    return nn.Sequential(*layers, ConvTranspose2d(before, channels, 3, 1, 1, bias=needs_bias("none", bias)))
 
 
 class Autoencoder(Encoder):
@@ -80,6 +87,11 @@ class Autoencoder(Encoder):
         betas = (options.beta1, options.beta2)
         optim = OptimSpec(options.optimizer, options.lr, betas, options.weight_decay)
         self.phases = (Phase("autoencoder", self.ema_networks, optim),)
+
+
+def shown(logits: Tensor) -> Tensor:
+    """The pixels whose probability ``logits`` stand for, on the [-1, 1] scale: 2 sigmoid(l) - 1."""
+    return (logits / 2).tanh()
 
 
 def pairs(images: Tensor, reconstructions: Tensor) -> Tensor:

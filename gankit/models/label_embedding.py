@@ -32,7 +32,16 @@ class LabelOptions:
         choices=KINDS, group="Conditioning",
     )  # fmt: skip
     embedding_width: int = option(50, "width of --conditioning embedding", low=1, high=65536, group="Conditioning")
+    embedding_scale: str = option(
+        "unit", "length of --conditioning embedding beside z: about 1, as a one-hot vector's, or none: its numbers are "
+        "N(0, 1) at first, as z's", choices=("unit", "none"), group="Conditioning", later=True,
+    )  # fmt: skip
     text_width: int = option(119, "width of --conditioning text", low=1, high=65536, group="Conditioning")
+    captions: str | None = option(
+        None, "file with a text or a vector of --text-width numbers for each class, for --conditioning text: .csv of "
+        "NAME,TEXT or NAME,NUMBER,... or .npy [classes, width]; unset: captions.csv or .npy beside the pictures, else "
+        "the classes' names", group="Conditioning", later=True,
+    )  # fmt: skip
 
 
 class LabelEmbedding(nn.Module):
@@ -68,15 +77,21 @@ class Embedding(LabelEmbedding):
 
 
 class Text(LabelEmbedding):
-    """The text vector of each class's name -> Linear 256 -> ReLU (Reed et al. 2016, section 4.1)."""
+    """The vector of each class's caption, or the text vector of it -> Linear 256 -> ReLU (Reed et al. 2016, 4.1)."""
 
     table: Tensor
 
-    def __init__(self, names: Sequence[str], width: int) -> None:
+    def __init__(self, captions: Sequence[str | Sequence[float]], width: int) -> None:
+        """UsageError where a caption is a vector of another ``width``."""
         super().__init__()
         self.width = TEXT_LAYER
-        # Made of the names each time, so a checkpoint need not hold it.
-        self.register_buffer("table", torch.stack([text_vector(name, width) for name in names]), persistent=False)
+        # Made of the captions each time, so a checkpoint need not hold it: config.json does.
+        vectors = [text_vector(each, width) if isinstance(each, str) else torch.tensor(each) for each in captions]
+        if wrong := [len(vector) for vector in vectors if len(vector) != width]:
+            raise UsageError(
+                f"--text-width {width}: the captions have {wrong[0]} numbers; pass --text-width {wrong[0]}"
+            )
+        self.register_buffer("table", torch.stack(vectors), persistent=False)
         self.hidden = nn.Sequential(nn.Linear(width, TEXT_LAYER), nn.ReLU(inplace=True))
 
     def forward(self, shares: Tensor) -> Tensor:
@@ -87,7 +102,7 @@ class Text(LabelEmbedding):
 def text_vector(text: str, width: int) -> Tensor:
     """``text`` as a vector [width] of variance about 1: the sum of one random vector for each three letters in a row.
 
-    A stand-in for the embedded captions that a data set may bring: texts that share letters are alike, and nothing is
+    A stand-in for embedded captions, which --captions takes: texts that share letters are alike, and nothing is
     known of what they mean. A function of the text alone, upper and lower case being the same.
     """
     padded = f" {text.lower().strip()} "
@@ -100,15 +115,16 @@ def label_embedding(options: LabelOptions, spec: Spec, *, beside_latent: bool = 
 
     ``beside_latent``: it is joined to z. There an embedding is about as long as a one-hot vector, 1. It is the same for
     every image of a class, so Adam moves all its weights together, and at the length of z they would outgrow z's share
-    of the first layer within a hundred steps: one image for all latents of a class.
+    of the first layer within a hundred steps: one image for all latents of a class. --embedding-scale none has
+    it so all the same, as published networks do.
     """
     match options.conditioning:
         case "embedding":
-            width = options.embedding_width
-            return Embedding(spec.classes, width, 1 / math.sqrt(width) if beside_latent else 1.0)
+            width, short = options.embedding_width, beside_latent and options.embedding_scale == "unit"
+            return Embedding(spec.classes, width, 1 / math.sqrt(width) if short else 1.0)
         case "text":
             names = spec.names or tuple(f"class {i}" for i in range(spec.classes))
-            return Text(names, options.text_width)
+            return Text(spec.captions or names, options.text_width)
     return OneHot(spec.classes)
 
 

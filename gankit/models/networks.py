@@ -21,6 +21,8 @@ from gankit.core.torch_private import BatchNorm
 from gankit.core.types import Spec
 
 NORMS = ("none", "batch", "instance", "layer", "spectral")
+BIASES = ("auto", "on", "off")
+BIAS_HELP = "which layers have a bias: auto, all but those before a norm that subtracts it again; on, all; off, none"
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,24 @@ class NetworkOptions:
         "batch", "norm in the discriminator or critic", choices=NORMS, aliases=("critic-norm",), group="Networks"
     )
     kernel: int = option(4, "width of the convolutions, 4 or 5", low=4, high=5, unit="pixels", group="Networks")
+    generator_kernel: int | None = option(
+        None, "width of the generator's convolutions; unset: --kernel",
+        low=4, high=5, unit="pixels", group="Networks", later=True,
+    )  # fmt: skip
+    discriminator_kernel: int | None = option(
+        None, "width of the discriminator's convolutions; unset: --kernel",
+        low=4, high=5, unit="pixels", group="Networks", later=True,
+    )  # fmt: skip
+    first_norm: str = option(
+        "maps", "norm after the first layer of a dcgan generator: of each map, or (batch norm alone) of each feature",
+        choices=("maps", "features"), group="Networks", later=True,
+    )  # fmt: skip
+    joint_width: int | None = option(
+        None, "width of the discriminator's hidden layer over its features and what is joined to them, a label say; "
+        "0: no such layer, both go straight to the head; unset: 8 times --ndf",
+        low=0, high=65536, group="Networks", later=True,
+    )  # fmt: skip
+    bias: str = option("auto", BIAS_HELP, choices=BIASES, group="Networks", later=True)
     upsample: str = option(
         "transposed", "how the generator doubles the size", choices=("transposed", "shuffle"), group="Networks"
     )
@@ -87,9 +107,10 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
     """Images [n,C,H,W] -> scores [n] (or [n, outputs]): a ``trunk`` to flat features, and a linear ``head``.
 
-    ``extra`` features [n, F] are joined to the trunk's before a hidden layer ``joint``. Without one the score would be
-    a sum of what the image and what the extra features are worth, and nothing of whether they go together: its slope
-    at the image, which is all that a generator sees, would not depend on them.
+    ``extra`` features [n, F] are joined to the trunk's before a hidden layer ``joint``. Without one, as with
+    --joint-width 0 and in some published networks, the score is a sum of what the image and what the extra features are
+    worth, and nothing of whether they go together: its slope at the image, which is all that a generator sees, does not
+    depend on them.
     """
 
     def __init__(
@@ -99,12 +120,13 @@ class Discriminator(nn.Module):
         self.trunk = trunk
         self.features = features
         self.joint: nn.Module = nn.Identity()
-        spectral = options.discriminator_norm == "spectral"
-        if extra_features:
-            before, features = features + extra_features, 8 * options.ndf
-            linear = nn.Linear(before, features)
+        spectral, bias = options.discriminator_norm == "spectral", needs_bias("none", options.bias)
+        width = 8 * options.ndf if options.joint_width is None else options.joint_width
+        if extra_features and width:
+            linear = nn.Linear(features + extra_features, width, bias=bias)
             self.joint = nn.Sequential(spectral_norm(linear) if spectral else linear, nn.LeakyReLU(0.2, inplace=True))
-        self.head = nn.Linear(features, outputs)
+        before = width if extra_features and width else features + extra_features
+        self.head = nn.Linear(before, outputs, bias=bias)
         if spectral:
             spectral_norm(self.head)
 
@@ -173,9 +195,11 @@ def flat(kind: str) -> str:
     return "layer" if kind == "instance" else kind
 
 
-def needs_bias(kind: str) -> bool:
-    """Whether a layer followed by norm ``kind`` has use for a bias, or the norm subtracts it again."""
-    return kind not in ("batch", "instance")
+def needs_bias(kind: str, asked: str = "auto") -> bool:
+    """Whether a layer followed by norm ``kind`` has a bias where --bias is ``asked``: "auto", unless the norm subtracts
+    it again.
+    """
+    return kind not in ("batch", "instance") if asked == "auto" else asked == "on"
 
 
 class AnyBatchNorm(BatchNorm):

@@ -48,12 +48,16 @@ _SETTINGS: Any = {
 
 @dataclass(frozen=True)
 class Line:
-    """One curve: the colour is the run's, the ``style`` what is shown, where a panel shows several things."""
+    """One curve: the colour is the run's, the ``style`` what is shown, where a panel shows several things. ``low``,
+    ``high`` [n]: a band around it, such as that of several seeds, drawn in its colour in place of its single steps.
+    """
 
     run: int
     x: Floats
     y: Floats
     style: int = 0
+    low: Floats | None = None
+    high: Floats | None = None
 
     @classmethod
     def of(cls, run: int, series: Series, style: int = 0) -> Line:
@@ -114,6 +118,11 @@ def _plot(axes: Axes, line: Line, panel: Panel) -> tuple[float, float] | None:
     if not len(x):
         return None
     colour, style = f"#04040{line.run % RUNS}", STYLES[line.style % len(STYLES)]
+    if line.low is not None and line.high is not None:
+        edges = (np.clip(edge[shown], -HUGE, HUGE) for edge in (line.low, line.high))
+        low, high = (np.where(edge > 0, edge, y.min()) if panel.log else edge for edge in edges)
+        alpha = min(0.18, 0.8 / sum(line.low is not None for line in panel.lines))  # many would hide each other
+        return _plot_band(axes, (x, y, low, high), (colour, style, alpha), smooth=panel.smooth and len(x) >= 3)
     if not panel.smooth or len(x) < 3:
         marker = "o" if len(x) < 40 else None
         axes.plot(*envelope(x, y, POINTS), color=colour, linestyle=style, marker=marker, markersize=3, linewidth=1.4)
@@ -123,6 +132,25 @@ def _plot(axes: Axes, line: Line, panel: Panel) -> tuple[float, float] | None:
     axes.plot(middle, mean, color=colour, linestyle=style, linewidth=1.6)
     low, high = np.quantile(y, (0.005, 0.995))
     return float(min(low, mean.min())), float(max(high, mean.max()))
+
+
+def _plot_band(
+    axes: Axes, curve: tuple[Floats, Floats, Floats, Floats], look: tuple[str, str, float], *, smooth: bool
+) -> tuple[float, float]:
+    """Draw a curve (x, y, low, high) with its band, all of them smoothed where ``smooth``; the range of both. ``look``:
+    colour, style, and how much of what is behind the band it covers.
+    """
+    (x, y, low, high), (colour, style, alpha) = curve, look
+    if smooth:
+        (middle, mean), (_, low), (_, high) = (smoothed(x, each, POINTS // 2) for each in (y, low, high))
+    else:
+        starts = _starts(len(x), min(len(x), POINTS // 2))
+        middle, mean = x[starts], y[starts]
+        low, high = np.minimum.reduceat(low, starts), np.maximum.reduceat(high, starts)
+    axes.fill_between(middle, low, high, color=colour, alpha=alpha, linewidth=0)
+    marker = "o" if not smooth and len(middle) < 40 else None
+    axes.plot(middle, mean, color=colour, linestyle=style, marker=marker, markersize=3, linewidth=1.6)
+    return float(min(low.min(), mean.min())), float(max(high.max(), mean.max()))
 
 
 def _scale(axes: Axes, panel: Panel, limits: list[tuple[float, float]]) -> None:
@@ -191,7 +219,9 @@ def _inline(svg: str, title: str) -> Markup:
     """A drawing as part of a page: without the file's header and sizes, ids of its own, in the page's colours."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", "", svg, flags=re.DOTALL)
-    svg = re.sub(r'\s+id="(?:figure|patch|axes|line2d|text|matplotlib\.axis|xtick|ytick)_\d+"', "", svg)
+    svg = re.sub(
+        r'\s+id="(?:figure|patch|axes|line2d|text|FillBetweenPolyCollection|matplotlib\.axis|xtick|ytick)_\d+"', "", svg
+    )
     svg = re.sub(r'(?<=\sd=")[^"]*', lambda found: re.sub(r"(\.\d)\d+", r"\1", found[0]).replace("\n", ""), svg)
     svg = re.sub(r"#0[1-4]0[1-4]0[0-9]", lambda found: _PAGE_COLOURS.get(found[0], found[0]), svg)
     box = re.search(r'viewBox="([^"]*)"', svg)

@@ -46,21 +46,26 @@ def page(records: Sequence[Record]) -> str:
         tag("main", [tag("section", tag("h2", name), content, id=key) for key, name, content in sections]),
         tag("footer", f"Written by gankit {__version__} on {datetime.now():%Y-%m-%d %H:%M}. {READING}"),
     ]
+    colours = legend([record.name for record in records]) if len(records) > 1 else None
+    return document(f"{title} · gankit report", [colours, *body])
+
+
+def document(title: str, body: Child) -> str:
+    """A whole page that needs and loads nothing else, of ``body`` in our style."""
     style = Markup(Path(__file__).with_name("page.css").read_text(encoding="utf-8"))
     head = [
         tag("meta", charset="utf-8"),
         tag("meta", http_equiv="Content-Security-Policy", content=ALONE),
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("title", f"{title} · gankit report"),
+        tag("title", title),
         tag("style", style),
     ]
-    legend = _legend(records) if len(records) > 1 else None
-    return "<!DOCTYPE html>\n" + tag("html", tag("head", head), tag("body", legend, body), lang="en")
+    return "<!DOCTYPE html>\n" + tag("html", tag("head", head), tag("body", body), lang="en")
 
 
-def _legend(records: Sequence[Record]) -> Markup:
-    keys = [tag("span", tables.swatch(i), record.name) for i, record in enumerate(records)]
-    return tag("div", keys, class_="legend")
+def legend(names: Sequence[str]) -> Markup:
+    """The colours of several runs or groups, at the edge of the window."""
+    return tag("div", [tag("span", tables.swatch(i), name) for i, name in enumerate(names)], class_="legend")
 
 
 def _drawn(panels: Sequence[Panel]) -> Child:

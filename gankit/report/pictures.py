@@ -11,7 +11,7 @@ from PIL import Image
 
 from gankit.core.images import encode_png
 from gankit.data.decoding import UNREADABLE
-from gankit.report.markup import Markup, tag
+from gankit.report.markup import Child, Markup, tag
 from gankit.report.records import Record
 
 SHOWN = 12
@@ -25,19 +25,21 @@ PLAIN = 40_000
 
 def timeline(record: Record, runs: int) -> list[Markup]:
     """Figures of the run's saved grids, from the first to the last."""
+    some = chosen(record.grids, max(3, min(SHOWN, 3 * SHOWN // runs)))
+    return [grid(record, step, path, f"step {step:,}") for step, path in some]
+
+
+def grid(record: Record, step: int, path: Path, caption: Child) -> Markup:
+    """The figure of one saved grid, or of the words that it cannot be read."""
     spec = record.section("spec")
     height, width = spec.get("size"), spec.get("width", spec.get("size"))
-    tile = tuple(side if isinstance(side, int) and side > 0 else SIDE for side in (width, height))
-    found = []
-    for step, path in chosen(record.grids, max(3, min(SHOWN, 3 * SHOWN // runs))):
-        try:
-            made = picture(path, *tile)
-        except UNREADABLE:
-            found.append(tag("figure", tag("p", f"{path.name} cannot be read", class_="missing"), class_="grid"))
-            continue
-        image = tag("img", src=made, alt=f"samples of {record.name} at step {step}", loading="lazy")
-        found.append(tag("figure", image, tag("figcaption", f"step {step:,}"), class_="grid"))
-    return found
+    across, down = (side if isinstance(side, int) and side > 0 else SIDE for side in (width, height))
+    try:
+        made = picture(path, across, down)
+    except UNREADABLE:
+        return tag("figure", tag("p", f"{path.name} cannot be read", class_="missing"), class_="grid")
+    image = tag("img", src=made, alt=f"samples of {record.name} at step {step}", loading="lazy")
+    return tag("figure", image, tag("figcaption", caption), class_="grid")
 
 
 def chosen(grids: Sequence[tuple[int, Path]], most: int) -> list[tuple[int, Path]]:

@@ -83,7 +83,11 @@ class RunFolder:
         wrong = set(values) - set(kinds) or not all(map(_is_text, names)) or not all(type(n) is int for n in counts)
         if not {"channels", "size"} <= set(known) or wrong:
             raise DamagedFile(f"{path}: its 'spec' is not what gankit writes")
-        return Spec(**known, names=tuple(names), class_counts=tuple(counts))
+        captions = files.value_of(values, "captions", list, path) if "captions" in values else []
+        if not (all(map(_is_text, captions)) or all(map(_is_vector, captions))):
+            raise DamagedFile(f"{path}: its 'spec' has captions that are not what gankit writes")
+        said: Any = tuple(each if isinstance(each, str) else tuple(each) for each in captions)
+        return Spec(**known, names=tuple(names), class_counts=tuple(counts), captions=said)
 
     def check(self) -> None:
         """UsageError or DamagedFile naming the key of config.json that is not what gankit writes."""
@@ -215,6 +219,10 @@ class RunFolder:
 
 def _is_text(value: object) -> bool:
     return isinstance(value, str)
+
+
+def _is_vector(value: object) -> bool:
+    return isinstance(value, list) and all(type(number) is float for number in value)
 
 
 def numbered(folder: Path, ending: str) -> list[tuple[int, Path]]:

@@ -30,13 +30,13 @@ def run_images(run: RunFolder) -> tuple[ImageSet, DataOptions]:
         raise UsageError(f"{run.root}: was trained on images that a program gave; name files or a folder instead")
     if run.data is not None:
         given = dataclasses.replace(run.config.data, data=run.data, data_root=None)
-        images = load_images(dataclasses.replace(run.config, data=given))
+        images = described(run, load_images(dataclasses.replace(run.config, data=given)))
         run.check_images(images, run.data)
         return images, given
     first: UsageError | DamagedFile | None = None
     for place in islice(places(run), MOST):
         try:
-            images = load_images(dataclasses.replace(run.config, data=place))
+            images = described(run, load_images(dataclasses.replace(run.config, data=place)))
             run.check_images(images)
         except OSError as error:  # a folder of somebody else's
             first = first or UsageError(f"{place.data}: cannot be read ({error.strerror})")
@@ -49,6 +49,11 @@ def run_images(run: RunFolder) -> tuple[ImageSet, DataOptions]:
         return images, place
     assert first is not None
     raise type(first)(f"{first}; or say where they are now: --data NAME:PATH") from first
+
+
+def described(run: RunFolder, images: ImageSet) -> ImageSet:
+    """``images`` with the captions that ``run`` was trained with, as config.json holds them, unless they bring some."""
+    return images if images.captions else dataclasses.replace(images, captions=run.spec.captions)
 
 
 def place_of(run: RunFolder) -> DataOptions:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gankit.config import SECTIONS, Config, TrainOptions
+from gankit.config import SECTIONS, Config, TrainOptions, variant_class
 from gankit.core.errors import DamagedFile
 from gankit.core.files import value_of
 from gankit.core.options import fields
@@ -84,6 +84,10 @@ def fingerprints(recorded: Mapping[str, Any], legs: tuple[Leg, ...], step: int) 
     if train.get("decay_start") == 1.0:  # else the schedule depends on it
         free = free | {"steps"}
     values["train"] = {name: value for name, value in train.items() if name not in free}
+    unset = later_defaults(recorded)
+    values["options"] = {
+        name: value for name, value in values["options"].items() if name not in unset or unset[name] != value
+    }
     if (schedule := schedule_at(legs, step)) and "steps" not in free:
         values["schedule"] = schedule
     moved = {**values, "data": {name: value for name, value in values["data"].items() if name not in WHERE}}
@@ -110,6 +114,7 @@ def extended(
         [leg for leg in legs if leg.start >= step],
     )
     old, new = before(recorded, legs, step), config.as_dict()
+    old["options"] = {**later_defaults(recorded), **old["options"]}
     changes = {
         name: (old[section].get(name), value)
         for section in ("train", "options")
@@ -123,6 +128,12 @@ def extended(
     written = {**recorded, **new}
     written.pop("legs", None)
     return {**written, "legs": [leg.as_dict() for leg in kept]} if kept else written
+
+
+def later_defaults(recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """The variant's options that the run may be older than, with the defaults that stand for what it did."""
+    own = variant_class(str(recorded.get("variant"))).Options
+    return {field.name: field.default for field in fields(own) if field.described.later}
 
 
 def rates(config: Config) -> dict[str, float]:

@@ -167,9 +167,14 @@ class LossSpikes(WindowCheck):
     condition = LOSS_SPIKES
     BEGINS, ENDS, TIMES = 5, 0, 8
 
+    @classmethod
+    def limits(cls, values: Iterable[float]) -> tuple[float, float]:
+        """(what is usual among ``values``, how far from it a spike lies at least)."""
+        low, middle, high = statistics.quantiles(values, n=4)
+        return middle, max(cls.TIMES * (high - low), abs(middle) / 2)
+
     def look(self, step: int) -> Iterator[Event]:
-        low, middle, high = statistics.quantiles(self.values, n=4)
-        far = max(self.TIMES * (high - low), abs(middle) / 2)
+        middle, far = self.limits(self.values)
         spikes = sum(abs(value - middle) > far for value in self.values)
         worst = max(self.values, key=lambda value: abs(value - middle))
         seen = f"{spikes} spikes in {WINDOW} steps, up to {worst:.3g} where {middle:.3g} is usual"

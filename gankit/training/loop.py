@@ -30,7 +30,7 @@ from gankit.evaluation.evaluate import mark_best, recorded_at
 from gankit.kernels import implementations, prefer_impl, selected
 from gankit.registry import registry
 from gankit.runs.folder import RunFolder, check_new, claim, locked
-from gankit.runs.images import absolute, run_images, whereabouts
+from gankit.runs.images import absolute, described, run_images, whereabouts
 from gankit.runs.legs import extended, rates
 from gankit.training import initial
 from gankit.training.changes import changed, check_length, halved, lowered
@@ -118,6 +118,7 @@ def resume(
             if images is None:
                 images, place = run_images(run)
             else:
+                images = described(run, images)
                 run.check_images(images)
             going = _taken_up(
                 run, state, settings, images, place, undone="damaged" if checkpoint == "last" else "undone"

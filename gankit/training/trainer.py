@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gankit.build import DTYPES, build_model, load_images, pick_device
+from gankit.build import DTYPES, build_model, pick_device, training_images
 from gankit.config import Config
 from gankit.core import checkpoint
 from gankit.core.errors import GankitError, UsageError
@@ -47,7 +47,7 @@ class Trainer:
         self.threads = config.train.threads or torch.get_num_threads()
         torch.set_num_threads(self.threads)
         self.dtype = DTYPES[config.train.precision]
-        self.images = images or load_images(config)
+        self.images = training_images(config, images)
         self.spec = self.images.spec(config.data.crop)
         self.model = build_model(config, self.spec)
         self.taken = None if initial is None else take(self.model, initial)

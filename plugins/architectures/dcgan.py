@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
-from gankit import Architecture, Discriminator, Generator, Spec
+from gankit import Architecture, Discriminator, Generator, Spec, UsageError
 from gankit.cpu import ChannelsLast, Conv2d, ConvTranspose2d
 from gankit.models import NetworkOptions, doublings, drop, needs_bias, norm
 
@@ -27,8 +27,9 @@ class DCGANArchitecture(Architecture):
         widths = [options.ndf * min(8, 1 << i) for i in range(k)]
         layers: list[nn.Module] = []
         channels = spec.channels + extra_channels
+        kernel = options.discriminator_kernel or options.kernel
         for i, after in enumerate(widths):
-            layers += down(channels, after, options, normed=i > 0)
+            layers += down(channels, after, options, kernel, normed=i > 0)
             channels = after
         trunk = nn.Sequential(*layers, ChannelsLast(), nn.Flatten())
         return Discriminator(trunk, channels * height * width, options, outputs=outputs, extra_features=extra_features)
@@ -45,19 +46,26 @@ class ConvGenerator(Generator):
         widths = [options.ngf * min(8, 1 << i) for i in reversed(range(k))]
         self.rate, (rows, columns) = options.dropout, self.base
         self.order = ChannelsLast()
-        kind = options.generator_norm
-        self.project = nn.Linear(inputs, widths[0] * rows * columns, bias=needs_bias(kind))
-        self.blocks = nn.ModuleList([nn.Sequential(norm(options.generator_norm, widths[0]), nn.ReLU(inplace=True))])
+        kind, bias = options.generator_norm, needs_bias(options.generator_norm, options.bias)
+        features = widths[0] * rows * columns
+        self.project = nn.Linear(inputs, features, bias=bias)
+        apart = options.first_norm == "features"
+        if apart and kind != "batch":
+            raise UsageError(f"--first-norm features is a batch norm; --generator-norm {kind} takes none: use batch")
+        self.first_norm = norm(kind, features) if apart else nn.Identity()
+        first = [] if apart else [norm(kind, widths[0])]
+        self.blocks = nn.ModuleList([nn.Sequential(*first, nn.ReLU(inplace=True))])
         for before, width in itertools.pairwise(widths):
             self.blocks.append(
-                nn.Sequential(up(before, width, options, needs_bias(kind)), norm(kind, width), nn.ReLU(inplace=True))
+                nn.Sequential(up(before, width, options, bias), norm(kind, width), nn.ReLU(inplace=True))
             )
-        self.image = up(widths[-1], spec.channels, options, False)  # as in the published code
+        # Without a bias as in the published code.
+        self.image = up(widths[-1], spec.channels, options, options.bias == "on")
         if options.dropout:
             self.mask_shapes = tuple((width, rows << i, columns << i) for i, width in enumerate(widths))
 
     def forward(self, z: Tensor, masks: Sequence[Tensor] = ()) -> Tensor:
-        h: Tensor = self.order(self.project(z).unflatten(1, (-1, *self.base)))
+        h: Tensor = self.order(self.first_norm(self.project(z)).unflatten(1, (-1, *self.base)))
         for i, block in enumerate(self.blocks):
             h = drop(block(h), masks[i] if self.rate else None, self.rate)
         return F.tanh(self.image(h))
@@ -65,19 +73,20 @@ class ConvGenerator(Generator):
 
 def up(before: int, after: int, options: NetworkOptions, bias: bool) -> nn.Module:
     """[n, before, h, w] -> [n, after, 2h, 2w]."""
-    pad = (options.kernel - 1) // 2
+    kernel = options.generator_kernel or options.kernel
     if options.upsample == "shuffle":
-        size = options.kernel | 1  # an odd kernel, so that the size is kept
+        size = kernel | 1  # an odd kernel, so that the size is kept
         return nn.Sequential(Conv2d(before, after * 4, size, padding=size // 2, bias=bias), nn.PixelShuffle(2))
-    return ConvTranspose2d(before, after, options.kernel, 2, pad, output_padding=options.kernel % 2, bias=bias)
+    return ConvTranspose2d(before, after, kernel, 2, (kernel - 1) // 2, output_padding=kernel % 2, bias=bias)
 
 
-def down(before: int, after: int, options: NetworkOptions, *, normed: bool) -> list[nn.Module]:
+def down(before: int, after: int, options: NetworkOptions, kernel: int, *, normed: bool) -> list[nn.Module]:
     """[n, before, h, w] -> [n, after, h/2, w/2]: convolution, norm where ``normed``, LeakyReLU 0.2."""
     kind = options.discriminator_norm if normed else "none"
     average = options.downsample == "average"
-    size = options.kernel | 1 if average else options.kernel
-    conv: nn.Module = Conv2d(before, after, size, 1 if average else 2, (size - 1) // 2, bias=needs_bias(kind))
+    size = kernel | 1 if average else kernel
+    bias = needs_bias(kind, options.bias)
+    conv: nn.Module = Conv2d(before, after, size, 1 if average else 2, (size - 1) // 2, bias=bias)
     if options.discriminator_norm == "spectral":
         conv = spectral_norm(conv)
     pool = [nn.AvgPool2d(2)] if average else []

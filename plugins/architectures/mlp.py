@@ -26,7 +26,7 @@ class MLPArchitecture(Architecture):
         before = (spec.channels + extra_channels) * math.prod(spec.sides)
         for i, width in enumerate((8 * options.ndf, 4 * options.ndf)):
             kind = flat(options.discriminator_norm) if i else "none"
-            linear = nn.Linear(before, width, bias=needs_bias(kind))
+            linear = nn.Linear(before, width, bias=needs_bias(kind, options.bias))
             layers += [
                 spectral_norm(linear) if options.discriminator_norm == "spectral" else linear,
                 norm(kind, width),
@@ -47,13 +47,10 @@ class MLPGenerator(Generator):
         before = inputs
         for i, width in enumerate(widths):
             kind = flat(options.generator_norm) if i else "none"
-            self.blocks.append(
-                nn.Sequential(
-                    nn.Linear(before, width, bias=needs_bias(kind)), norm(kind, width), nn.LeakyReLU(0.2, inplace=True)
-                )
-            )
+            linear = nn.Linear(before, width, bias=needs_bias(kind, options.bias))
+            self.blocks.append(nn.Sequential(linear, norm(kind, width), nn.LeakyReLU(0.2, inplace=True)))
             before = width
-        self.image = nn.Linear(before, math.prod(spec.shape))
+        self.image = nn.Linear(before, math.prod(spec.shape), bias=needs_bias("none", options.bias))
         if options.dropout:
             self.mask_shapes = tuple((width,) for width in widths)
 

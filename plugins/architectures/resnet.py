@@ -1,7 +1,7 @@
 """Zhu et al. 2017, "Unpaired image-to-image translation", appendix 7.2; the generator is Johnson et al.'s (2016).
 
-As in the published code instance norm has no weights of its own. The biases that the code keeps before it are left out:
-the norm subtracts them again.
+As in the published code instance norm has no weights of its own. The biases that the code keeps before it are left out,
+because the norm subtracts them again; --bias on has them.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class ResnetTranslator(Generator):
             near = as_size((max(4, spec.size // 4 * 4), max(4, spec.width // 4 * 4)))
             raise UsageError(f"--size {as_size(spec.sides)} is not divisible by 4, as --arch resnet needs; use {near}")
         width, kind, self.rate = options.ngf, options.generator_norm, options.dropout
-        bias = needs_bias(kind)
+        bias = needs_bias(kind, options.bias)
 
         def stage(conv: nn.Module, channels: int) -> list[nn.Module]:
             return [conv, normed(kind, channels), nn.ReLU(inplace=True)]
@@ -85,12 +85,12 @@ class ResnetTranslator(Generator):
             *stage(Conv2d(2 * width, 4 * width, 3, 2, 1, bias=bias, last=False), 4 * width),
         )
         count = options.blocks or (9 if min(spec.sides) >= 256 else 6)
-        self.blocks = nn.ModuleList([ResidualBlock(4 * width, kind, self.rate) for _ in range(count)])
+        self.blocks = nn.ModuleList([ResidualBlock(4 * width, kind, self.rate, bias) for _ in range(count)])
         self.up = nn.Sequential(
             *stage(ConvTranspose2d(4 * width, 2 * width, 3, 2, 1, output_padding=1, bias=bias, last=False), 2 * width),
             *stage(ConvTranspose2d(2 * width, width, 3, 2, 1, output_padding=1, bias=bias, last=False), width),
             nn.ReflectionPad2d(3),
-            Conv2d(width, spec.channels, 7, last=False),
+            Conv2d(width, spec.channels, 7, bias=needs_bias("none", options.bias), last=False),
         )
         self.width = 4 * width
         self.mask_shapes = self.mask_shapes_at(*spec.sides)
@@ -110,9 +110,9 @@ class ResnetTranslator(Generator):
 class ResidualBlock(nn.Module):
     """x + conv(norm(relu(conv x))); dropout, where asked for, between the two, as in the published code."""
 
-    def __init__(self, channels: int, kind: str, rate: float) -> None:
+    def __init__(self, channels: int, kind: str, rate: float, bias: bool) -> None:
         super().__init__()
-        bias, self.rate = needs_bias(kind), rate
+        self.rate = rate
         conv = [nn.ReflectionPad2d(1), Conv2d(channels, channels, 3, bias=bias, last=False), normed(kind, channels)]
         self.first = nn.Sequential(*conv, nn.ReLU(inplace=True))
         self.second = nn.Sequential(
@@ -152,12 +152,12 @@ class PatchDiscriminator(Discriminator):
         for i in range(count + 1):
             width = options.ndf * min(8, 1 << i)
             mine = kind if i else "none"
-            conv: nn.Module = Conv2d(before, width, 4, 2 if i < count else 1, 1, bias=needs_bias(mine))
+            conv: nn.Module = Conv2d(before, width, 4, 2 if i < count else 1, 1, bias=needs_bias(mine, options.bias))
             conv = spectral_norm(conv) if kind == "spectral" else conv
             layers += [conv, normed(mine, width), nn.LeakyReLU(0.2, inplace=True)]
             before = width
         super().__init__(nn.Sequential(*layers), before, options)
-        head: nn.Module = Conv2d(before, 1, 4, 1, 1, last=False)
+        head: nn.Module = Conv2d(before, 1, 4, 1, 1, bias=needs_bias("none", options.bias), last=False)
         self.head = spectral_norm(head) if kind == "spectral" else head  # type: ignore[assignment]
 
     def forward(self, x: Tensor, extra: Tensor | None = None) -> Tensor:

@@ -7,7 +7,18 @@ from pathlib import Path
 
 from gankit import DataOptions, Dataset, ImageSet, UsageError
 from gankit.core.progress import warn
-from gankit.data import Pictures, Tree, check_pictures, frame, image_set, in_order, is_run, labels_file, labels_in
+from gankit.data import (
+    CAPTION_FILES,
+    Pictures,
+    Tree,
+    check_pictures,
+    frame,
+    image_set,
+    in_order,
+    is_run,
+    labels_file,
+    labels_in,
+)
 from gankit.plugins.datasets.about import FOLDER
 
 DEFAULT_SIZE = 64
@@ -74,7 +85,7 @@ def class_folders(
     if all(name in named for name in names):
         index = {name: i for i, name in enumerate(classes)}
         labels = [index[named[name]] for name in names]
-    passed = tree.passed_over(under, files)
+    passed = tree.passed_over(under, [*files, *CAPTION_FILES])
     pictures = Pictures(tree, here, names, labels, every if parts else None, passed)
     prepared = pictures.prepared(options.name, frame(options, DEFAULT_SIZE), options.limit)
     found = image_set(prepared, classes if labels else ())

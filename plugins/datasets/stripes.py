@@ -6,20 +6,15 @@ the picture's own grid, so the mapping is known for every image, either way; the
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 import torch
 from torch import Tensor
 
-from gankit import DataOptions, Dataset, ImageSet, RandomStream, UsageError
+from gankit import DataOptions, Dataset, ImageSet
 from gankit.core.rng import key
-from gankit.core.sides import as_size
 from gankit.data import check_eight_bits
-from gankit.models import Translator
 from gankit.plugins.datasets import shapes
 from gankit.plugins.datasets.about import STRIPES
-from gankit.runs.folder import RunFolder
 
 COUNT = 2_000
 PERIOD = 4
@@ -37,6 +32,9 @@ class Stripes(Dataset):
         check_eight_bits(options)
         plain, other = (self._shapes(options, domain) for domain in "ab")
         return ImageSet(plain, other=to_pixels(true_mapping(to_unit(other), "a2b")))
+
+    def true_mapping(self, images: Tensor, direction: str) -> Tensor:
+        return true_mapping(images, direction)
 
     @staticmethod
     def _shapes(options: DataOptions, domain: str) -> Tensor:
@@ -61,33 +59,3 @@ def to_unit(pixels: Tensor) -> Tensor:
 def to_pixels(images: Tensor) -> Tensor:
     """[-1, 1] -> uint8, rounded to the nearest."""
     return ((images + 1) * 127.5).round().to(torch.uint8)
-
-
-class MappingError(NamedTuple):
-    """Mean absolute distances from the true mapping, on the [-1, 1] scale: of the learned one, of changing nothing."""
-
-    learned: float
-    unchanged: float
-
-
-@torch.no_grad()
-def mapping_error(run: RunFolder, direction: str = "a2b", count: int = 256) -> MappingError:
-    """How far a run's translation is from the true mapping, on ``count`` held-out images of its size.
-
-    UsageError for a run that does not translate, or was trained on another data set.
-    """
-    if run.config.data.name != "stripes":
-        raise UsageError(
-            f"{run.root}: was trained on {run.config.data.data}; the true mapping is known for stripes only"
-        )
-    model = run.load()
-    if not isinstance(model, Translator) or direction not in model.directions:
-        raise UsageError(f"{run.root}: {run.config.variant} does not translate {direction}")
-    options = DataOptions(split="test", size=as_size(run.spec.sides), channels=run.spec.channels, limit=count)
-    held_out = Stripes().load(options, 0)
-    assert held_out.other is not None
-    images = to_unit(held_out.images if direction == "a2b" else held_out.other).to(next(model.parameters()).dtype)
-    draws = RandomStream("mapping error")
-    learned = torch.cat([model.translate(some, direction, draws) for some in torch.split(images, 64)])
-    truth = true_mapping(images, direction)
-    return MappingError(float((learned - truth).abs().mean()), float((images - truth).abs().mean()))

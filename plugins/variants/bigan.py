@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass, replace
 
@@ -21,7 +22,7 @@ from gankit import (
     Variant,
     option,
 )
-from gankit.models import Carry, Encoder, Noise, bce_fake, bce_real, forward_batched, initialise
+from gankit.models import Carry, Encoder, Noise, bce_fake, bce_real, forward_batched, initialise, needs_bias
 from gankit.registry import registry
 
 
@@ -35,6 +36,14 @@ class BiGANOptions(AdversarialOptions):
     label_smoothing: float = option(
         0.0, "the target of a real image and its code is 1 minus this", low=0, high=0.5, group="Loss"
     )
+    halved: bool = option(
+        False, "halve the terms, so that each side's loss is the mean of its two and not their sum", group="Loss",
+        later=True,
+    )  # fmt: skip
+    latent_layers: int = option(
+        2, "layers of D's own that z passes before it is joined to what D finds in the image; 0: it is joined as it is",
+        low=0, high=2, group="Networks", later=True,
+    )  # fmt: skip
     nz: int = 50
 
     def optim(self, lr: float) -> OptimSpec:
@@ -61,7 +70,8 @@ class BiGANModel(AdversarialModel, Encoder):
 
     E is the family's discriminator with nz outputs. z passes two layers of D's own, as in Dumoulin et al. 2017, before
     it is joined to the features that D finds in the image. There are thousands of these: as it is, z would hardly count
-    among them, and D would tell E nothing.
+    among them, and D would tell E nothing. --latent-layers 0 joins it so all the same, and --joint-width 0 leaves out
+    the layer over both, as common networks do: D's score is then a sum of one of x and one of z.
     """
 
     options: BiGANOptions
@@ -83,11 +93,12 @@ class BiGANModel(AdversarialModel, Encoder):
         with torch.device("meta"):
             features = arch.discriminator(self.spec, self.options).features
         hidden, width = 8 * self.options.ndf, math.ceil(LATENT_SHARE * features)
-        found = arch.discriminator(self.spec, self.options, extra_features=width)
-        leaky = nn.LeakyReLU(SLOPE)
-        found.add_module(
-            "latent", nn.Sequential(nn.Linear(self.options.nz, hidden), leaky, nn.Linear(hidden, width), leaky)
-        )
+        widths = [self.options.nz, *[hidden, width][2 - self.options.latent_layers :]]
+        found = arch.discriminator(self.spec, self.options, extra_features=widths[-1])
+        layers: list[nn.Module] = []
+        for before, after in itertools.pairwise(widths):
+            layers += [nn.Linear(before, after, bias=needs_bias("none", self.options.bias)), nn.LeakyReLU(SLOPE)]
+        found.add_module("latent", nn.Sequential(*layers))
         return found
 
     def prior(self, n: int, draws: RandomStream) -> Tensor:
@@ -130,6 +141,8 @@ class BiGANModel(AdversarialModel, Encoder):
             losses = {"real": bce_real(on_real, self.options.label_smoothing), "fake": bce_fake(on_fake)}
         else:
             losses = {"adversarial real": bce_fake(on_real), "adversarial fake": bce_real(on_fake)}
+        if self.options.halved:
+            losses = {name: 0.5 * loss for name, loss in losses.items()}
         return Terms(
             losses=losses,
             watch={"D(x, E(x))": on_real.sigmoid().mean(), "D(G(z), z)": on_fake.sigmoid().mean()},

@@ -27,7 +27,12 @@ from gankit.models import (
 
 @dataclass(frozen=True)
 class InfoGANOptions(AdversarialOptions):
-    """Defaults as published (appendix C): 62 noise variables, rates 2e-4 for D and 1e-3 for G and Q."""
+    """Defaults as in the paper (equation 6, appendix C): G and Q move together, Q gives mean and deviation of a
+    continuous code; 62 noise variables, rates 2e-4 for D and 1e-3 for G and Q. Section 6 asks for a smaller weight of
+    continuous codes; 0.1 is ours.
+
+    The authors' code (openai/InfoGAN) is --q-with discriminator --code-deviation 1 --lambda-con 1.
+    """
 
     categories: int = option(10, "values of the categorical code", low=2, high=10_000, group="Codes")
     continuous: int = option(2, "continuous codes, uniform in [-1, 1]", low=1, high=1000, group="Codes")
@@ -36,26 +41,43 @@ class InfoGANOptions(AdversarialOptions):
     q_trunk: bool = option(
         False, "let the codes' terms train the trunk that Q shares with D too, in D's phase", group="Loss"
     )
+    q_with: str = option(
+        "generator", "with whom Q moves: with G, as in the paper's formula; or with D at its rate, as in the authors' "
+        "code, where the codes' terms are in both phases and train Q and the trunk in D's",
+        choices=("generator", "discriminator"), group="Loss", later=True,
+    )  # fmt: skip
+    code_deviation: float | None = option(
+        None, "standard deviation of a continuous code under Q; unset: Q's to say, as in the paper; its authors' code "
+        "has 1", above=0, high=1e3, group="Codes", later=True,
+    )  # fmt: skip
     label_smoothing: float = option(0.0, "real images' target is 1 minus this", low=0, high=0.5, group="Loss")
     nz: int = 62
     lr_g: float = 1e-3
 
 
 class QHead(nn.Module):
-    """Features of D's trunk [n, F] -> logits [n, categories], means and log variances [n, continuous] of the codes."""
+    """Features of D's trunk [n, F] -> logits [n, categories], means and log variances [n, continuous] of the codes.
+
+    With --code-deviation the log variances are its, and no outputs of the network.
+    """
 
     def __init__(self, features: int, options: InfoGANOptions) -> None:
         super().__init__()
         width, kind = 2 * options.ndf, flat(options.discriminator_norm)
         self.hidden = nn.Sequential(
-            nn.Linear(features, width, bias=needs_bias(kind)), norm(kind, width), nn.LeakyReLU(0.2, inplace=True)
+            nn.Linear(features, width, bias=needs_bias(kind, options.bias)),
+            norm(kind, width),
+            nn.LeakyReLU(0.2, inplace=True),
         )
-        self.parts = [options.categories, options.continuous, options.continuous]
-        self.codes = nn.Linear(width, sum(self.parts))
+        self.deviation = options.code_deviation
+        self.parts = [options.categories] + [options.continuous] * (2 if self.deviation is None else 1)
+        self.codes = nn.Linear(width, sum(self.parts), bias=needs_bias("none", options.bias))
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        logits, mean, log_variance = self.codes(self.hidden(features)).split(self.parts, 1)
-        return logits, mean, log_variance
+        logits, mean, *rest = self.codes(self.hidden(features)).split(self.parts, 1)
+        if self.deviation is None:
+            return logits, mean, rest[0]
+        return logits, mean, torch.full_like(mean, 2 * math.log(self.deviation))
 
 
 def gaussian_nll(code: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
@@ -66,7 +88,8 @@ def gaussian_nll(code: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
 
 class InfoGANModel(AdversarialModel, Conditional):
     """Equation 6: G and Q minimise V(D, G) - lambda * L_I, D maximises V. Up to the codes' constant entropy, L_I is the
-    log likelihood of the codes under Q (equation 5), and Q shares D's trunk.
+    log likelihood of the codes under Q (equation 5), and Q shares D's trunk. In the authors' code D and Q maximise
+    V + lambda * L_I, and G minimises V - lambda * L_I: --q-with discriminator.
     """
 
     options: InfoGANOptions
@@ -76,8 +99,11 @@ class InfoGANModel(AdversarialModel, Conditional):
         self.q = QHead(self.discriminator.features, options)
         initialise(self.q, options.init)
         self.conditions = {"category": options.categories} | {f"continuous{i}": 0 for i in range(options.continuous)}
-        discriminator, generator = self.phases
-        self.phases = (discriminator, replace(generator, networks=("generator", "q")))
+        self.with_d = options.q_with == "discriminator"
+        self.phases = tuple(
+            replace(phase, networks=(*phase.networks, "q")) if phase.name == options.q_with else phase
+            for phase in self.phases
+        )
 
     def inputs(self) -> int:
         return self.options.nz + self.options.categories + self.options.continuous
@@ -123,9 +149,11 @@ class InfoGANModel(AdversarialModel, Conditional):
         )
 
     def discriminator_terms(self, batch: Batch, noise: Noise) -> Terms:
-        """Goodfellow et al. 2014, eq. 1; where the options say so, the codes' terms for the trunk."""
+        """Goodfellow et al. 2014, eq. 1; where the options say so, the codes' terms for the trunk, or for
+        Q and the trunk.
+        """
         losses: dict[str, Tensor] = {}
-        if self.options.q_trunk:
+        if self.options.q_trunk or self.with_d:
             fake = self.fakes(noise)
             (seen,) = self.with_instance_noise(noise, fake=fake.detach())
             features = self.discriminator.trunk(seen)

@@ -17,6 +17,7 @@ from gankit.models import (
     Quantised,
     convolutions,
     pairs,
+    shown,
     strides,
     transposed,
 )
@@ -74,10 +75,10 @@ class VQVAEModel(Autoencoder, Quantised):
             raise UsageError("vq-vae: the images are all the same, so their variance is 0; choose --loss bce")
         self.base, width = strides(spec.sides)[0], options.width
         top = options.groups * options.code_width
-        trunk = convolutions(spec.channels, [width, 2 * width, 4 * width, top], spec.sides)
+        trunk = convolutions(spec.channels, [width, 2 * width, 4 * width, top], spec.sides, options.bias)
         self.encoder = trunk[:-1]  # a code may be negative: no LeakyReLU at the end
         self.quantiser = Quantiser(options.codes, options.code_width)
-        self.decoder = transposed(top, spec.channels, spec.sides)
+        self.decoder = transposed(top, spec.channels, spec.sides, options.bias)
 
     @property
     def codebook(self) -> Tensor:
@@ -102,7 +103,7 @@ class VQVAEModel(Autoencoder, Quantised):
         index = self.nearest(features)
         codes = F.embedding(index, self.codebook)
         logits = self.logits(features + (codes - features).detach())  # straight through
-        squared = (image(logits) - batch.images).square().mean()
+        squared = (shown(logits) - batch.images).square().mean()
         if self.options.loss == "bce":
             reconstruction = F.binary_cross_entropy_with_logits(logits, (batch.images + 1) / 2)
         else:
@@ -127,7 +128,7 @@ class VQVAEModel(Autoencoder, Quantised):
     def decode(self, latents: Tensor) -> Tensor:
         """Images of the codes that are nearest to ``latents``: the decoder never saw anything else."""
         features = latents.reshape(len(latents), -1, self.options.code_width)
-        return image(self.logits(F.embedding(self.nearest(features), self.codebook)))
+        return shown(self.logits(F.embedding(self.nearest(features), self.codebook)))
 
     def sample(self, noise: Noise, batch: Batch | None = None) -> Tensor:
         assert batch is not None
@@ -137,11 +138,6 @@ class VQVAEModel(Autoencoder, Quantised):
         """N images in pairs: one of the data set, and its reconstruction."""
         assert batch is not None
         return pairs(batch.images, self.reconstruct(batch.images))[: len(batch.images)]
-
-
-def image(logits: Tensor) -> Tensor:
-    """The pixels whose probability ``logits`` stand for, on the [-1, 1] scale: 2 sigmoid(l) - 1."""
-    return (logits / 2).tanh()
 
 
 class VQVAE(Variant):

@@ -242,12 +242,15 @@ def test_a_run_of_an_earlier_version_goes_on(again, tmp_path):
     """It had where the images are among the options that its checkpoints name, and no options of today."""
     import hashlib
 
-    from gankit.config import TrainOptions
+    from gankit.config import TrainOptions, configure
     from gankit.core.options import fields
 
     values = config(again)
     for new in ("init_from", "roll_back"):
         del values["train"][new]
+    for field in fields(configure("dcgan", {}).options.__class__):
+        if field.described.later:
+            del values["options"][field.name]
     (again / "config.json").write_text(json.dumps(values))
     neutral = {field.name for field in fields(TrainOptions) if field.described.neutral}
     old = {name: values[name] for name in ("variant", "data", "train", "options")}
@@ -258,6 +261,26 @@ def test_a_run_of_an_earlier_version_goes_on(again, tmp_path):
         checkpoint.save(path, tensors, {**meta, "options": digest})
     gankit.resume(again, steps=8, quiet=True)
     assert gankit.Run(again).latest()[1]["step"] == 8
+    # Its first leg's checkpoints are still known, though config.json now names the options that came later.
+    assert config(again)["options"]["bias"] == "auto"
+    assert "bias" not in config(again)["legs"][0]["changes"]
+    gankit.resume(again, checkpoint="4", lr_d=1e-5, quiet=True)
+    assert config(again)["legs"][-1]["from"] == 4
+
+
+def test_options_that_came_later_count_where_they_are_not_at_their_default(again):
+    values = config(again)
+    path = again / "checkpoints" / "000006.pt"
+    meta = checkpoint.load(path)[1]
+    for name, value in {"bias": "auto", "joint_width": None, "first_norm": "maps"}.items():
+        del values["options"][name]
+        (again / "config.json").write_text(json.dumps(values))
+        gankit.Run(again).check_options(path, meta)
+        values["options"][name] = value
+    values["options"]["bias"] = "on"
+    (again / "config.json").write_text(json.dumps(values))
+    with pytest.raises(gankit.UsageError, match=r"was changed since 000006\.pt was made"):
+        gankit.Run(again).check_options(path, meta)
 
 
 def test_a_finished_run_with_other_rates_but_no_more_steps_is_left_as_it_was(again, capsys):

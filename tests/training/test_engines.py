@@ -117,6 +117,29 @@ def test_every_variants_plan_computes_what_the_variant_computes(variant, arch, p
     assert_agree(one, other, TOLERANCE[precision])
 
 
+PUBLISHED = {
+    "dcgan": {"discriminator_kernel": 5, "first_norm": "features", "bias": "off"},
+    "cwgan-gp": {"conditioning": "text", "joint_width": 0, "discriminator_kernel": 5, "first_norm": "features"},
+    "acgan": {"embedding_scale": "none"},
+    "infogan": {"q_with": "discriminator", "code_deviation": 1.0, "lambda_con": 1.0},
+    "bigan": {"joint_width": 0, "latent_layers": 0, "halved": True},
+    "vae": {"likelihood": "bernoulli"},
+}
+"""What networks and losses have as they are published, and the defaults do not. Not --bias on: before batch norm a
+bias's gradient is rounding, which no two engines share.
+"""
+
+
+@needs_c
+@pytest.mark.parametrize("engine", ["planned", "compiled"])
+@pytest.mark.parametrize("variant", PUBLISHED)
+def test_published_forms_are_computed_by_other_engines_as_by_the_eager_one(variant, engine, tiny, interpreted):
+    flags = {"arch": "dcgan", "precision": "fp64", "batch_size": 9, **PUBLISHED[variant]}
+    one = run(descending(variant, tiny, engine="eager", **flags), 5)
+    other = run(descending(variant, tiny, engine=engine, **flags), 5)
+    assert_agree(one, other, TOLERANCE["fp64"])
+
+
 @needs_c
 def test_a_plan_in_bfloat16_moves_weights_as_an_eager_update_does(tiny):
     """What is made of still weights once must be made again when their own phase has moved them."""

@@ -11,7 +11,8 @@ import gankit
 from gankit import ImageSet, Trainer, UsageError
 from gankit.config import configure
 from gankit.data.catalogue import DataOptions
-from gankit.plugins.datasets.stripes import Stripes, mapping_error, to_pixels, to_unit, true_mapping
+from gankit.inference.mapping import mapping_error
+from gankit.plugins.datasets.stripes import Stripes, to_pixels, to_unit, true_mapping
 from gankit.plugins.datasets.unpaired import Unpaired
 from gankit.plugins.variants.cyclegan import CycleGANModel
 from gankit.registry import registry
@@ -88,7 +89,7 @@ def test_cyclegan_learns_the_mapping_to_less_than_half_the_error_of_doing_nothin
 
 
 def test_only_a_run_on_stripes_that_translates_has_a_mapping_error(finished, tmp_path):
-    with pytest.raises(UsageError, match="known for stripes only"):
+    with pytest.raises(UsageError, match="knows no true mapping"):
         mapping_error(gankit.Run(finished))
     tiny = {"arch": "mlp", "ngf": 2, "ndf": 2, "nz": 4, "size": 8, "limit": 12, "samples": 4, "quiet": True}
     run = gankit.train("dcgan", data="stripes", out=tmp_path / "run", steps=1, **tiny)

@@ -133,9 +133,13 @@ def same_weights(module, params):
         np.testing.assert_allclose(ours, theirs, **CLOSE)
 
 
-@pytest.mark.parametrize("variance", [None, 0.3])
-def test_vae_terms_and_three_steps_equal_the_paper_written_out(variance):
-    trainer = tiny_trainer("vae", variance=variance)
+@pytest.mark.parametrize(
+    ("likelihood", "variance"),
+    [("gaussian", None), ("gaussian", 0.3), ("bernoulli", None)],
+    ids=["gaussian", "of-given-variance", "bernoulli"],
+)
+def test_vae_terms_and_three_steps_equal_the_paper_written_out(likelihood, variance):
+    trainer = tiny_trainer("vae", variance=variance, likelihood=likelihood)
     pixels = trainer.images.images.numpy() / 127.5 - 1
     sigma2 = variance or pixels.var(0).mean()
     it = trainer.model
@@ -152,10 +156,17 @@ def test_vae_terms_and_three_steps_equal_the_paper_written_out(variance):
         flat = h.reshape(N, -1)
         mu, logs = mean.forward(flat), log_variance.forward(flat)
         z = mu + np.exp(logs / 2) * epsilon
-        made = tanh.forward(image.forward(project.forward(z).reshape(N, 8, 4, 4)))
-        reconstruction = ((x - made) ** 2).sum() / N / (2 * sigma2)
+        logits = image.forward(project.forward(z).reshape(N, 8, 4, 4))
+        if likelihood == "bernoulli":
+            p, target = sigmoid(logits), (x + 1) / 2
+            made, slope = 2 * p - 1, (p - target) / N
+            reconstruction = -(target * np.log(p) + (1 - target) * np.log(1 - p)).sum() / N
+        else:
+            made = tanh.forward(logits)
+            slope = tanh.backward((made - x) / sigma2 / N)
+            reconstruction = ((x - made) ** 2).sum() / N / (2 * sigma2)
         kl = 0.5 * (mu**2 + np.exp(logs) - 1 - logs).sum() / N
-        dz = project.backward(image.backward(tanh.backward((made - x) / sigma2 / N)).reshape(N, -1))
+        dz = project.backward(image.backward(slope).reshape(N, -1))
         d_mu = dz + mu / N
         d_logs = dz * epsilon * np.exp(logs / 2) / 2 + 0.5 * (np.exp(logs) - 1) / N
         trunk.backward((mean.backward(d_mu) + log_variance.backward(d_logs)).reshape(h.shape))
@@ -225,6 +236,15 @@ def test_the_kl_is_summed_over_the_latent_and_averaged_over_the_batch():
     assert float(kl(mean, log_variance)) == pytest.approx(by_hand, rel=1e-6)
     doubled = kl(mean.repeat(1, 2), log_variance.repeat(1, 2))
     assert float(doubled) == pytest.approx(2 * by_hand, rel=1e-6)
+
+
+def test_a_bernoullis_images_are_the_probabilities_that_its_loss_takes():
+    trainer = tiny_trainer("vae", likelihood="bernoulli")
+    model, z = trainer.model, RandomStream(0, "z").normal(4, 3).double()
+    p = 1 / (1 + torch.exp(-model.decoder.logits(z)))
+    torch.testing.assert_close(model.decode(z), 2 * p - 1, rtol=1e-12, atol=1e-12)
+    with pytest.raises(gankit.UsageError, match="--variance is the Gaussian's"):
+        tiny_trainer("vae", likelihood="bernoulli", variance=0.5)
 
 
 def test_the_squared_error_is_summed_over_the_pixels_and_divided_by_twice_the_variance():

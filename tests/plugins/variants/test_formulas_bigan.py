@@ -34,11 +34,13 @@ class Joint(Player):
         return super().backward(slope), self.code.at_input
 
 
+@pytest.mark.parametrize("half", [1, 0.5], ids=["sums", "halved"])
 @pytest.mark.parametrize("ratio", [{}, {"n_critic": 2}], ids=["shared", "two-to-one"])
 @pytest.mark.parametrize("normed", [True, False], ids=["batchnorm", "plain"])
-def test_bigan_terms_and_three_steps_equal_the_paper_written_out(normed, ratio):
+def test_bigan_terms_and_three_steps_equal_the_paper_written_out(normed, ratio, half):
     kind = "batch" if normed else "none"
-    trainer = tiny_trainer("bigan", discriminator_norm=kind, label_smoothing=0.1, weight_decay=0.01, **ratio)
+    flags = {"label_smoothing": 0.1, "weight_decay": 0.01, "halved": half == 0.5}
+    trainer = tiny_trainer("bigan", discriminator_norm=kind, **flags, **ratio)
     generator = Player(trainer.model.generator, "none", "nowhere", [False, True, True, True], Tanh())
     encoder = Player(trainer.model.encoder, "none", "nowhere", [False, normed])
     judge = Joint(trainer.model.discriminator, normed)
@@ -53,9 +55,9 @@ def test_bigan_terms_and_three_steps_equal_the_paper_written_out(normed, ratio):
             made, grads, row, watched = [(x, encoder.forward(x, None)), (generator.forward(z, None), z)], None, [], []
             for (image, latent), name in zip(made, ("real", "fake"), strict=True):
                 found = cross_entropy(judge.forward(image, latent))
-                judge.backward(found[name][1] / N)
+                judge.backward(half * found[name][1] / N)
                 grads = judge.grads if grads is None else added(grads, judge.grads)
-                row.append(found[name][0].mean())
+                row.append(half * found[name][0].mean())
                 watched.append(found["watched"].mean())
             rows.append([*row, sum(row), *watched, *norms(grads)])
             optim_d.step(added(grads, [0.01 * p for p in judge.params]))
@@ -64,10 +66,10 @@ def test_bigan_terms_and_three_steps_equal_the_paper_written_out(normed, ratio):
             draw += 1
             made = [(x, encoder.forward(x, None)), (generator.forward(z, None), z)]
         p = sigmoid(judge.forward(*made[0]))
-        encoder.backward(judge.backward(p / N)[1])  # E makes real pairs look made
+        encoder.backward(judge.backward(half * p / N)[1])  # E makes real pairs look made
         q = sigmoid(judge.forward(*made[1]))
-        generator.backward(judge.backward((q - 1) / N)[0])  # G makes made pairs look real
-        terms = [-np.log(1 - p).mean(), -np.log(q).mean()]
+        generator.backward(judge.backward(half * (q - 1) / N)[0])  # G makes made pairs look real
+        terms = [-half * np.log(1 - p).mean(), -half * np.log(q).mean()]
         written = [*np.mean(rows, 0), *terms, sum(terms), p.mean(), q.mean()]
         written += [*norms(generator.grads), *norms(encoder.grads)]
         optim_g.step(added(generator.grads + encoder.grads, [0.01 * p for p in both]))
@@ -86,6 +88,22 @@ def test_bigans_code_turns_the_slope_at_the_image_and_not_only_the_score():
         scores = model.discriminator(images, model.discriminator.latent(torch.full((2, 3), code).double()))
         slopes.append(torch.autograd.grad(scores.sum(), images)[0])
     assert float((slopes[0] - slopes[1]).norm()) > 1e-3 * float(slopes[0].norm())
+
+
+@pytest.mark.parametrize("layers", [0, 1, 2])
+def test_without_a_joint_layer_a_bigans_score_is_a_sum_of_one_of_x_and_one_of_z(layers):
+    """The published head: one linear layer over the features of x and z, or what its own layers make of z."""
+    judge = tiny_trainer("bigan", joint_width=0, latent_layers=layers).model.eval().discriminator
+    images, z = RandomStream(0, "x").normal(5, 1, 4, 4).double(), RandomStream(0, "z").normal(5, 3).double()
+    weight, bias = (p.detach().numpy() for p in judge.head.parameters())
+    code = z.numpy()
+    for layer in [module for module in judge.latent if hasattr(module, "weight")]:
+        code = code @ layer.weight.detach().numpy().T + layer.bias.detach().numpy()
+        code = np.where(code > 0, code, 0.2 * code)
+    features = judge.trunk(images).detach().numpy()
+    by_hand = np.concatenate([features, code], 1) @ weight[0] + bias[0]
+    np.testing.assert_allclose(judge(images, judge.latent(z)).detach().numpy(), by_hand, rtol=1e-10)
+    assert len([module for module in judge.latent if hasattr(module, "weight")]) == layers
 
 
 @pytest.mark.parametrize("arch", ["dcgan", "mlp"])

@@ -28,7 +28,8 @@ def arrays(module):
 class Written:
     """The three networks, D's trunk apart, and the terms with their slopes."""
 
-    def __init__(self, model, normed):
+    def __init__(self, model, normed, deviation=None):
+        self.deviation = deviation
         self.generator = mlp(arrays(model.generator), sizes=4, norm=[False, True, True, True], last=Tanh())
         whole = mlp(arrays(model.discriminator), sizes=2, norm=[False, normed], last=None)
         self.trunk, self.head = Net(*whole.layers[:-1]), Net(whole.layers[-1])
@@ -42,6 +43,9 @@ class Written:
         """(the two weighted terms, the information, the slope at the features), leaving Q's gradients in self.q."""
         out = self.q.forward(features)
         logits, mean, log_variance = out[:, :4], out[:, 4:6], out[:, 6:]
+        if self.deviation is not None:
+            assert out.shape[1] == 6
+            log_variance = np.full((N, 2), 2 * np.log(self.deviation))
         p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)  # the only softmax
         cross = -np.log(p[np.arange(N), noise["category"]]).mean()
         off = noise["code"] - mean
@@ -49,7 +53,8 @@ class Written:
         d_logits = 2.0 * (p - np.eye(4)[noise["category"]]) / N
         d_mean = 0.3 * -off / np.exp(log_variance) / N
         d_log_variance = 0.3 * (0.5 - off**2 / (2 * np.exp(log_variance))) / N
-        slope = self.q.backward(np.concatenate([d_logits, d_mean, d_log_variance], 1))
+        slopes = [d_logits, d_mean, *([d_log_variance] if self.deviation is None else [])]
+        slope = self.q.backward(np.concatenate(slopes, 1))
         return [2.0 * cross, 0.3 * nll], np.log(4) - cross, slope
 
 
@@ -104,6 +109,52 @@ def test_infogan_terms_and_three_steps_equal_the_paper_written_out(normed, q_tru
     model = trainer.model
     pairs = [(model.generator, nets.generator.params), (model.q, nets.q.params)]
     for module, params in [*pairs, (model.discriminator, nets.trunk.params + nets.head.params)]:
+        for ours, theirs in zip(arrays(module), params, strict=True):
+            np.testing.assert_allclose(ours, theirs, **CLOSE)
+
+
+@pytest.mark.parametrize("normed", [True, False], ids=["batchnorm", "plain"])
+def test_the_authors_form_in_three_steps_equals_their_code_written_out(normed):
+    """openai/InfoGAN: D's loss and G's both have the codes' terms; Q is D's; the deviation is fixed."""
+    norm = "batch" if normed else "none"
+    form = {"q_with": "discriminator", "code_deviation": 0.5, "lambda_cat": 2.0, "lambda_con": 0.3}
+    trainer = tiny_trainer(discriminator_norm=norm, categories=4, **form)
+    nets = Written(trainer.model, normed, 0.5)
+    optim_d = Adam(nets.trunk.params + nets.head.params + nets.q.params, 2e-4, 0.5, 0.999)
+    optim_g = Adam(nets.generator.params, 1e-3, 0.5, 0.999)
+    for step in range(3):
+        real = trainer.batches.batch(step).images.numpy().reshape(N, -1)
+        noise = {name: value.numpy() for name, value in trainer.batches.noise("discriminator", step, 0).items()}
+        fake = nets.make(noise)
+        p_real = sigmoid(nets.head.forward(nets.trunk.forward(real)))
+        nets.trunk.backward(nets.head.backward((p_real - 1) / N))
+        grads = nets.trunk.grads + nets.head.grads
+        features = nets.trunk.forward(fake)
+        p_fake = sigmoid(nets.head.forward(features))
+        q_terms, _, q_slope = nets.information(features, noise)
+        nets.trunk.backward(nets.head.backward(p_fake / N) + q_slope)
+        grads = [a + b for a, b in zip(grads, nets.trunk.grads + nets.head.grads, strict=True)]
+        terms = [-np.log(p_real).mean(), -np.log(1 - p_fake).mean(), *q_terms]
+        written = [*terms, sum(terms), p_real.mean(), p_fake.mean()]
+        for some in (grads, nets.q.grads):
+            written += [np.sqrt(sum((g**2).sum() for g in some)), np.sqrt((some[0] ** 2).sum())]
+        optim_d.step(grads + nets.q.grads)
+        features = nets.trunk.forward(fake)
+        p_fake = sigmoid(nets.head.forward(features))
+        slope = nets.head.backward(-(1 - p_fake) / N)
+        q_terms, information, q_slope = nets.information(features, noise)
+        nets.generator.backward(nets.trunk.backward(slope + q_slope))
+        terms = [-np.log(p_fake).mean(), *q_terms]
+        written += [*terms, sum(terms), p_fake.mean(), information]
+        written += [np.sqrt(sum((g**2).sum() for g in nets.generator.grads))]
+        written += [np.sqrt((nets.generator.grads[0] ** 2).sum())]
+        optim_g.step(nets.generator.grads)
+        trainer.step()
+        (row,) = trainer.take_rows()
+        assert row.pop("step") == step + 1
+        np.testing.assert_allclose(list(row.values()), written, **CLOSE)
+    pairs = [(trainer.model.generator, nets.generator.params), (trainer.model.q, nets.q.params)]
+    for module, params in [*pairs, (trainer.model.discriminator, nets.trunk.params + nets.head.params)]:
         for ours, theirs in zip(arrays(module), params, strict=True):
             np.testing.assert_allclose(ours, theirs, **CLOSE)
 
