@@ -136,7 +136,7 @@ def _sides(check: Check, figures: Figures) -> Sides:
 
 def _why_open(sides: Sides, high: float) -> str:
     """Why nobody can tell, of ``sides`` of which each has some value, and the upper end of the interval."""
-    if all(len(_finite(some)) == 1 for _, some in sides):
+    if all(len(some) == 1 for _, some in sides):
         return "one seed has no spread"
     if alone := next(((name, some) for name, some in sides if len(_finite(some)) == 1), None):
         return (

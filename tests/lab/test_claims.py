@@ -17,7 +17,8 @@ FIGURES = {
     "fid": {"a": [10.0, 11.0, 12.0], "b": [20.0, 22.0, 24.0], "c": [30.0, 33.0, 36.0], "one": [5.0]},
     "loss": {"a": [1.0, None, None], "b": [None, None, None], "c": [1.0, 1.0, 1.0], "d": [2.0, 2.0, 2.0]},
     "collapsed": {"a": [1.0, 1.0, 1.0, 1.0, 1.0], "b": [0.0, 0.0, 0.0, 0.0, 0.0], "c": [0.0, 1.0, 0.0, 1.0, 0.0]},
-    "flat": {"a": [0.0, 0.0], "b": [0.0, 0.0]},
+    "flat": {"a": [0.0, 0.0, 0.0], "b": [0.0, 0.0]},
+    "late fid": {"a": [9.0, 10.0, 8.0], "b": [None, None, None]},
 }
 
 
@@ -90,6 +91,19 @@ def test_a_trend_along_cells_is_the_slope_over_their_mean():
     assert verdict(figure="fid", along=["a", "b", "c"], least=0.5) == OPEN
     assert finding(figure="flat", along=["a", "b"], least=0).why == "the figures' mean is 0"
     assert slope([[1.0], [2.0], [3.0]])[1:] == (-math.inf, math.inf)
+
+
+def test_two_figures_of_the_same_runs_are_compared_run_by_run():
+    found = finding(figure="fid", of="a", minus_figure="late fid", least=0)  # 1, 1, 4: mean 2, sd 3^0.5
+    assert (found.value, found.low, found.high) == pytest.approx((2, 2 - 4.3027, 2 + 4.3027), abs=1e-3)
+    assert (found.verdict, found.quantity) == (OPEN, "fid less late fid, of a")
+    found = finding(figure="fid", of="a", over_figure="late fid", most=10)
+    assert found.value == pytest.approx((10 / 9 + 11 / 10 + 12 / 8) / 3)
+    assert found.verdict == HOLDS
+    assert finding(figure="fid", of="b", minus_figure="late fid", least=0).why == (
+        "no run of b at this scale has a figure 'late fid'"
+    )
+    assert finding(figure="loss", of="a", over_figure="flat", least=0).verdict == OPEN
 
 
 def test_one_seed_gives_a_figure_and_no_verdict():

@@ -136,7 +136,15 @@ WRONG = {
     ),
     "a check of a difference and a ratio": (
         {"claims": check_of('figure = "step time", of = "wgan-gp", minus = "wgan-gp", over = "wgan-gp", least = 1')},
-        "of 'minus', 'over' and 'along' a check takes one",
+        "a check takes one of 'minus' and 'over'",
+    ),
+    "a check of a difference from a cell and from a figure": (
+        {"claims": check_of('figure = "step time", of = "wgan-gp", minus = "wgan-gp", over_figure = "x", least = 1')},
+        "a check takes one of 'minus' and 'over_figure'",
+    ),
+    "a check of another figure that no run has": (
+        {"claims": check_of('figure = "step time", of = "wgan-gp", over_figure = "late G loss", least = 1')},
+        "no run has a figure 'late G loss': did you mean 'late D loss'?",
     ),
     "a check of a ratio of shares": (
         {"claims": check_of('figure = "step time", of = "wgan-gp", over = "dcgan ndf=2", share = true, least = 1')},
