@@ -18,6 +18,7 @@ batch_size = 8
 steps = 4
 log_every = 2
 arch = "mlp"
+engine = "eager"
 nz = 4
 ngf = 2
 """
