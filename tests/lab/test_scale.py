@@ -75,6 +75,12 @@ def test_cells_have_their_names_as_published_and_their_options_at_the_scale(tmp_
     assert len({cell.folder for cell in plan.cells}) == 6
 
 
+def test_a_value_stands_in_a_cells_name_in_its_shortest_form(tmp_path):
+    runs = '[[runs]]\nname = "x"\nvariant = "dcgan"\n[runs.matrix]\nlr_g = [0.001, 0.5, 1]\nflip = [true]\n'
+    names = ["x lr_g=1e-3 flip=true", "x lr_g=0.5 flip=true", "x lr_g=1 flip=true"]
+    assert scaled(read(recipe_file(tmp_path, runs=runs)), "half").names == names
+
+
 def test_seeds_and_data_are_those_asked_for(tmp_path):
     plan = scaled(read(recipe_file(tmp_path)), "half", data="stripes", seeds=1, seed=7)
     assert [cell.seed for cell in plan.cells] == [7, 7, 7]
