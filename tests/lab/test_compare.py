@@ -13,6 +13,7 @@ from made_runs import add_scores, made_run
 
 import gankit
 from gankit.core.errors import UsageError
+from gankit.lab.rankings import Curve
 from gankit.lab.spread import holm, interval, welch
 
 A, B = (10.0, 11.0, 12.0), (20.0, 21.0, 25.0)
@@ -187,6 +188,19 @@ def test_a_score_that_is_not_finite_is_no_figure(two, tmp_path):
     end = ranking(gankit.compare(two), "end")
     assert [(each.n, each.of) for each in end.standings] == [(3, 3), (2, 3)]
     assert not end.pairs[0].called
+
+
+def test_a_score_beside_one_that_is_not_finite_is_known_and_between_them_none():
+    steps = np.array([20.0, 40, 60, 80])
+    curve = Curve(steps, 16 * steps, steps * np.nan, np.array([9.0, np.nan, 5.0, 4.0]))
+    assert [curve.at("steps", x) for x in (10, 20, 30, 60, 70, 80, 90)] == [None, 9, None, 5, 4.5, 4, None]
+    assert curve.at("images", 16 * 70) == 4.5
+    assert curve.at("seconds", 1) is None
+    assert curve.reached("steps", 6, "lower") == 60  # nobody knows where between 40 and 60
+    assert curve.reached("images", 4.5, "lower") == 16 * 70
+    assert curve.reached("steps", 3, "lower") is None
+    assert curve.reached("steps", 4.5, "higher") == 20
+    assert curve.reached("seconds", 6, "lower") is None
 
 
 def test_of_runs_that_are_all_on_their_way_equal_steps_are_those_of_the_slowest(tmp_path):

@@ -120,7 +120,7 @@ def test_runs_of_a_plan_that_failed_or_have_not_begun_are_told(tmp_path):
     assert notes == (
         "a, seed 1 failed: loss is nan",
         "a, seed 2 failed: loss is nan",
-        f"{root}: 1 of 3 runs of its plan have not begun",
+        f"{root}: 1 of 4 runs of its plan have not begun",
     )
 
 
