@@ -17,7 +17,7 @@ import gankit
 from gankit.cli import main
 from gankit.config import configure
 from gankit.core.errors import GankitError
-from gankit.lab import commands, comparison_page
+from gankit.lab import bands, commands
 from gankit.report.records import read
 
 
@@ -66,18 +66,18 @@ def test_names_and_values_that_are_markup_are_shown_as_text(tmp_path):
 def test_a_band_reaches_from_the_lowest_seed_to_the_highest_as_far_as_all_finished_ones_go():
     x = np.array([1.0, 2, 3])
     curves = [(x, x, True), (x, 3 * x, True), (x[:2], 5 * x[:2], False), (x[:0], x[:0], True)]
-    (line,) = comparison_page._band(9, curves)
+    (line,) = bands.band(9, curves)
     assert line.x.tolist() == [1, 2, 3]
     assert line.y.tolist() == [3, 6, 6]  # at 3 the run that failed is gone
     assert line.low is not None
     assert line.high is not None
     assert (line.low.tolist(), line.high.tolist()) == ([1, 2, 3], [5, 10, 9])
     assert (line.run, line.style) == (1, 1)  # the tenth group: the second colour, dashed
-    (short,) = comparison_page._band(0, [(x, x, True), (x[:2], x[:2], True)])
+    (short,) = bands.band(0, [(x, x, True), (x[:2], x[:2], True)])
     assert short.x.tolist() == [1, 2]
-    (alone,) = comparison_page._band(0, [(x, x, True)])
+    (alone,) = bands.band(0, [(x, x, True)])
     assert alone.low is None
-    assert comparison_page._band(0, [(x, x * np.nan, True)]) == []
+    assert bands.band(0, [(x, x * np.nan, True)]) == []
 
 
 def test_one_group_one_run_without_scores_and_many_groups_have_a_page(tmp_path):

@@ -13,8 +13,6 @@ from pages import HOSTILE, Reader, assert_alone
 from recipes import CLAIMS, FIGURES, PANELS, PICTURES, recipe_file
 
 import gankit
-from gankit.lab.bands import band
-from gankit.report.curves import RUNS
 
 SECTIONS = ["Claims", "Curves", "Pictures", "Figures", "Options", "Runs", "Commands"]
 SCORES = """
@@ -147,21 +145,6 @@ def test_names_and_sentences_that_are_markup_are_shown_as_text(hostile):
     assert Reader(text).text.count(HOSTILE) >= 15
     assert "<script" not in str(hostile._repr_html_())
     assert HOSTILE in Reader(hostile._repr_html_()).text
-
-
-def test_a_band_is_the_mean_least_and_most_of_the_seeds_where_they_are(tmp_path):
-    long, short = np.array([0.0, 2.0, 4.0]), np.array([0.0, 2.0])
-    line = band(RUNS + 1, [(long, np.array([1.0, 3.0, 5.0])), (short, np.array([3.0, 7.0]))])
-    assert (line.run, line.style) == (1, 1)
-    assert [list(each) for each in (line.x, line.y, line.low, line.high)] == [
-        [0, 2, 4],
-        [2, 5, 5],
-        [1, 3, 5],
-        [3, 7, 5],
-    ]
-    line = band(0, [(long, np.array([1.0, np.nan, 5.0]))])
-    assert (list(line.x), list(line.y), line.low) == ([0, 4], [1, 5], None)
-    assert band(0, [(long[:0], long[:0])]) is None
 
 
 @pytest.mark.skipif(browser.missing() is not None, reason=str(browser.missing()))
