@@ -6,9 +6,9 @@ import pytest
 from recipes import BASE, CLAIMS, FIGURES, HEAD, PANELS, PICTURES, RUNS, SCALES, recipe_file
 
 from gankit import UsageError
-from gankit.lab.recipe import load, read
-from gankit.lab.scale import scaled
-from gankit.lab.study import check
+from gankit.lab.studies.recipe import load, read
+from gankit.lab.studies.scale import scaled
+from gankit.lab.studies.study import check
 
 
 def checked(path, scale="half"):

@@ -9,9 +9,9 @@ import math
 
 import pytest
 
-from gankit.lab.claims import FAILS, HOLDS, OPEN, judged, slope
-from gankit.lab.findings import chip, claims_table, interval_text, measured, rounded, spread_text
-from gankit.lab.recipe import Check, Claim
+from gankit.lab.studies.claims import FAILS, HOLDS, OPEN, judged, slope
+from gankit.lab.studies.findings import chip, claims_table, interval_text, measured, rounded, spread_text
+from gankit.lab.studies.recipe import Check, Claim
 
 FIGURES = {
     "fid": {"a": [10.0, 11.0, 12.0], "b": [20.0, 22.0, 24.0], "c": [30.0, 33.0, 36.0], "one": [5.0]},

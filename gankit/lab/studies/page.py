@@ -12,12 +12,12 @@ from gankit.core.files import atomic_write
 from gankit.core.version import __version__
 from gankit.data.decoding import UNREADABLE
 from gankit.lab.bands import READING
-from gankit.lab.findings import claims_table, spread_text
-from gankit.lab.pictures import KINDS, PARTS
-from gankit.lab.recipe import Figure, Picture, matches
-from gankit.lab.scale import default
-from gankit.lab.study import Made, Study
-from gankit.lab.study_curves import Curves
+from gankit.lab.studies.curves import Curves
+from gankit.lab.studies.findings import claims_table, spread_text
+from gankit.lab.studies.pictures import KINDS, PARTS
+from gankit.lab.studies.recipe import Figure, Picture, matches
+from gankit.lab.studies.scale import default
+from gankit.lab.studies.study import Made, Study
 from gankit.report import tables
 from gankit.report.markup import Child, Markup, tag
 from gankit.report.page import document

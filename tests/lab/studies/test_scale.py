@@ -6,8 +6,8 @@ import pytest
 from recipes import BASE, RUNS, recipe_file
 
 from gankit import UsageError
-from gankit.lab.recipe import Scale, read
-from gankit.lab.scale import default, scaled, shrunk
+from gankit.lab.studies.recipe import Scale, read
+from gankit.lab.studies.scale import default, scaled, shrunk
 
 FLAGS = {"steps": 1000, "ngf": 64, "lr_g": 1e-3, "batch_size": 128, "data": "fashion-mnist"}
 

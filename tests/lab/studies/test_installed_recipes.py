@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from gankit.lab.description import described
-from gankit.lab.recipe import PAPER, read
-from gankit.lab.scale import scaled
+from gankit.lab.studies.description import described
+from gankit.lab.studies.recipe import PAPER, read
+from gankit.lab.studies.scale import scaled
 from gankit.studies import RECIPES
 
 CASES = [(path, scale) for path in RECIPES for scale in (PAPER, *read(path).scales)]

@@ -12,7 +12,7 @@ from recipes import BASE, CLAIMS, RUNS, recipe_file
 
 import gankit
 from gankit import UsageError
-from gankit.lab.study import FINDINGS, PAGE
+from gankit.lab.studies.study import FINDINGS, PAGE
 
 
 def run(recipe, out, **options):
@@ -145,7 +145,7 @@ def test_without_matplotlib_the_findings_stand_and_the_missing_page_is_warned_of
     _, recipe, out = done
     shutil.copytree(out, tmp_path / "out")
     (tmp_path / "out" / PAGE).unlink()
-    for name in ("gankit.report.curves", "gankit.lab.study_page", "gankit.lab.study_curves", "gankit.lab.bands"):
+    for name in ("gankit.report.curves", "gankit.lab.studies.page", "gankit.lab.studies.curves", "gankit.lab.bands"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     for name in ("gankit.report.tables", "gankit.report.page", "gankit.report.panels"):
         monkeypatch.delitem(sys.modules, name, raising=False)

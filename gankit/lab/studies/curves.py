@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 
 from gankit.core.errors import UsageError
-from gankit.lab import recipe
 from gankit.lab.bands import band
 from gankit.lab.measures.parts import recorded_term
 from gankit.lab.rankings import finished
-from gankit.lab.recipe import matches
+from gankit.lab.studies import recipe
+from gankit.lab.studies.recipe import matches
 from gankit.report.curves import POINTS, STYLES, Line, Panel, draw, smoothed
 from gankit.report.markup import Child, Markup, tag
 from gankit.report.records import Floats, Judged, Record

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from gankit.core.errors import UsageError, closest
-from gankit.lab.recipe import Check, Claim
 from gankit.lab.spread import LEVEL, interval, share_interval, student_quantile, welch
+from gankit.lab.studies.recipe import Check, Claim
 
 HOLDS, FAILS, OPEN = "holds", "does not hold", "cannot tell"
 
