@@ -75,9 +75,9 @@ def list_(ctx: click.Context, as_json: bool) -> None:
 @click.option("--scale", help="Show its runs at this scale.  [default: laptop, or paper]")
 def show_(recipe: str, scale: str | None) -> None:
     """Show all of RECIPE: source, scales, runs, figures, claims with their checks."""
-    from gankit.lab.description import described
-    from gankit.lab.recipe import load
-    from gankit.lab.scale import scaled
+    from gankit.lab.studies.description import described
+    from gankit.lab.studies.recipe import load
+    from gankit.lab.studies.scale import scaled
 
     click.echo(described(scaled(load(recipe), scale), recipe))
 
@@ -101,7 +101,7 @@ def recipe_command(name: str) -> click.Command:
     """The click command that runs recipe ``name``."""
 
     def callback(as_json: bool, **options: Any) -> None:
-        from gankit.lab.study import study as study_it
+        from gankit.lab.studies.study import study as study_it
 
         found = study_it(name, **options)
         show(json.dumps(found.as_dict(), indent=2) if as_json else str(found), sys.stdout)

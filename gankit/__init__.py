@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from gankit.hookspecs import hookimpl
     from gankit.inference.interpolate import interpolate
     from gankit.lab.compare import compare
-    from gankit.lab.study import Study, study
+    from gankit.lab.studies.study import Study, study
     from gankit.models.adversarial import AdversarialModel, AdversarialOptions
     from gankit.models.conditional import ConditionalModel, ConditionalOptions
     from gankit.models.interface import Model, OptimSpec, Phase, Terms, Variant
@@ -78,7 +78,7 @@ _HOMES = {
     "hookspecs": ("hookimpl",),
     "inference.interpolate": ("interpolate",),
     "lab.compare": ("compare",),
-    "lab.study": ("Study", "study"),
+    "lab.studies.study": ("Study", "study"),
     "models.adversarial": (
         "AdversarialModel",
         "AdversarialOptions",

@@ -10,6 +10,7 @@ import numpy as np
 from gankit.core.progress import duration
 from gankit.core.version import __version__
 from gankit.lab import comparison_text as text
+from gankit.lab.bands import READING, band
 from gankit.lab.commands import command
 from gankit.lab.comparison import TEST, Findings, loss_terms
 from gankit.lab.groups import Group
@@ -19,13 +20,8 @@ from gankit.report.curves import POINTS, RUNS, Line, Panel, figure, smoothed
 from gankit.report.markup import Child, Markup, tag
 from gankit.report.page import document, legend
 from gankit.report.pictures import grid
-from gankit.report.records import Floats
 from gankit.report.tables import swatch
 
-READING = (
-    "Lines are means over the seeds, bands reach from the lowest seed to the highest; losses are smoothed seed by seed "
-    "over 1/25 of the run before that. They end where the first finished seed does; one that failed before drops out."
-)
 LABELS = {"steps": "step", "images": "real images drawn", "seconds": "time trained (s)"}
 MOST_CARDS = 4
 """Groups that have a card above the answer at most: more would push it out of sight."""
@@ -141,7 +137,7 @@ def _scores(found: Findings, judged: Judging, rankings: Sequence[Ranking]) -> Ma
                 for run, curve in zip(group.runs, judged.curves[i], strict=True)
                 if curve is not None
             ]
-            lines += _band(i, curves)
+            lines += band(i, curves)
         if lines:
             panels.append(Panel(judged.metric, lines, judged.metric, LABELS[axis], _keys(found), smooth=False))
     more = [
@@ -159,7 +155,7 @@ def _losses(found: Findings) -> Child:
         lines = []
         for i, group in enumerate(found.groups):
             series = [(run.rows[term], finished(run)) for run in group.runs if term in run.rows]
-            lines += _band(i, [(*smoothed(s.steps, s.values, POINTS // 2), done) for s, done in series])
+            lines += band(i, [(*smoothed(s.steps, s.values, POINTS // 2), done) for s, done in series])
         panels.append(Panel(term, lines, "loss", keys=_keys(found), smooth=False))
     if not panels:
         return tag("p", "Nothing is recorded yet.", class_="missing")
@@ -174,27 +170,6 @@ def _keys(found: Findings) -> list[str]:
     """What the styles of lines mean where groups share a colour."""
     n = len(found.groups)
     return [f"groups {i + 1} to {min(i + RUNS, n)}" for i in range(0, n, RUNS)] if n > RUNS else []
-
-
-def _band(group: int, curves: Sequence[tuple[Floats, Floats, bool]]) -> list[Line]:
-    """The line of the mean over the seeds' ``curves`` (x [n], y [n], whether the run has finished), with their least
-    and most, as far as all finished ones go; each on straight lines between its own points.
-    """
-    kept = [(x[ok], y[ok], done) for x, y, done in curves if (ok := np.isfinite(x) & np.isfinite(y)).any()]
-    if not kept:
-        return []
-    end = min(x[-1] for x, _, done in kept if done or not any(done for *_, done in kept))
-    at = np.unique(np.concatenate([x for x, *_ in kept]))
-    if len(at) > POINTS:  # smoothed curves of runs of different lengths
-        at = max((x for x, *_ in kept), key=lambda x: float(x[-1]))
-    at = at[(at >= max(x[0] for x, *_ in kept)) & (at <= end)]
-    if not len(at):
-        return []
-    values = np.array([np.interp(at, x, y, left=np.nan, right=np.nan) for x, y, _ in kept])
-    mean, style = np.nanmean(values, 0), group // RUNS
-    if len(kept) == 1:
-        return [Line(group % RUNS, at, mean, style)]
-    return [Line(group % RUNS, at, mean, style, np.nanmin(values, 0), np.nanmax(values, 0))]
 
 
 def _health(found: Findings) -> Child:

@@ -161,8 +161,8 @@ def _roots(path: str | Path, notes: list[str]) -> list[Path]:
 def _of_plan(root: Path, notes: list[str]) -> list[Path]:
     """The run folders of the sweep or study in ``root``."""
     reasons = {str(row.get("folder")): str(row.get("reason")) for row in files.lines(root / FAILURES, strict=False)}
-    found, missing = [], 0
-    for cell in _planned(root):
+    found, missing, cells = [], 0, _planned(root)
+    for cell in cells:
         folder = root / cell["folder"]
         if (folder / "config.json").is_file():
             found.append(folder)
@@ -171,7 +171,7 @@ def _of_plan(root: Path, notes: list[str]) -> list[Path]:
         if cell["folder"] in reasons:
             notes.append(f"{cell['name']}, seed {cell['seed']} failed: {reasons[cell['folder']]}")
     if missing:
-        notes.append(f"{root}: {missing} of {missing + len(found)} runs of its plan have not begun")
+        notes.append(f"{root}: {missing} of {len(cells)} runs of its plan have not begun")
     if not found:
         raise UsageError(f"{root}: no run of this sweep has begun; `gankit sweep` with the same words goes on with it")
     return found

@@ -44,7 +44,8 @@ class Curve:
         along = getattr(self, axis)
         if not len(along) or not along[0] <= x <= along[-1]:
             return None
-        value = float(np.interp(x, along, self.values))
+        i = int(np.searchsorted(along, x))
+        value = float(self.values[i]) if along[i] == x else float(np.interp(x, along, self.values))
         return value if math.isfinite(value) else None
 
     def reached(self, axis: str, score: float, better: str) -> float | None:

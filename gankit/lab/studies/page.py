@@ -11,12 +11,13 @@ from PIL import Image
 from gankit.core.files import atomic_write
 from gankit.core.version import __version__
 from gankit.data.decoding import UNREADABLE
-from gankit.lab.findings import claims_table, spread_text
-from gankit.lab.pictures import KINDS, PARTS
-from gankit.lab.recipe import Figure, Picture, matches
-from gankit.lab.scale import default
-from gankit.lab.study import Made, Study
-from gankit.lab.study_curves import Curves
+from gankit.lab.bands import READING
+from gankit.lab.studies.curves import Curves
+from gankit.lab.studies.findings import claims_table, spread_text
+from gankit.lab.studies.pictures import KINDS, PARTS
+from gankit.lab.studies.recipe import Figure, Picture, matches
+from gankit.lab.studies.scale import default
+from gankit.lab.studies.study import Made, Study
 from gankit.report import tables
 from gankit.report.markup import Child, Markup, tag
 from gankit.report.page import document
@@ -27,10 +28,6 @@ RULE = (
     "A claim holds where the 95 % interval over the seeds, in brackets, lies within the range that is claimed. It does "
     "not hold where all of the interval lies outside, and else nobody can tell. Behind ± stands the standard deviation "
     "of the seeds."
-)
-READING = (
-    "Lines are means over the seeds, bands reach from the lowest seed to the highest; recorded terms are smoothed seed "
-    "by seed over 1/25 of the run before that. Where a seed ended early the rest go on alone."
 )
 WIDE = 1.5
 """Width over height from which on a picture takes the room of two."""

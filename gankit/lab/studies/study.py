@@ -16,14 +16,15 @@ from gankit.core import files
 from gankit.core.errors import GankitError, UsageError, closest
 from gankit.core.progress import warn
 from gankit.core.version import __version__
-from gankit.lab import claims, findings, measures, pictures
+from gankit.lab import measures
 from gankit.lab.cells import Cell, option_fields
-from gankit.lab.claims import Verdict
 from gankit.lab.commands import flag
-from gankit.lab.made import Wanted
 from gankit.lab.outcome import Result, Results
-from gankit.lab.recipe import Figure, Recipe, load, matches
-from gankit.lab.scale import Scaled, fitting, named, scaled
+from gankit.lab.studies import claims, findings, pictures
+from gankit.lab.studies.claims import Verdict
+from gankit.lab.studies.made import Wanted
+from gankit.lab.studies.recipe import Figure, Recipe, load, matches
+from gankit.lab.studies.scale import Scaled, fitting, named, scaled
 from gankit.lab.sweep import run_cells
 from gankit.lab.worker import FIGURES, After, make_figures
 from gankit.runs.folder import claim as claim_folder
@@ -106,7 +107,7 @@ class Study:
 
     def write_page(self) -> Path:
         """Write study.html; returns its path. GankitError where matplotlib, which only it needs, is missing."""
-        path: Path = importlib.import_module("gankit.lab.study_page").write(self)
+        path: Path = importlib.import_module("gankit.lab.studies.page").write(self)
         return path
 
     def commands(self) -> dict[str, list[str]]:
@@ -185,7 +186,7 @@ def study(
     root = Path(out) if out is not None else claim_folder("study", plan.recipe.name)
     _begin(root, plan, {"data": data, "seed": seed}, str(recipe))
     wanted = {Path(cell.folder).parts[0]: _wanted(plan, cell.name) for cell in plan.cells}
-    after = ("gankit.lab.made:make", {"of": wanted})
+    after = ("gankit.lab.studies.made:make", {"of": wanted})
     results = run_cells(
         root, plan.cells, jobs=jobs, threads=threads, cluster=cluster, executor=executor, quiet=quiet, after=after,
         retry_failed=retry_failed,

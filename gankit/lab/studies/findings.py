@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from gankit.lab.claims import FAILS, HOLDS, OPEN, Finding, Verdict, range_of
+from gankit.lab.studies.claims import FAILS, HOLDS, OPEN, Finding, Verdict, range_of
 from gankit.report.markup import Child, Markup, tag
 
 SIGNS = {HOLDS: "✓", FAILS: "✗", OPEN: "?"}

@@ -8,12 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from gankit.lab.cells import shown
-from gankit.lab.claims import quantity, range_of
 from gankit.lab.measures import named
-from gankit.lab.pictures import KINDS
-from gankit.lab.recipe import PAPER, Claim, Figure, Recipe, Scale
-from gankit.lab.scale import Scaled, default
-from gankit.lab.study import check
+from gankit.lab.studies.claims import quantity, range_of
+from gankit.lab.studies.pictures import KINDS
+from gankit.lab.studies.recipe import PAPER, Claim, Figure, Recipe, Scale
+from gankit.lab.studies.scale import Scaled, default
+from gankit.lab.studies.study import check
 
 WIDTH = 110
 

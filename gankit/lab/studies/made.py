@@ -9,7 +9,7 @@ from typing import Any
 
 from gankit.core.errors import GankitError
 from gankit.lab.measures import take
-from gankit.lab.pictures import draw
+from gankit.lab.studies.pictures import draw
 from gankit.runs.folder import RunFolder
 
 Wanted = Mapping[str, Sequence[Mapping[str, Any]]]

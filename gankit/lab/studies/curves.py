@@ -8,16 +8,18 @@ from dataclasses import replace
 import numpy as np
 
 from gankit.core.errors import UsageError
-from gankit.lab import recipe
 from gankit.lab.bands import band
 from gankit.lab.measures.parts import recorded_term
-from gankit.lab.recipe import matches
+from gankit.lab.rankings import finished
+from gankit.lab.studies import recipe
+from gankit.lab.studies.recipe import matches
 from gankit.report.curves import POINTS, STYLES, Line, Panel, draw, smoothed
 from gankit.report.markup import Child, Markup, tag
 from gankit.report.records import Floats, Judged, Record
 from gankit.report.tables import protocol
 
-Curve = tuple[Floats, Floats]
+Curve = tuple[Floats, Floats, bool]
+"""Steps, values, and whether the run has finished."""
 UNITS = (("h", 3600.0, 3 * 3600), ("min", 60.0, 180), ("s", 1.0, 0))
 """(unit of time, its seconds, the time from which on axes have it)."""
 
@@ -56,14 +58,14 @@ class Curves:
             return _NOTHING
         if panel.log:
             steps, values = steps[values > 0], values[values > 0]
-        return smoothed(steps, values, POINTS // 2) if len(steps) else _NOTHING
+        return (*smoothed(steps, values, POINTS // 2), finished(run)) if len(steps) else _NOTHING
 
     def _scores(self, run: Record, key: str) -> Curve:
         one: Judged | None = next((one for one in run.judged if one.key == key), None)
         if one is None:
             return _NOTHING
         order = np.argsort(one.series.steps, kind="stable")
-        return one.series.steps[order], one.series.values[order]
+        return one.series.steps[order], one.series.values[order], finished(run)
 
     def _over(self, line: Line, runs: Sequence[Record], over: str) -> Line:
         """``line`` over what its seeds ``runs`` had drawn of images, or trained of time, by each step on average."""
@@ -79,10 +81,8 @@ class Curves:
     def _figure(self, panel: recipe.Panel, curves: Mapping[int, Sequence[Curve]], judged: str) -> Markup:
         names, found = list(self.cells), []
         for i, some in curves.items():
-            line = band(i, some)
-            line = line and self._over(line, self.cells[names[i]], panel.over)
-            if line is not None and np.isfinite(line.x).all():
-                found.append((i, line))
+            lines = [self._over(line, self.cells[names[i]], panel.over) for line in band(i, some)]
+            found += [(i, line) for line in lines if np.isfinite(line.x).all()]
         keys = [tag("span", _key(line), names[i], class_="key") for i, line in found]
         caption: list[Child] = [tag("b", panel.title), keys]
         caption += [tag("small", text) for text in (panel.says, judged) if text]
@@ -92,10 +92,10 @@ class Curves:
         return tag("figure", tag("figcaption", caption), drawing, class_="panel")
 
 
-_NOTHING: Curve = (np.zeros(0), np.zeros(0))
+_NOTHING: Curve = (np.zeros(0), np.zeros(0), False)
 _NONE = tag("p", "Nothing of it is recorded.", class_="missing")
 
 
 def _key(line: Line) -> Markup:
     """The colour and style of a line."""
-    return tag("i", class_=f"{STYLES[line.style]} ink{line.run}")
+    return tag("i", class_=f"{STYLES[line.style % len(STYLES)]} ink{line.run}")

@@ -54,7 +54,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Picture:
-    """Images made of each run. ``kind``: one of gankit.lab.pictures; ``rows`` and ``columns`` of the grid."""
+    """Images made of each run. ``kind``: one of gankit.lab.studies.pictures; ``rows`` and ``columns`` of the grid."""
 
     title: str
     kind: str = "samples"

@@ -6,7 +6,8 @@ a verdict is wrong with probability 5 % at most, as far as the figures of one ce
 normal, and the power to reach one at all grows with the seeds. One seed has no spread, and no verdict.
 
 A mean's interval is Student's, a difference's Welch's, a ratio's Welch's on logarithms, a share's is Clopper and
-Pearson's, a slope's that of least squares over all seeds and cells, whose errors are taken to be alike.
+Pearson's, that of two shares put together of theirs (Newcombe 1998; of three seeds each wrong 8 in 100 times at worst,
+1 on average), a slope's that of least squares over all seeds and cells, whose errors are taken to be alike.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from gankit.core.errors import UsageError, closest
-from gankit.lab.recipe import Check, Claim
 from gankit.lab.spread import LEVEL, interval, share_interval, student_quantile, welch
+from gankit.lab.studies.recipe import Check, Claim
 
 HOLDS, FAILS, OPEN = "holds", "does not hold", "cannot tell"
 
@@ -135,7 +136,7 @@ def _sides(check: Check, figures: Figures) -> Sides:
 
 def _why_open(sides: Sides, high: float) -> str:
     """Why nobody can tell, of ``sides`` of which each has some value, and the upper end of the interval."""
-    if all(len(_finite(some)) == 1 for _, some in sides):
+    if all(len(some) == 1 for _, some in sides):
         return "one seed has no spread"
     if alone := next(((name, some) for name, some in sides if len(_finite(some)) == 1), None):
         return (
@@ -180,7 +181,7 @@ def _measured(check: Check, sides: Sides) -> tuple[float, float, float]:
     for name, values in sides:
         cell, what = (check.of, f"a figure '{name}'") if check.other else (name, "it")
         if not _finite(values):
-            raise ValueError(f"no run of {cell} has {what}" if values else f"{cell} is not run at this scale")
+            raise ValueError(f"no run of {cell} at this scale has {what}")
     if check.other:
         return _paired(check, [values for _, values in sides])
     groups = [_finite(values) for _, values in sides]
@@ -216,19 +217,19 @@ def _exp(value: float) -> float:
 
 
 def _share(some: Sequence[float], other: Sequence[float] | None = None) -> tuple[float, float, float]:
-    """The share of ones among ``some``, less that among ``other``, with an exact interval: for a difference of the two
-    intervals at half the error each.
+    """The share of ones among ``some``, less that among ``other``, with its interval: Clopper and Pearson's, which is
+    exact, and for a difference the two put together as Newcombe 1998 does.
     """
     if any(value not in (0, 1) for value in (*some, *(other or ()))):
         raise ValueError("a share is taken of figures that are 0 or 1")
     if len(some) == 1:
         return float(some[0]), -math.inf, math.inf
-    level = LEVEL if other is None else (1 + LEVEL) / 2
-    share, (low, high) = float(np.mean(some)), share_interval(int(sum(some)), len(some), level)
+    share, (low, high) = float(np.mean(some)), share_interval(int(sum(some)), len(some))
     if other is None:
         return share, low, high
-    less, most = share_interval(int(sum(other)), len(other), level)
-    return share - float(np.mean(other)), low - most, high - less
+    less, (least, most) = float(np.mean(other)), share_interval(int(sum(other)), len(other))
+    down, up = math.hypot(share - low, most - less), math.hypot(high - share, less - least)
+    return share - less, share - less - down, share - less + up
 
 
 def slope(groups: Sequence[Sequence[float]]) -> tuple[float, float, float]:

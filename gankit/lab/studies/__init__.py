@@ -1,0 +1,1 @@
+"""Published studies as recipes: run, measured, judged claim by claim, and shown on a page."""
