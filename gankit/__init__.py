@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from gankit.evaluation.statistics import Moments, Selection
     from gankit.hookspecs import hookimpl
     from gankit.inference.interpolate import interpolate
+    from gankit.lab.outcome import Sweep
+    from gankit.lab.sweep import sweep
     from gankit.models.adversarial import AdversarialModel, AdversarialOptions
     from gankit.models.conditional import ConditionalModel, ConditionalOptions
     from gankit.models.interface import Model, OptimSpec, Phase, Terms, Variant
@@ -75,6 +77,8 @@ _HOMES = {
     ),
     "hookspecs": ("hookimpl",),
     "inference.interpolate": ("interpolate",),
+    "lab.outcome": ("Sweep",),
+    "lab.sweep": ("sweep",),
     "models.adversarial": (
         "AdversarialModel",
         "AdversarialOptions",
@@ -130,6 +134,7 @@ __all__ = [
     "Source",
     "Spec",
     "Statistics",
+    "Sweep",
     "Terms",
     "Trainer",
     "UsageError",
@@ -141,6 +146,7 @@ __all__ = [
     "option",
     "resume",
     "save",
+    "sweep",
     "train",
 ]
 
