@@ -44,7 +44,9 @@ def reconstruction_error(run: RunFolder, *, images: Count = 1000, relative: bool
     return found.ratio if relative else found.error
 
 
-def sharpness(run: RunFolder, *, images: Count = 500, what: Literal["samples", "reconstructions"] = "samples") -> Number:
+def sharpness(
+    run: RunFolder, *, images: Count = 500, what: Literal["samples", "reconstructions"] = "samples"
+) -> Number:
     """The fine detail of samples (or of reconstructions) over that of real images: 1 as sharp, less is smoother.
 
     Fine detail is the mean square of the Laplacian, each pixel less the mean of its four neighbours.
