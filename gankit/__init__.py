@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from gankit.inference.interpolate import interpolate
     from gankit.lab.compare import compare
     from gankit.lab.studies.study import Study, study
+    from gankit.lab.outcome import Sweep
+    from gankit.lab.sweep import sweep
     from gankit.models.adversarial import AdversarialModel, AdversarialOptions
     from gankit.models.conditional import ConditionalModel, ConditionalOptions
     from gankit.models.interface import Model, OptimSpec, Phase, Terms, Variant
@@ -79,6 +81,8 @@ _HOMES = {
     "inference.interpolate": ("interpolate",),
     "lab.compare": ("compare",),
     "lab.studies.study": ("Study", "study"),
+    "lab.outcome": ("Sweep",),
+    "lab.sweep": ("sweep",),
     "models.adversarial": (
         "AdversarialModel",
         "AdversarialOptions",
@@ -135,6 +139,7 @@ __all__ = [
     "Spec",
     "Statistics",
     "Study",
+    "Sweep",
     "Terms",
     "Trainer",
     "UsageError",
@@ -148,6 +153,7 @@ __all__ = [
     "resume",
     "save",
     "study",
+    "sweep",
     "train",
 ]
 

@@ -97,7 +97,7 @@ class TrainOptions:
 
 SECTIONS = ("data", "train", "options")
 DEFAULT_EPOCHS = 10.0
-RESERVED = ("out", "config", "quiet", "images", "variant")
+RESERVED = ("out", "config", "quiet", "images", "variant", "grid", "seeds", "jobs", "cluster", "retry_failed")
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "run": ("inference", "runs", "training"),
     "profiling": (*BUILT, "runs", "training", "profiling"),
     "report": (*BUILT, "runs", "evaluation", "report"),
+    "lab": (*BUILT, "runs", "evaluation", "training", "inference", "report", "run", "lab"),
     "testing": (*BUILT, "runs", "evaluation", "training", "inference", "testing"),
     "plugins": ("", *BUILT, "runs", "evaluation", "studies", "plugins"),
     "studies": (),

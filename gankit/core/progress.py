@@ -89,6 +89,40 @@ class ProgressBar:
         return f"{value / self.scale:,.0f}" if self.scale == 1 else f"{value / self.scale:,.1f}"
 
 
+class JobsProgress:
+    """Shows how many of several jobs are done, running and failed, and the time left: one line on a terminal, else a
+    line where a job ends, and each minute.
+    """
+
+    def __init__(self, what: str, total: int, stream: TextIO | None = None) -> None:
+        self.what, self.total, self.stream = what, total, stream or sys.stderr
+        self.live = is_terminal(self.stream)
+        self._next = time.monotonic() + 60
+
+    def update(self, done: int, running: int, failed: int, left: float | None = None, ended: str = "") -> None:
+        """Say where the jobs are. ``left``: seconds; ``ended``: the job that ended, for those who read lines."""
+        now = time.monotonic()
+        if not (self.live or ended or now >= self._next):
+            return
+        self._next = now + 60
+        text = f"{self.what}: {done} of {self.total} done, {running} running, {failed} failed"
+        if left is not None and done + failed < self.total:
+            text += f", {duration(left)} left"
+        if self.live:
+            show(f"\r\x1b[K{text}", self.stream, end="")
+        else:
+            show(f"{text}  ({ended})" if ended else text, self.stream)
+
+    def note(self, text: str) -> None:
+        """A line of its own."""
+        show(f"\r\x1b[K{text}" if self.live else text, self.stream)
+
+    def close(self) -> None:
+        """Leave the cursor on a fresh line."""
+        if self.live:
+            show("", self.stream)
+
+
 class Clock:
     """Wall-clock time since the last ``lap``."""
 

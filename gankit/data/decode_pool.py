@@ -6,7 +6,6 @@ A worker is a process of its own rather than one of `multiprocessing`, which wou
 from __future__ import annotations
 
 import json
-import os
 import queue
 import subprocess
 import sys
@@ -15,17 +14,13 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 
+from gankit.core.cores import cores
 from gankit.core.errors import GankitError
 from gankit.core.progress import ProgressBar
 from gankit.data.decode_worker import Done, Job, Name, chunk, reader
 
 FEW = 256
 """So many pictures are decoded sooner than workers start."""
-
-
-def cores() -> int:
-    """How many processor cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def decode(job: Job, names: Sequence[Name], tally: ProgressBar) -> Done:

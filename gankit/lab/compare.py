@@ -18,6 +18,8 @@ from gankit.lab.spread import spread
 from gankit.report.events import named
 from gankit.report.records import Record
 
+BUSY = 1.5
+"""Seeds of a group whose steps differ more than so many times in time ran beside something else."""
 LATE = 0.1
 """Losses are summed up over this last share of a run's steps."""
 
@@ -71,7 +73,7 @@ def compare(*paths: str | Path, metric: str | None = None, to: float | None = No
     notes = [*found.notes, *_notes(groups, judged), *([machines] if machines else [])]
     return Comparison(
         groups,
-        {name: tuple(some.get(name) for some in options) for name in differing(options)},
+        {name: tuple(some.get(name, "-") for some in options) for name in differing(options)},
         tuple(judged),
         tuple(rankings(judged, groups, {names[0]: to} if to is not None else {}, machines)),
         tuple(refusals(judged, groups)),
@@ -113,6 +115,13 @@ def _notes(groups: Sequence[Group], judged: Sequence[Judging]) -> list[str]:
     if len({tuple(steps) for steps in ends.values()}) > 1:
         lengths = "; ".join(f"{name} {', '.join(f'{n:,}' for n in steps)}" for name, steps in ends.items())
         found.append(f"the runs were made for different numbers of steps: {lengths}")
+    for group in groups:
+        paces = [float(run.clock.values[-1] / run.clock.steps[-1]) for run in group.runs if len(run.clock)]
+        if len(paces) > 1 and min(paces) > 0 and max(paces) > BUSY * min(paces):
+            found.append(
+                f"a step of {group.name} took {max(paces) / min(paces):.1f} times as long with one seed as with "
+                "another: the machine had other work, and seconds say little"
+            )
     if not judged:
         found.append(
             "no run was judged, so there are no scores to compare: `gankit train --evaluate-every N`, or "

@@ -46,7 +46,8 @@ class Loss:
 
 @dataclass(frozen=True)
 class Findings:
-    """What ``compare`` found. ``options``: by name the groups' values where they differ; ``refused``: which figures are
+    """What ``compare`` found. ``options``: by name the groups' values where they differ,
+    "-" where a variant has no such option; ``refused``: which figures are
     not ranked against each other, and why; ``notes``: what a reader must know of the runs.
     """
 
@@ -87,7 +88,7 @@ class Findings:
         return [
             {
                 "metric": ranking.metric, "protocol": ranking.protocol, "at": ranking.at, "x": ranking.x, "a": pair.a,
-                "b": pair.b, "difference": pair.of.difference, "low": finite(pair.of.low),
+                "b": pair.b, "difference": finite(pair.of.difference), "low": finite(pair.of.low),
                 "high": finite(pair.of.high), "p": finite(pair.of.p), "p corrected": finite(pair.p),
                 "called": pair.called, "why": pair.why,
             }

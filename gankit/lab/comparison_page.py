@@ -191,7 +191,7 @@ def _health(found: Findings) -> Child:
         )
         for each in found.health
     ]
-    return [*parts, tables.table(["group", "condition", "runs", "events", "first step"], rows)]
+    return [*parts, tables.table(["group", "condition", "runs", "events", "first step"], rows, "whole")]
 
 
 def _samples(found: Findings) -> Markup:

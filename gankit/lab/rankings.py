@@ -22,6 +22,9 @@ from gankit.report.records import Floats, Record
 from gankit.runs.folder import RunFolder
 
 AXES = ("steps", "images", "seconds")
+_THERE = "has a score there: it was first judged later, stopped before, or its score is not finite"
+LACKING = {"end": "has a finite score at its end", "reaching": "got there", **dict.fromkeys(AXES, _THERE)}
+"""What a run that lacks a figure has not."""
 Figures = Sequence[Sequence[float | None]]
 """Of each group its runs' figures, None where a run has none."""
 
@@ -237,14 +240,13 @@ def _questions(
         return float(curve.values[-1]) if at_end else None
 
     yield "end", None, of_all(last)
+    if all(len(curve.steps) < 2 for some in judged.curves for curve in some if curve is not None):
+        return
     for axis in AXES:
-        x = _reach(judged, groups, axis)
-        if x is not None:
-            figures = of_all(lambda _, curve, axis=axis, x=x: curve.at(axis, x))  # type: ignore[misc]
-            if all(any(figure is not None for figure in figures[i]) for i in range(len(groups)) if judged.has(i)):
-                yield axis, x, figures
+        if (x := _reach(judged, groups, axis)) is not None:
+            yield axis, x, of_all(lambda _, curve, axis=axis, x=x: curve.at(axis, x))  # type: ignore[misc]
     score = to.get(judged.metric, _reachable(judged, groups))
-    if score is not None and any(len(curve.steps) > 1 for some in judged.curves for curve in some if curve is not None):
+    if score is not None:
         for axis in AXES[1:]:
             yield (
                 f"reaching {axis}",
@@ -296,10 +298,11 @@ def _ranked(
     for i, j in combinations(present, 2):
         a, b = ([figure for figure in figures[k] if figure is not None] for k in (i, j))
         lacking = [groups[k].name for k in (i, j) if None in figures[k]]
-        reason = why or (f"not every run of {' and of '.join(lacking)} has this figure" if lacking else "")
-        if a and b:
-            of = welch(a, b)
-            pairs.append(Pair(groups[i].name, groups[j].name, of, math.nan if reason else of.p, reason or of.why))
+        reason = why or (
+            f"not every run of {' and of '.join(lacking)} {LACKING[at.partition(' ')[0]]}" if lacking else ""
+        )
+        of = welch(a, b) if a and b else Difference(math.nan, -math.inf, math.inf, math.nan)
+        pairs.append(Pair(groups[i].name, groups[j].name, of, math.nan if reason else of.p, reason or of.why))
     return Ranking(number, judged.metric, better, judged.described, at, x, tuple(standings), tuple(pairs), figures)
 
 

@@ -98,7 +98,7 @@ def welch(a: Sequence[float], b: Sequence[float], level: float = LEVEL) -> Diffe
     (mean_a, variance_a), (mean_b, variance_b) = _moments(a), _moments(b)
     n, m, difference = len(a), len(b), mean_a - mean_b
     if min(n, m) < 2:
-        why = "one seed has no spread: nothing can be called a difference"
+        why = "one seed has no spread"
         return Difference(difference, -math.inf, math.inf, math.nan, why)
     part_a, part_b = variance_a / n, variance_b / m
     if part_a + part_b == 0:

@@ -100,7 +100,7 @@ def draw(panel: Panel) -> Markup:
     """The panel's drawing. No name or text of a run is in it: matplotlib reads some of them as formulas."""
     with mpl.rc_context(_SETTINGS):
         drawing = Figure(figsize=(5.2, 2.5))
-        axes = drawing.add_axes((0.125, 0.18, 0.86, 0.76))
+        axes = drawing.add_axes((0.125, 0.18, 0.85, 0.76))
         axes.set(xlabel=panel.x, ylabel=panel.y)
         if panel.log:
             axes.set_yscale("log")

@@ -5,12 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
-from types import FrameType
 from typing import Any, NamedTuple
 
 import numpy
@@ -22,6 +18,7 @@ from gankit.core import files
 from gankit.core.errors import GankitError, UsageError
 from gankit.core.images import save
 from gankit.core.progress import Clock, Progress, show, warn
+from gankit.core.signals import caught
 from gankit.core.version import __version__
 from gankit.data.catalogue import DataOptions
 from gankit.data.dataset import ImageSet
@@ -37,9 +34,6 @@ from gankit.training.changes import changed, check_length, halved, lowered
 from gankit.training.evaluator import Evaluator, evaluator
 from gankit.training.health_monitor import Watch
 from gankit.training.trainer import NotFinite, Trainer
-
-STOPPING = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
-"""Signals that ask for an end: Ctrl-C, a request, a terminal that was closed, a cluster that needs the machine soon."""
 
 
 class Interrupted(GankitError):
@@ -276,7 +270,7 @@ def _train(trainer: Trainer, run: RunFolder, judging: Evaluator | None, *, quiet
         progress.note(f"{run.root} is at step {trainer.done} of {trainer.steps} already; --steps takes it further")
         return run
     watch = Watch(run, trainer, progress.note)
-    with _signals() as stop:
+    with caught() as stop:
         while trainer.done < trainer.steps:
             trainer.step()
             collapsed = options.stop_on_collapse and watch.collapse is not None
@@ -340,27 +334,3 @@ def record(run: RunFolder, rows: list[dict[str, Any]], *, sync: bool) -> None:
         registry().log(str(run.root), row["step"], row)
     if bad:
         raise NotFinite(f"{bad[0]} stopped being finite at step {step}")
-
-
-@contextmanager
-def _signals() -> Iterator[list[int]]:
-    """A list that each of STOPPING puts its number into; a second one ends the process as usual. One that was ignored
-    before, as `nohup` has SIGHUP ignored, stays so.
-    """
-    caught: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield caught
-        return
-
-    def catch(number: int, frame: FrameType | None) -> None:
-        caught.append(number)
-        signal.signal(number, before[number])
-
-    numbers = [int(getattr(signal, name)) for name in STOPPING if hasattr(signal, name)]
-    heeded = [number for number in numbers if signal.getsignal(number) not in (signal.SIG_IGN, None)]
-    before: dict[int, Any] = {number: signal.signal(number, catch) for number in heeded}
-    try:
-        yield caught
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

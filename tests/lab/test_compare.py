@@ -81,6 +81,16 @@ def test_what_it_took_to_get_to_a_score_is_where_the_straight_lines_cross_it(two
     assert ranking(found, "reaching seconds").pairs[0].called
 
 
+def test_a_group_that_was_first_judged_later_has_no_score_there_and_that_is_said(two, tmp_path):
+    for seed in range(3):
+        made_run(tmp_path / "c" / f"seed-{seed}", [(50, 9.0), (100, 8.0)], seed=seed, lr_g=3e-4, pace=0.05)
+    at = ranking(gankit.compare(two), "seconds")
+    assert at.x == pytest.approx(1)
+    assert [(each.group, each.n) for each in at.standings][-1] == ("lr_g=3e-4", 0)
+    assert [each.rank for each in at.standings] == [1, 2, None]
+    assert "not every run of lr_g=3e-4 has a score there: it was first judged later" in str(gankit.compare(two))
+
+
 def test_without_a_score_it_is_the_best_that_all_runs_got_to(two):
     found = gankit.compare(two)
     assert ranking(found, "reaching images").x == 25
@@ -93,7 +103,7 @@ def test_a_score_that_some_seeds_never_reach_is_counted_and_nothing_is_called(tw
     assert [(each.n, each.of) for each in one.standings] == [(3, 3), (1, 3)]
     (pair,) = one.pairs
     assert not pair.called
-    assert pair.why == "not every run of lr_g=2e-4 has this figure"
+    assert pair.why == "not every run of lr_g=2e-4 got there"
     assert [each.rank for each in one.standings] == [None, None]
 
 
@@ -163,7 +173,7 @@ def test_two_groups_of_one_distribution_are_called_different_about_5_times_in_10
     for i in range(2):
         for seed in range(5):
             made_run(tmp_path / f"{i}-{seed}", seed=seed, ndf=i + 1, steps=10, grid=False)
-    trials, called = 200, 0
+    trials, called = 100, 0
     for _ in range(trials):
         for path in tmp_path.glob("*/evaluations.jsonl"):
             path.unlink()
@@ -177,7 +187,10 @@ def test_a_run_that_stopped_early_has_no_figure_at_the_end_and_its_group_is_not_
     found = gankit.compare(two)
     end = ranking(found, "end")
     assert [(each.n, each.of) for each in end.standings] == [(3, 4), (3, 3)]
-    assert (end.pairs[0].called, end.pairs[0].why) == (False, "not every run of lr_g=1e-4 has this figure")
+    assert (end.pairs[0].called, end.pairs[0].why) == (
+        False,
+        "not every run of lr_g=1e-4 has a finite score at its end",
+    )
     assert ranking(found, "steps").x == 100  # it does not hold the others back
     assert "lr_g=1e-4, seed 3 is at step 40 of 100" in found.notes
     assert root.name in "seed-3"
@@ -223,6 +236,12 @@ def test_seconds_of_different_machines_are_shown_but_not_called(two, tmp_path):
         assert "processor AMD EPYC, Xeon" in pair.why
     assert ranking(found, "end").pairs[0].called
     assert any(note.startswith("seconds do not compare") for note in found.notes)
+
+
+def test_seeds_of_very_different_pace_are_a_sign_of_other_work_and_it_is_said(two, tmp_path):
+    made_run(tmp_path / "0.0002" / "seed-3", [(100, 23.0)], seed=3, lr_g=2e-4, pace=0.05)
+    notes = gankit.compare(two).notes
+    assert [note[:60] for note in notes] == ["a step of lr_g=2e-4 took 2.5 times as long with one seed as "]
 
 
 def test_health_is_counted_by_condition_over_the_runs_that_were_watched(tmp_path):

@@ -16,7 +16,7 @@ from gankit.inference import density, probe
 from gankit.inference import reconstruct as encoding
 from gankit.inference.sample import stream
 from gankit.lab.measures.measure import AtLeastTwo, Count, MetricName, Number, Share
-from gankit.lab.measures.pictures import held_out
+from gankit.lab.measures.pictures import even, held_out
 from gankit.runs.folder import RunFolder
 from gankit.runs.images import run_images
 
@@ -52,7 +52,7 @@ def sharpness(
     Fine detail is the mean square of the Laplacian, each pixel less the mean of its four neighbours.
     """
     real, _ = run_images(run)
-    pixels = comparable(real, run.spec.sides).images[:images]
+    pixels = even(comparable(real, run.spec.sides), images).images
     if what == "samples":
         found = list(stream(run, images))
     else:
@@ -87,14 +87,14 @@ def density_score(
     """The score of "samples" of a density fitted to latents, beside that of "reconstructions", the best it could give.
 
     The density is that of `gankit density` and is not kept; both are judged against the images that the run was trained
-    on, of which the first are reconstructed.
+    on, of which ``images`` are reconstructed.
     """
     real, place = run_images(run)
     pixels = comparable(real, run.spec.sides)
     judge = Judge([metric], pixels, place)
     tensors, about = density.fitted(run, kind, components, dims, latents, steps)
     model = encoding.load(run)
-    parts = encoding.batches(model, pixels.images[:images], run.spec.sides)
+    parts = encoding.batches(model, even(pixels, images).images, run.spec.sides)
     with torch.no_grad():
         again = [Samples(to_uint8(model.reconstruct(part))) for part in parts]
     drawn = [Samples(to_uint8(part)) for part in density.drawn(run, tensors, about, images)]

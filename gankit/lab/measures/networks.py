@@ -11,7 +11,7 @@ from gankit.core.types import Batch, placed
 from gankit.data.dataset import ImageSet, corners
 from gankit.kernels import gather
 from gankit.lab.measures.measure import Count, Number
-from gankit.lab.measures.pictures import held_out
+from gankit.lab.measures.pictures import even, held_out
 from gankit.models.adversarial import AdversarialModel
 from gankit.runs.folder import RunFolder
 from gankit.runs.images import run_images
@@ -36,12 +36,12 @@ def discriminator_on_held_out(run: RunFolder, *, images: Count = 512, checkpoint
     model, _ = run.load_at(checkpoint, average=False)
     if not isinstance(model, AdversarialModel):
         raise UsageError(f"{run.root}: {run.config.variant} has no discriminator of images to ask")
-    seen, _ = run_images(run)
+    seen = even(run_images(run)[0], images)
     unseen, other = held_out(run, images)
     if not other:
         raise UsageError(f"{run.root}: {run.config.data.data} has no test split, so no images are held out")
     size = min(run.config.train.batch_size, len(seen), len(unseen))
-    batches = max(1, min(images, len(unseen), len(seen)) // size)
+    batches = max(1, min(len(unseen), len(seen)) // size)
     found: dict[str, list[float]] = {"real": [], "held out": [], "fake": []}
     for i in range(batches):
         for name, source in (("real", seen), ("held out", unseen)):

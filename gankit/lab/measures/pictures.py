@@ -57,14 +57,25 @@ def features(run: RunFolder, images: Tensor, look: str) -> Tensor:
 
 
 def held_out(run: RunFolder, images: int) -> tuple[ImageSet, bool]:
-    """(the first ``images`` of the run's data set that it was not trained on, True); where the data set has no such
-    part, or cannot be had, the first that it was trained on, and False.
+    """(``images`` of the run's data set that it was not trained on, True); where the data set has no such part, or it
+    cannot be had, of those that it was trained on, and False. Evenly spread over them, as ``even``.
     """
     own, place = run_images(run)
-    found, other = own, False
     if place.split == "train":
         with contextlib.suppress(GankitError):
             test = dataclasses.replace(place, split="test")
-            found, other = load_images(dataclasses.replace(run.config, data=test)), True
-    labels, second = (None if each is None else each[:images] for each in (found.labels, found.other))
-    return ImageSet(found.images[:images], labels, found.classes, second), other
+            return even(load_images(dataclasses.replace(run.config, data=test)), images), True
+    return even(own, images), False
+
+
+def even(images: ImageSet, count: int) -> ImageSet:
+    """``count`` of ``images``, evenly spread over them: folders of classes lie one after the other. All where there are
+    no more; of a second domain likewise.
+    """
+
+    def some(values: Tensor) -> Tensor:
+        n = min(count, len(values))
+        return values[torch.arange(n) * len(values) // n]
+
+    labels, other = (None if each is None else some(each) for each in (images.labels, images.other))
+    return ImageSet(some(images.images), labels, images.classes, other)

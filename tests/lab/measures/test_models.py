@@ -23,8 +23,9 @@ from gankit.lab.measures import take
 from gankit.lab.measures.classes import same_over_other
 from gankit.lab.measures.encoders import detail
 from gankit.lab.measures.latents import largest_over_mean, mean_cosine
+from gankit.lab.measures.pictures import even
 from gankit.plugins.datasets.shapes import Shapes
-from gankit.plugins.datasets.stripes import true_mapping
+from gankit.plugins.datasets.stripes import Stripes, true_mapping
 from gankit.plugins.variants.cgan import CGANModel
 from gankit.plugins.variants.cyclegan import CycleGANModel
 from gankit.plugins.variants.gan import GANModel
@@ -94,9 +95,8 @@ def test_style_is_kept_where_a_latent_does_the_same_in_every_class_and_lost_wher
 
 
 def test_style_kept_at_numbers_worked_out_by_hand():
-    # Two classes, two latents: within a column 1 and 3 apart, between columns 2 and 4.
-    found = same_over_other(torch.tensor([[[0.0], [1.0]], [[1.0], [4.0]]]))
-    assert found == pytest.approx((1 + 3) / (4 + 0)) == 1.0
+    # Two classes, two latents: within a column 4 and 2 apart, between columns 1 and 1.
+    assert same_over_other(torch.tensor([[[0.0], [3.0]], [[4.0], [1.0]]])) == (4 + 2) / (1 + 1)
     assert same_over_other(torch.zeros(2, 3, 4)) is None
 
 
@@ -183,12 +183,13 @@ def test_smooth_reconstructions_are_less_sharp_than_real_images(runs, monkeypatc
 
 def test_a_density_is_judged_as_if_it_were_kept_and_is_not(runs, tmp_path):
     options = {"components": 2, "dims": 4, "latents": 60}
-    found = take(runs["vae"], "density score", images=40, **options)
+    found = take(runs["vae"], "density score", images=50, **options)
     assert not density.exists(runs["vae"])
     copy = gankit.Run(shutil.copytree(runs["vae"].root, tmp_path / "copy"))
     density.fit(copy, **options)
     judge = Judge(["swd"], comparable(load_images(copy.config)), copy.config.data)
-    kinds = {"samples": copy.sample(40), "reconstructions": reconstruct(copy, shown=40).pairs[1::2]}
+    of_others = reconstruct(copy, shown=100).pairs[1::4]  # of each second of 100 images
+    kinds = {"samples": copy.sample(50), "reconstructions": of_others}
     for name, images in kinds.items():
         (value,) = judge.judge([Samples(to_uint8(images))])
         assert found[name] == pytest.approx(value.value) != 0
@@ -223,6 +224,15 @@ def test_the_mapping_error_is_zero_for_the_true_mapping_and_has_that_of_doing_no
     assert min(found["a2b unchanged"], found["b2a unchanged"]) > 0.05
 
 
+def test_the_identity_error_is_of_images_that_are_in_the_target_domain_already(runs, monkeypatch):
+    monkeypatch.setattr(CycleGANModel, "translate", lambda self, images, way, draws: true_mapping(images, way))
+    held_out = Stripes().load(gankit.DataOptions(size=8, channels=1, split="test", limit=40), 0)
+    found = take(runs["cyclegan"], "identity error", images=20)
+    for way, pixels in (("a2b", held_out.other), ("b2a", held_out.images)):
+        images = pixels[::2].double() / 127.5 - 1  # 20 of 40
+        assert found[way] == pytest.approx(float((true_mapping(images, way) - images).abs().mean()), rel=1e-5)
+
+
 def test_a_discriminator_is_asked_of_images_that_it_was_trained_on_and_of_others(runs, monkeypatch):
     def terms(self, phase, batch, noise, carry):
         return Terms(losses={}, watch={"D(x)": batch.images.mean(), "D(G(z))": torch.tensor(0.25)})
@@ -231,7 +241,7 @@ def test_a_discriminator_is_asked_of_images_that_it_was_trained_on_and_of_others
     found = take(runs["dcgan"], "discriminator on held out", images=20)
     options = {"size": 8, "channels": 1, "limit": 40}
     for name, split in (("real", "train"), ("held out", "test")):
-        images = Shapes().load(gankit.DataOptions(split=split, **options), 0).images[:16]  # two batches of 8
+        images = Shapes().load(gankit.DataOptions(split=split, **options), 0).images[::2][:16]  # two batches of 8
         assert found[name] == pytest.approx(float((images.double() / 127.5 - 1).mean()), rel=1e-5)
     assert found["fake"] == 0.25
     load = Shapes.load
@@ -327,3 +337,9 @@ def test_a_measure_that_does_not_fit_a_run_names_the_run_and_its_variant(variant
         take(runs[variant], name)
     assert str(runs[variant].root) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_images_that_are_looked_at_are_spread_over_the_data_set_and_not_its_first_class():
+    images = gankit.ImageSet(torch.zeros(100, 1, 4, 4, dtype=torch.uint8), torch.arange(100) // 25, tuple("abcd"))
+    assert torch.bincount(even(images, 8).labels).tolist() == [2, 2, 2, 2]
+    assert len(even(images, 1000)) == 100

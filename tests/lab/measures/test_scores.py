@@ -96,10 +96,13 @@ def test_a_run_that_was_not_judged_says_so_and_one_that_ended_before_has_none(ju
 def test_seconds_leave_out_the_interval_that_warms_up(judged, tmp_path):
     assert take(judged, "seconds per step") == 0.5
     assert take(judged, "seconds per epoch") == pytest.approx(0.5 * 100 / 20)
-    # 100 images a step for the first ten steps, then 10: 550 by step 100 of what the average says.
-    warm = [timed(10, 1.0, 100), timed(100, 0.1, (1000 + 90 * 10) / 100)]
-    run = made_up_run(tmp_path / "warm", files={"timing": warm})
-    assert take(run, "seconds per epoch") == pytest.approx(0.1 * 100 / 10)
+    # 100 images a step for the first ten steps, then 10, in twice the time each; once something else held it up.
+    rows = [timed(10, 1.0, 100), timed(20, 0.2, 1100 / 20), timed(30, 0.2, 1200 / 30), timed(40, 9.0, 1300 / 40)]
+    run = made_up_run(tmp_path / "warm", files={"timing": rows})
+    assert take(run, "seconds per epoch") == pytest.approx(0.2 * 100 / 10)
+    run = made_up_run(tmp_path / "two", files={"timing": rows[:2]})
+    assert take(run, "seconds per epoch") == pytest.approx(0.2 * 100 / 10)
+    assert take(run, "seconds per step") == 0.2
 
 
 def test_what_depends_on_the_clock_is_marked_and_nothing_else_is():
