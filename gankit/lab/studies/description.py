@@ -91,13 +91,16 @@ def _run(plan: Scaled, name: str) -> list[str]:
 
 
 def _figure(figure: Figure, scale: Scale) -> list[str]:
-    measure = named(figure.measure)
+    of = "" if figure.of == ["*"] else f"; of {', '.join(figure.of)}"
+    return [f"{figure.name}: {figure.says or named(figure.measure).summary}", f"  {how_measured(figure, scale)}{of}"]
+
+
+def how_measured(figure: Figure, scale: Scale) -> str:
+    """The measure of ``figure`` with its parameters at ``scale``, what is better, and whether the clock is in it."""
     given = {**figure.parameters, **scale.parameters.get(figure.name, {})}
-    of = "" if figure.of == ["*"] else f", of {', '.join(figure.of)}"
-    lines = [f"{figure.name}: {figure.says or measure.summary}"]
-    how = f"  measure '{figure.measure}'" + (f" ({_options(given)})" if given else "") + of
+    how = f"measure '{figure.measure}'" + (f" ({_options(given)})" if given else "")
     how += f"; {figure.better} is better" if figure.better else ""
-    return [*lines, how + ("; depends on the clock" if measure.timed else "")]
+    return how + ("; depends on the clock, so it is another each time" if named(figure.measure).timed else "")
 
 
 def _claim(claim: Claim) -> list[str]:

@@ -23,7 +23,7 @@ def row(verdict: Verdict) -> dict[str, Any]:
         "published": verdict.claim.published,
         "measured": "; ".join(measured(finding) for finding in verdict.findings),
         "verdict": verdict.verdict,
-        "why": "; ".join(dict.fromkeys(each.why for each in verdict.findings if each.why)),
+        "why": "; ".join(dict.fromkeys(each.why for each in verdict.findings if each.why)) * (verdict.verdict == OPEN),
     }
 
 
@@ -85,7 +85,7 @@ def _cells(verdict: Verdict) -> list[Markup]:
     note = tag("small", claim.note) if claim.note else None
     found = [_finding(finding, several) for finding in verdict.findings]
     says = tag("th", claim.says, tag("br") if note else None, note, scope="row")
-    why = row(verdict)["why"]
+    why = "" if several else verdict.findings[0].why
     called: list[Child] = [chip(verdict.verdict), *([tag("br"), tag("small", why)] if why else [])]
     cells = (claim.published or "-", found, called)
     return [says, *(tag("td", cell, data_label=name) for name, cell in zip(HEADS[1:], cells, strict=True))]
@@ -100,5 +100,5 @@ def _finding(finding: Finding, several: bool) -> Markup:
         tag("b", interval_text(finding)),
         f" {finding.quantity}; claimed: {range_of(finding.check)}",
         tag("br"),
-        tag("small", values_text(finding)),
+        tag("small", values_text(finding) + (f"; {finding.why}" if several and finding.why else "")),
     )

@@ -13,9 +13,10 @@ from gankit.core.version import __version__
 from gankit.data.decoding import UNREADABLE
 from gankit.lab.bands import READING
 from gankit.lab.studies.curves import Curves
+from gankit.lab.studies.description import how_measured
 from gankit.lab.studies.findings import claims_table, spread_text
 from gankit.lab.studies.pictures import KINDS, PARTS
-from gankit.lab.studies.recipe import Figure, Picture, matches
+from gankit.lab.studies.recipe import Picture, matches
 from gankit.lab.studies.scale import default
 from gankit.lab.studies.study import Made, Study
 from gankit.report import tables
@@ -163,7 +164,10 @@ class Page:
                 found.append(tag("section", tag("h3", figure.name), self._table(parts)))
         if not found:
             return None
-        said = [tag("div", tag("dt", each.name), tag("dd", self._about(each))) for each in self.recipe.figures]
+        said = []
+        for each in self.recipe.figures:
+            how = tag("small", how_measured(each, self.study.plan.scale))
+            said.append(tag("div", tag("dt", each.name), tag("dd", f"{each.says} " if each.says else None, how)))
         return [*found, tag("dl", said, class_="says"), self._lacking()]
 
     def _table(self, figures: Mapping[str, Mapping[str, Sequence[float | None]]]) -> Markup:
@@ -180,19 +184,14 @@ class Page:
         table = tables.table(head, [(None, [made.cell, str(made.seed), name, why]) for made, name, why in rows])
         return tag("details", tag("summary", f"What some runs lack ({len(rows)})"), table)
 
-    def _about(self, figure: Figure) -> str:
-        """What a figure is, in words."""
-        parts = [figure.says or f"measure '{figure.measure}'"]
-        parts += [f"{figure.better} is better"] if figure.better else []
-        parts += ["depends on the clock, so it is another each time"] if self.study.is_timed(figure.name) else []
-        return "; ".join(parts)
-
     def _crossed(self, names: Sequence[str], cells: Sequence[str], text: Callable[[str, str], str]) -> Markup:
         """A table of ``text`` of each of ``names`` in each of ``cells``, whichever way it is the narrower."""
         heads: dict[str, Child] = {name: [tables.swatch(self.names.index(name)), name] for name in cells}
         if len(cells) <= len(names):
-            return tables.table(["", *heads.values()], [(None, [n, *(text(n, cell) for cell in cells)]) for n in names])
-        return tables.table(["", *names], [(None, [heads[cell], *(text(n, cell) for n in names)]) for cell in cells])
+            rows: list[tuple[None, list[Child]]] = [(None, [n, *(text(n, cell) for cell in cells)]) for n in names]
+            return tables.table(["", *heads.values()], rows, "crossed")
+        rows = [(None, [heads[cell], *(text(name, cell) for name in names)]) for cell in cells]
+        return tables.table(["", *names], rows, "crossed")
 
     def options(self) -> Child:
         """In which options the cells differ, as they are here and where that is another value as published; then what

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
+
 import pytest
+from paths import ROOT
 from recipes import BASE, CLAIMS, FIGURES, HEAD, PANELS, PICTURES, RUNS, SCALES, recipe_file
 
 from gankit import UsageError
-from gankit.lab.studies.recipe import load, read
+from gankit.lab.studies.pictures import KINDS
+from gankit.lab.studies.recipe import Check, Claim, Figure, Panel, Picture, Recipe, Runs, Scale, load, read
 from gankit.lab.studies.scale import scaled
 from gankit.lab.studies.study import check
 
@@ -184,3 +189,14 @@ def test_a_recipe_is_found_by_its_path_or_its_name_and_else_the_nearest_is_named
 def test_an_unknown_scale_is_refused_with_the_nearest(tmp_path):
     with pytest.raises(UsageError, match=r"--scale hlaf: did you mean 'half'\?"):
         checked(recipe_file(tmp_path), "hlaf")
+
+
+def test_the_example_of_the_docs_is_a_recipe_and_every_key_is_explained_there(tmp_path):
+    docs = (ROOT / "docs" / "lab.md").read_text(encoding="utf-8").split("## Studies")[1]
+    path = tmp_path / "width.toml"
+    path.write_text(docs.split("```toml\n")[1].split("```")[0], encoding="utf-8")
+    assert checked(path, "laptop").names == ["dcgan ndf=64", "dcgan ndf=128", "dcgan ndf=256"]
+    for table in (Recipe, Runs, Figure, Picture, Panel, Claim, Check, Scale):
+        for key in {field.name for field in dataclasses.fields(table)} - {"name", "text"}:
+            assert re.search(rf"`{key}\b|\[{key}\b", docs), key
+    assert all(f"`{kind}`" in docs for kind in KINDS)
