@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -53,15 +53,16 @@ def _reconstructions(run: RunFolder, rows: int, columns: int) -> Grid:
     return Grid(reconstruct(run, shown=shown, judged=shown).pairs, columns)
 
 
-def _density(kind: str) -> Callable[[RunFolder, int, int], Grid]:
-    def drawn(run: RunFolder, rows: int, columns: int) -> Grid:
-        tensors, about = density.fitted(run, kind)  # not kept: the run's own density, if it has one, stays
+def _density(kind: str) -> Callable[..., Grid]:
+    def drawn(run: RunFolder, rows: int, columns: int, **parameters: int) -> Grid:
+        # Not kept: the run's own density, if it has one, stays.
+        tensors, about = density.fitted(run, kind, **parameters)
         return Grid(torch.cat(list(density.drawn(run, tensors, about, rows * columns))), columns)
 
     return drawn
 
 
-KINDS: Mapping[str, tuple[str, Callable[[RunFolder, int, int], Grid] | None]] = {
+KINDS: Mapping[str, tuple[str, Callable[..., Grid] | None]] = {
     "samples": ("what the generator draws", _samples),
     "classes": ("one class a row, one latent a column", _classes),
     "codes": ("each row sweeps one of the model's codes, all at one latent", _codes),
@@ -77,10 +78,23 @@ PARTS = ("samples", "preview")
 """Kinds of which a part says as much as the whole: there a place in the grid has no meaning."""
 
 
-def check_kind(kind: str, where: str) -> None:
-    """UsageError naming the closest where pictures of ``kind`` are not known."""
+PARAMETERS: Mapping[str, Sequence[str]] = {
+    "mixture": ("components", "dims", "latents"),
+    "code vae": ("latents", "steps"),
+}
+"""What a kind takes besides rows and columns, each a whole number: the options of `gankit density`."""
+
+
+def check(kind: str, parameters: Mapping[str, Any], where: str) -> None:
+    """UsageError naming the closest where pictures of ``kind`` are not known, or take no such parameters."""
     if kind not in KINDS:
         raise UsageError(f"{where}: unknown kind of picture '{kind}': {closest(kind, KINDS)}")
+    for name, value in parameters.items():
+        known = ("rows", "columns", *PARAMETERS.get(kind, ()))
+        if name not in known:
+            raise UsageError(f"{where}: unknown key '{name}': {closest(name, known)}")
+        if type(value) is not int or value < 1:
+            raise UsageError(f"{where}: {name} takes a whole number, 1 or more, not {value!r}")
 
 
 def file_of(title: str) -> str:
@@ -99,6 +113,6 @@ def draw(run: RunFolder, picture: Mapping[str, Any]) -> str:
         path.parent.mkdir(exist_ok=True)
         atomic_write(path, Path(grids[-1][1]).read_bytes())
     else:
-        images, columns = made(run, picture["rows"], picture["columns"])
+        images, columns = made(run, picture["rows"], picture["columns"], **picture["parameters"])
         save(images, path, columns)
     return path.relative_to(run.root).as_posix()

@@ -54,7 +54,9 @@ class Figure:
 
 @dataclass(frozen=True)
 class Picture:
-    """Images made of each run. ``kind``: one of gankit.lab.studies.pictures; ``rows`` and ``columns`` of the grid."""
+    """Images made of each run. ``kind``: one of gankit.lab.studies.pictures, with its own parameters beside these keys;
+    ``rows`` and ``columns`` of the grid.
+    """
 
     title: str
     kind: str = "samples"
@@ -62,6 +64,7 @@ class Picture:
     rows: int = 8
     columns: int = 8
     says: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -191,16 +194,21 @@ def read(path: Path) -> Recipe:
     for name in ("name", "text"):
         if name in values:
             raise UsageError(f"{path}: unknown key '{name}'; a recipe is called as its file")
-    for i, figure in enumerate(values["figures"] if isinstance(values.get("figures"), list) else []):
-        own = {each.name for each in dataclasses.fields(Figure)} - {"parameters"}
-        if isinstance(figure, dict):
-            values["figures"][i] = {
-                **{k: v for k, v in figure.items() if k in own},
-                "parameters": {k: v for k, v in figure.items() if k not in own},
-            }
+    for key, kind in (("figures", Figure), ("pictures", Picture)):
+        tables = values.get(key)
+        values |= {key: [_gathered(table, kind) for table in tables]} if isinstance(tables, list) else {}
     made = _made(Recipe, {**values, "name": path.stem, "text": text}, str(path), "")
     _check_names(made, path)
     return made
+
+
+def _gathered(table: Any, kind: type[Figure | Picture]) -> Any:
+    """A TOML ``table`` with the keys that are no fields of ``kind`` under "parameters"."""
+    if not isinstance(table, dict):
+        return table
+    own = {each.name for each in dataclasses.fields(kind)} - {"parameters"}
+    others = {name: value for name, value in table.items() if name not in own}
+    return {**{name: value for name, value in table.items() if name in own}, "parameters": others}
 
 
 def _made(kind: type[T], values: Any, file: str, at: str) -> T:

@@ -23,7 +23,7 @@ from gankit.lab.outcome import Result, Results
 from gankit.lab.studies import claims, findings, pictures
 from gankit.lab.studies.claims import Verdict
 from gankit.lab.studies.made import Wanted
-from gankit.lab.studies.recipe import Figure, Recipe, load, matches
+from gankit.lab.studies.recipe import Figure, Picture, Recipe, load, matches
 from gankit.lab.studies.scale import Scaled, fitting, named, scaled
 from gankit.lab.sweep import run_cells
 from gankit.lab.worker import FIGURES, After, make_figures
@@ -212,14 +212,14 @@ def check(plan: Scaled) -> None:
             raise UsageError(f"{where}: {error}") from error
         some = _cells_of(figure.of, names, where)
         of[f"{figure.name} *" if _gives_several(measure) else figure.name] = some
+    named_things = [*(figure.name for figure in recipe.figures), *(picture.title for picture in recipe.pictures)]
     for name in plan.scale.parameters:
-        if name not in [figure.name for figure in recipe.figures]:
-            known = [figure.name for figure in recipe.figures]
+        if name not in named_things:
             raise UsageError(
-                f"{recipe.name}: scale '{plan.name}': parameters: no figure '{name}': {closest(name, known)}"
+                f"{recipe.name}: scale '{plan.name}': parameters: no figure '{name}': {closest(name, named_things)}"
             )
     for picture in recipe.pictures:
-        pictures.check_kind(picture.kind, f"{recipe.name}: picture '{picture.title}'")
+        pictures.check(picture.kind, _parameters(plan, picture), f"{recipe.name}: picture '{picture.title}'")
         _cells_of(picture.of, names, f"{recipe.name}: picture '{picture.title}'")
     for panel in recipe.panels:
         where = f"{recipe.name}: panel '{panel.title}'"
@@ -240,9 +240,10 @@ def _cells_of(patterns: Sequence[str], names: Sequence[str], where: str) -> list
     return [name for name in names if name in some]
 
 
-def _parameters(plan: Scaled, figure: Figure) -> dict[str, Any]:
-    """The parameters of ``figure`` at the plan's scale."""
-    return {**figure.parameters, **plan.scale.parameters.get(figure.name, {})}
+def _parameters(plan: Scaled, of: Figure | Picture) -> dict[str, Any]:
+    """The parameters of a figure or picture at the plan's scale."""
+    name = of.name if isinstance(of, Figure) else of.title
+    return {**of.parameters, **plan.scale.parameters.get(name, {})}
 
 
 def _wanted(plan: Scaled, cell: str) -> Wanted:
@@ -253,7 +254,11 @@ def _wanted(plan: Scaled, cell: str) -> Wanted:
         for each in recipe.figures
         if matches(cell, each.of)
     ]
-    shown = [dataclasses.asdict(each) for each in recipe.pictures if matches(cell, each.of)]
+    shown = [
+        {**dataclasses.asdict(each), "parameters": _parameters(plan, each)}
+        for each in recipe.pictures
+        if matches(cell, each.of)
+    ]
     return {"figures": figures, "pictures": shown}
 
 
