@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from gankit.hookspecs import hookimpl
     from gankit.inference.interpolate import interpolate
     from gankit.lab.compare import compare
-    from gankit.lab.studies.study import Study, study
     from gankit.lab.outcome import Sweep
+    from gankit.lab.studies.study import Study, study
     from gankit.lab.sweep import sweep
     from gankit.models.adversarial import AdversarialModel, AdversarialOptions
     from gankit.models.conditional import ConditionalModel, ConditionalOptions
