@@ -190,7 +190,7 @@ def _measured(check: Check, sides: Sides) -> tuple[float, float, float]:
     if check.share:
         return _share(*groups)
     if check.minus:
-        found = welch(*groups)
+        found = welch(groups[0], groups[1])
         return found.difference, found.low, found.high
     if check.over:
         if min(map(min, groups)) <= 0:

@@ -87,7 +87,7 @@ def _cells(verdict: Verdict) -> list[Markup]:
     says = tag("th", claim.says, tag("br") if note else None, note, scope="row")
     why = "" if several else verdict.findings[0].why
     called: list[Child] = [chip(verdict.verdict), *([tag("br"), tag("small", why)] if why else [])]
-    cells = (claim.published or "-", found, called)
+    cells: tuple[Child, ...] = (claim.published or "-", found, called)
     return [says, *(tag("td", cell, data_label=name) for name, cell in zip(HEADS[1:], cells, strict=True))]
 
 
