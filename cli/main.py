@@ -28,6 +28,7 @@ from gankit.cli.plugins import plugins
 from gankit.cli.profile import profile
 from gankit.cli.report import report
 from gankit.cli.resume import resume
+from gankit.cli.sweep import sweep
 from gankit.cli.train import train
 from gankit.core.errors import GankitError
 from gankit.core.progress import show, warn
@@ -135,5 +136,5 @@ _loaded: list[bool] = []
 
 for command in (train, resume, sample, evaluate, report, interpolate, translate, data, plugins, profile, doctor):
     main.add_command(command)
-for command in (reconstruct, encode, probe, density, export, grid):
+for command in (reconstruct, encode, probe, density, export, grid, sweep):
     main.add_command(command)
