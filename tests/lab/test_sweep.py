@@ -139,8 +139,8 @@ def test_a_cell_that_fails_is_recorded_the_others_go_on_and_it_is_tried_again_on
 
 def test_a_run_that_diverges_keeps_its_folder_and_says_so(tmp_path, executor):
     flags = {
-        **RUN, "limit": 64, "ngf": 8, "ndf": 8, "optimizer": "sgd", "lr_g": 0.125, "lr_d": 0.125, "steps": 30,
-        "checkpoint_every": 4, "log_every": 2,
+        "data": "shapes", "arch": "mlp", "limit": 64, "size": 8, "batch_size": 8, "ngf": 8, "ndf": 8, "steps": 30,
+        "optimizer": "sgd", "lr_g": 0.125, "lr_d": 0.125, "checkpoint_every": 4, "log_every": 2, "samples": 4,
     }  # fmt: skip
     cells = [Cell("hot", "wgan-gp", flags, 0, "hot/seed-0")]
     (result,) = run_cells(tmp_path, cells, executor=executor, quiet=True, threads=1, after=("lab_work:last_step", {}))
