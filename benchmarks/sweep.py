@@ -87,7 +87,7 @@ def hundred(folder: Path, turn: int, count: int) -> float:
 
 @click.command()
 @click.option("--n", default=3, show_default=True, help="Turns.")
-@click.option("--steps", default=150, show_default=True, help="Of each of the six cells.")
+@click.option("--steps", default=400, show_default=True, help="Of each of the six cells.")
 @click.option("--cells", default=100, show_default=True, help="Of the sweep of two-step runs.")
 @click.option("--append", type=click.Path(path_type=Path), help="A CSV file that gets the rows.")
 def main(n: int, steps: int, cells: int, append: Path | None) -> None:
