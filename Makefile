@@ -93,3 +93,8 @@ bench-ablations: env  ## append rows to benchmarks/ablations.csv: what a part of
 	$(BIN)/python benchmarks/ablations.py
 
 .PHONY: bench-ablations
+
+bench-sweep: env  ## append rows to benchmarks/sweep.csv: six cells side by side, and what a cell costs in a sweep of a hundred
+	$(BIN)/python benchmarks/sweep.py --append benchmarks/sweep.csv
+
+.PHONY: bench-sweep

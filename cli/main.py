@@ -30,6 +30,7 @@ from gankit.cli.profile import profile
 from gankit.cli.report import report
 from gankit.cli.resume import resume
 from gankit.cli.study import study
+from gankit.cli.sweep import sweep
 from gankit.cli.train import train
 from gankit.core.errors import GankitError
 from gankit.core.progress import show, warn
@@ -139,6 +140,5 @@ _loaded: list[bool] = []
 
 for command in (train, resume, sample, evaluate, report, interpolate, translate, data, plugins, profile, doctor):
     main.add_command(command)
-for command in (reconstruct, encode, probe, density, export, grid, compare):
+for command in (reconstruct, encode, probe, density, export, grid, sweep, compare, study):
     main.add_command(command)
-main.add_command(study)
