@@ -230,7 +230,11 @@ def mark_best(run: RunFolder) -> None:
     It follows from evaluations.jsonl and the checkpoints that are there, so a run killed at any moment is put right
     when it is resumed.
     """
-    found = best(run)
-    entry = None if found is None else {"step": found.step, "metric": found.metric, "value": found.value}
-    files.write_json(run.root / "checkpoints" / "index.json", {"best": entry})
+    files.write_json(run.root / "checkpoints" / "index.json", index_of(run))
     run.rotate()
+
+
+def index_of(run: RunFolder) -> dict[str, Any]:
+    """What the index of the run's checkpoints should hold."""
+    found = best(run)
+    return {"best": None if found is None else {"step": found.step, "metric": found.metric, "value": found.value}}

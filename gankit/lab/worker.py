@@ -21,6 +21,7 @@ from gankit.core.errors import GankitError
 from gankit.core.lock import hold
 from gankit.core.progress import show
 from gankit.core.signals import STOPPING
+from gankit.evaluation.evaluate import index_of
 from gankit.lab.cells import Cell
 from gankit.lab.executor import call, read_frame, write_frame
 from gankit.runs.folder import RunFolder
@@ -81,11 +82,11 @@ def finished(root: Path) -> bool:
     """Whether run folder ``root`` holds a run that came to its end, index of its checkpoints and all."""
     try:
         run = RunFolder(root)
-        steps = run.config.train.steps
-        last = root / "checkpoints" / f"{steps:06d}.pt"
-        index = root / "checkpoints" / "index.json"
+        checkpoints = root / "checkpoints"
+        if not (checkpoints / f"{run.config.train.steps:06d}.pt").is_file():
+            return False
         judged = run.config.train.evaluate_every is not None
-        return last.is_file() and (not judged or (index.is_file() and index.stat().st_mtime >= last.stat().st_mtime))
+        return not judged or files.read_object(checkpoints / "index.json") == index_of(run)
     except (GankitError, OSError):
         return False
 

@@ -254,3 +254,17 @@ def test_two_sweeps_cannot_run_in_one_folder(tmp_path):
     finally:
         holder.kill()
         holder.communicate()
+
+
+def test_a_judged_run_is_done_whichever_of_its_checkpoints_is_the_best(tmp_path, executor):
+    flags = {**RUN, "steps": 4, "checkpoint_every": 2, "evaluate_every": 2, "evaluate_images": 10, "metric": "swd"}
+    cells = [Cell("judged", "dcgan", flags, 0, "judged/seed-0")]
+    run_cells(tmp_path, cells, executor=executor, quiet=True, threads=1)
+    index = tmp_path / "judged" / "seed-0" / "checkpoints" / "index.json"
+    os.utime(index, (0, 0))  # as one that was written before the last checkpoint, because that was no better
+    (result,) = run_cells(tmp_path, cells, executor=executor, quiet=True)
+    assert (result.status, result.seconds) == ("done", 0)
+    index.write_text('{"best": null}')  # as of one killed between its last checkpoint and the index
+    (result,) = run_cells(tmp_path, cells, executor=executor, quiet=True)
+    assert (result.status, result.seconds > 0) == ("done", True)
+    assert json.loads(index.read_text())["best"]["metric"] == "swd"
