@@ -19,7 +19,7 @@ from gankit.lab.sweep import run_cells
 
 RUN = {
     "data": "shapes", "arch": "mlp", "ngf": 2, "ndf": 2, "nz": 4, "batch_size": 8, "size": 8, "channels": 1,
-    "limit": 40, "samples": 4, "steps": 800, "checkpoint_every": 20, "log_every": 5,
+    "limit": 40, "samples": 4, "steps": 1500, "checkpoint_every": 50, "log_every": 5,
 }  # fmt: skip
 
 
@@ -44,27 +44,34 @@ def scheduler(tmp_path):
         process.wait()
 
 
+def under_way(out):
+    """The runs that have begun and not ended."""
+    begun = {path.parent for path in out.glob("*/*/timing.jsonl")}
+    return begun - {path.parent.parent for path in out.glob("*/*/checkpoints/001500.pt")}
+
+
 def test_a_killed_workers_cell_is_run_again_and_the_sweep_ends_whole(scheduler, tmp_path):
     address, workers = scheduler
     out = tmp_path / "sweep"
     words = [word for name, value in RUN.items() for word in ("--" + name.replace("_", "-"), str(value))]
     command = [sys.executable, "-c", "from gankit.cli import main; main()", "sweep", "dcgan", *words]
-    command += ["--seeds", "3", "--cluster", address, "--out", str(out)]
+    command += ["--seeds", "4", "--cluster", address, "--out", str(out)]
     sweep = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     try:
-        begun = lab_work.until(lambda: sweep.poll() is not None or len(list(out.glob("*/*/timing.jsonl"))) == 2)
-        assert sweep.poll() is None, (begun, sweep.communicate())
+        lab_work.until(lambda: sweep.poll() is not None or len(under_way(out)) == 2)
+        assert sweep.poll() is None, sweep.communicate()
         workers[0].send_signal(signal.SIGKILL)
-        assert not list(out.glob("*/*/checkpoints/000800.pt"))  # so each of the two workers was within a cell
+        assert len(under_way(out)) == 2  # so each of the two workers was within a cell
         said = sweep.communicate(timeout=120)[1]
     finally:
         sweep.kill()
+        sweep.wait()
     assert sweep.returncode == 0, said
-    assert "3 of 3 done, 0 running, 0 failed" in said
+    assert "4 of 4 done, 0 running, 0 failed" in said
     there = lab_work.bits(out)
-    assert {step for _, step, _ in there.values()} == {800}
+    assert {step for _, step, _ in there.values()} == {1500}
     here = tmp_path / "here"
-    run_cells(here, cells_of("dcgan", {}, 3, RUN), threads=1, jobs=1, quiet=True)
+    run_cells(here, cells_of("dcgan", {}, 4, RUN), threads=1, jobs=1, quiet=True)
     assert lab_work.bits(here) == there
 
 
