@@ -24,6 +24,7 @@ from gankit.core.signals import STOPPING
 from gankit.evaluation.evaluate import index_of
 from gankit.lab.cells import Cell
 from gankit.lab.executor import call, read_frame, write_frame
+from gankit.lab.measures.health import failure
 from gankit.runs.folder import RunFolder
 from gankit.training.loop import Interrupted, resume, train
 from gankit.training.trainer import NotFinite
@@ -92,10 +93,12 @@ def finished(root: Path) -> bool:
 
 
 def made_of(root: Path, after: After) -> str:
-    """A digest of what figures.json is made of: the function, its arguments, and how far the run is."""
+    """A digest of what figures.json is made of: the function, its arguments, how far the run is, and why it failed if
+    it did: a run that diverged is measured once here and, once that is recorded, once more by the study that asks.
+    """
     checkpoints = RunFolder(root).checkpoints()
     step = int(checkpoints[-1].stem) if checkpoints else 0
-    text = json.dumps([after[0], dict(after[1]), step], sort_keys=True)
+    text = json.dumps([after[0], dict(after[1]), step, failure(root)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

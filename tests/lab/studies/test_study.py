@@ -8,7 +8,7 @@ import sys
 
 import pytest
 from here import Here
-from recipes import BASE, CLAIMS, RUNS, recipe_file
+from recipes import BASE, CLAIMS, FIGURES, RUNS, recipe_file
 
 import gankit
 from gankit import UsageError
@@ -118,10 +118,13 @@ def test_nothing_is_made_where_the_recipe_is_wrong(tmp_path):
 
 def test_a_run_that_diverges_is_told_of_and_the_rest_have_their_verdicts(tmp_path):
     runs = RUNS.replace("options = { ndf = 2,", "options = { ndf = 2, optimizer = 'sgd', lr_d = 10.0,")
-    study = run(recipe_file(tmp_path, runs=runs, base=BASE.replace("steps = 4", "steps = 12")), tmp_path / "out")
+    figures = FIGURES + '\n[[figures]]\nname = "diverged"\nmeasure = "diverged"\n'
+    base = BASE.replace("steps = 4", "steps = 12")
+    study = run(recipe_file(tmp_path, runs=runs, base=base, figures=figures), tmp_path / "out")
     lost = [made for made in study.made if made.status != "done"]
     assert {made.cell for made in lost} == {"wgan-gp"}
     assert all("finite" in made.reason for made in lost)
+    assert study.figures["diverged"] == {"dcgan ndf=2": [0, 0], "dcgan ndf=4": [0, 0], "wgan-gp": [1, 1]}
     assert study.table[0]["verdict"] == "holds"
     page = study.page.read_text()
     assert lost[0].reason in page
