@@ -25,7 +25,7 @@ from steps import append as add_row
 
 import gankit
 from gankit.core.cores import cores
-from gankit.lab.cells import cells_of
+from gankit.lab.sweeps.cells import cells_of
 from gankit.runs.folder import processor
 
 GANKIT = [sys.executable, "-c", "from gankit.cli import main; main()"]

@@ -27,7 +27,7 @@ def compare(
     Names run folders, folders of sweeps or studies, or patterns in quotes: 'OUT/*/seed-*'. A difference is called one
     only where the seeds' spread allows it; with one seed nothing is. Scores of different protocols are not ranked.
     """
-    from gankit.lab.compare import compare as compare_it
+    from gankit.lab.comparison.compare import compare as compare_it
 
     if as_json and as_csv:
         raise click.UsageError("--json and --csv: choose one of them.")

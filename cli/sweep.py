@@ -60,8 +60,8 @@ def sweep_command(name: str) -> click.Command:
     from gankit.cli.options import GroupedCommand, typed
 
     def callback(grid: tuple[str, ...], seeds: int, out: Path | None, **given: Any) -> None:
-        from gankit.lab.cells import parse_grid
-        from gankit.lab.sweep import sweep as sweep_it
+        from gankit.lab.sweeps.cells import parse_grid
+        from gankit.lab.sweeps.sweep import sweep as sweep_it
 
         made = sweep_it(name, parse_grid(name, grid), seeds, out=out, **typed(given))
         show(str(made), sys.stdout)

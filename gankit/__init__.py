@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     from gankit.evaluation.statistics import Moments, Selection
     from gankit.hookspecs import hookimpl
     from gankit.inference.interpolate import interpolate
-    from gankit.lab.compare import compare
-    from gankit.lab.outcome import Sweep
+    from gankit.lab.comparison.compare import compare
     from gankit.lab.studies.study import Study, study
-    from gankit.lab.sweep import sweep
+    from gankit.lab.sweeps.outcome import Sweep
+    from gankit.lab.sweeps.sweep import sweep
     from gankit.models.adversarial import AdversarialModel, AdversarialOptions
     from gankit.models.conditional import ConditionalModel, ConditionalOptions
     from gankit.models.interface import Model, OptimSpec, Phase, Terms, Variant
@@ -79,10 +79,10 @@ _HOMES = {
     ),
     "hookspecs": ("hookimpl",),
     "inference.interpolate": ("interpolate",),
-    "lab.compare": ("compare",),
+    "lab.comparison.compare": ("compare",),
     "lab.studies.study": ("Study", "study"),
-    "lab.outcome": ("Sweep",),
-    "lab.sweep": ("sweep",),
+    "lab.sweeps.outcome": ("Sweep",),
+    "lab.sweeps.sweep": ("sweep",),
     "models.adversarial": (
         "AdversarialModel",
         "AdversarialOptions",

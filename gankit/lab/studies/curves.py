@@ -9,8 +9,8 @@ import numpy as np
 
 from gankit.core.errors import UsageError
 from gankit.lab.bands import band
+from gankit.lab.comparison.rankings import finished
 from gankit.lab.measures.parts import recorded_term
-from gankit.lab.rankings import finished
 from gankit.lab.studies import recipe
 from gankit.lab.studies.recipe import matches
 from gankit.report.curves import POINTS, STYLES, Line, Panel, draw, smoothed

@@ -9,8 +9,8 @@ from typing import Any
 
 from gankit.config import configure, variant_class
 from gankit.core.errors import UsageError, closest
-from gankit.lab.cells import Cell, check_distinct, folder_of, option_fields, shown
 from gankit.lab.studies.recipe import Recipe, Runs, Scale, matches
+from gankit.lab.sweeps.cells import Cell, check_distinct, folder_of, option_fields, shown
 
 
 @dataclasses.dataclass(frozen=True)

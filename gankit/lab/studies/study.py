@@ -17,16 +17,16 @@ from gankit.core.errors import GankitError, UsageError, closest
 from gankit.core.progress import warn
 from gankit.core.version import __version__
 from gankit.lab import measures
-from gankit.lab.cells import Cell, option_fields
 from gankit.lab.commands import flag
-from gankit.lab.outcome import Result, Results
 from gankit.lab.studies import claims, findings, pictures
 from gankit.lab.studies.claims import Verdict
 from gankit.lab.studies.made import Wanted
 from gankit.lab.studies.recipe import Figure, Picture, Recipe, load, matches
 from gankit.lab.studies.scale import Scaled, fitting, named, scaled
-from gankit.lab.sweep import run_cells
-from gankit.lab.worker import FIGURES, After, make_figures
+from gankit.lab.sweeps.cells import Cell, option_fields
+from gankit.lab.sweeps.outcome import Result, Results
+from gankit.lab.sweeps.sweep import run_cells
+from gankit.lab.sweeps.worker import FIGURES, After, make_figures
 from gankit.runs.folder import claim as claim_folder
 
 FILE, RECIPE, FINDINGS, PAGE = "study.json", "recipe.toml", "findings.json", "study.html"

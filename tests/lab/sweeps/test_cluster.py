@@ -13,9 +13,9 @@ import pytest
 from paths import SUPPORT
 
 from gankit.core.errors import UsageError
-from gankit.lab import executor as executors
-from gankit.lab.cells import cells_of
-from gankit.lab.sweep import run_cells
+from gankit.lab.sweeps import executor as executors
+from gankit.lab.sweeps.cells import cells_of
+from gankit.lab.sweeps.sweep import run_cells
 
 RUN = {
     "data": "shapes", "arch": "mlp", "ngf": 2, "ndf": 2, "nz": 4, "batch_size": 8, "size": 8, "channels": 1,

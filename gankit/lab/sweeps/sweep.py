@@ -21,13 +21,13 @@ from gankit.core.errors import GankitError, UsageError
 from gankit.core.lock import hold
 from gankit.core.progress import JobsProgress
 from gankit.core.signals import caught
-from gankit.lab import executor as executors
-from gankit.lab import plan as plans
-from gankit.lab.cells import Cell, Grid, cells_of, check_distinct
-from gankit.lab.executor import LocalExecutor, WorkerDied, call, in_own_process
-from gankit.lab.outcome import FAILURES, Result, Results, Sweep, failed_before, on_disk, recorded_failures
-from gankit.lab.plan import Plan
-from gankit.lab.worker import After, finished, one_line
+from gankit.lab.sweeps import executor as executors
+from gankit.lab.sweeps import plan as plans
+from gankit.lab.sweeps.cells import Cell, Grid, cells_of, check_distinct
+from gankit.lab.sweeps.executor import LocalExecutor, WorkerDied, call, in_own_process
+from gankit.lab.sweeps.outcome import FAILURES, Result, Results, Sweep, failed_before, on_disk, recorded_failures
+from gankit.lab.sweeps.plan import Plan
+from gankit.lab.sweeps.worker import After, finished, one_line
 from gankit.runs.folder import claim
 from gankit.training.loop import Interrupted
 
@@ -108,7 +108,7 @@ class Running:
         futures: dict[Future[Any], tuple[Cell, int]] = {}
 
         def begin(cell: Cell, attempt: int) -> None:
-            work = ("gankit.lab.worker:train_cell", str(self.out), cell.as_dict(), self.plan.threads, self.after)
+            work = ("gankit.lab.sweeps.worker:train_cell", str(self.out), cell.as_dict(), self.plan.threads, self.after)
             if remote:
                 future = executor.submit(in_own_process, self.plan.threads, *work, os.getcwd())
             else:

@@ -1,4 +1,4 @@
-"""The process that trains cells: `gankit.lab.executor.LocalExecutor` starts it and tells it what to do over pipes."""
+"""The process that trains cells: `executor.LocalExecutor` starts it and tells it what to do over pipes."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from gankit.core.lock import hold
 from gankit.core.progress import show
 from gankit.core.signals import STOPPING
 from gankit.evaluation.evaluate import index_of
-from gankit.lab.cells import Cell
-from gankit.lab.executor import call, read_frame, write_frame
 from gankit.lab.measures.health import failure
+from gankit.lab.sweeps.cells import Cell
+from gankit.lab.sweeps.executor import call, read_frame, write_frame
 from gankit.runs.folder import RunFolder
 from gankit.training.loop import Interrupted, resume, train
 from gankit.training.trainer import NotFinite

@@ -10,9 +10,9 @@ from typing import Any
 
 from gankit.core import files
 from gankit.evaluation.evaluate import recorded
-from gankit.lab.cells import Cell
-from gankit.lab.plan import Plan
-from gankit.lab.worker import After, figures_made, finished
+from gankit.lab.sweeps.cells import Cell
+from gankit.lab.sweeps.plan import Plan
+from gankit.lab.sweeps.worker import After, figures_made, finished
 from gankit.report.markup import Markup, tag
 from gankit.runs.folder import RunFolder
 

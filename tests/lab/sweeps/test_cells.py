@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gankit.core.errors import UsageError
-from gankit.lab.cells import cells_of, check_distinct, folder_of, parse_grid, shown
+from gankit.lab.sweeps.cells import cells_of, check_distinct, folder_of, parse_grid, shown
 
 
 def test_a_grid_is_crossed_with_the_seeds_first_option_slowest():

@@ -14,8 +14,8 @@ from paths import SUPPORT
 
 from gankit.core import cores
 from gankit.core.errors import UsageError
-from gankit.lab import plan
-from gankit.lab.executor import LocalExecutor, WorkerDied
+from gankit.lab.sweeps import plan
+from gankit.lab.sweeps.executor import LocalExecutor, WorkerDied
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def test_a_worker_does_not_outlive_a_parent_that_is_killed(tmp_path):
     mark = tmp_path / "pid"
     code = (
         f"import sys; sys.path.insert(0, {str(SUPPORT)!r}); import lab_work\n"
-        "from gankit.lab.executor import LocalExecutor\n"
+        "from gankit.lab.sweeps.executor import LocalExecutor\n"
         f"LocalExecutor(1, 1).submit(lab_work.announce_and_wait, {str(mark)!r}).result()"
     )
     parent = subprocess.Popen([sys.executable, "-c", code])

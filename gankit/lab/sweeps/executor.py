@@ -59,7 +59,7 @@ class Worker:
     """A process that runs one call after another; it ends when its standard input does, as when we die."""
 
     def __init__(self, environment: dict[str, str], log: Path | None) -> None:
-        code = f"import sys; sys.path[:] = {sys.path!r}; from gankit.lab.worker import main; main()"
+        code = f"import sys; sys.path[:] = {sys.path!r}; from gankit.lab.sweeps.worker import main; main()"
         errors = log.open("ab") if log is not None else None
         try:
             self.process = subprocess.Popen(

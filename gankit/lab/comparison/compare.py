@@ -10,10 +10,10 @@ import numpy as np
 
 from gankit.core.errors import UsageError, closest
 from gankit.core.files import atomic_write, explained
-from gankit.lab import comparison_text as text
-from gankit.lab.comparison import Findings, Health, Loss, finite, loss_terms
-from gankit.lab.groups import Group, differing, find, written
-from gankit.lab.rankings import Judging, finished, judgings, rankings, refusals
+from gankit.lab.comparison import text as text
+from gankit.lab.comparison.findings import Findings, Health, Loss, finite, loss_terms
+from gankit.lab.comparison.groups import Group, differing, find, written
+from gankit.lab.comparison.rankings import Judging, finished, judgings, rankings, refusals
 from gankit.lab.spread import spread
 from gankit.report.events import named
 from gankit.report.records import Record
@@ -40,7 +40,7 @@ class Comparison(Findings):
         target = Path(path)
         if target.suffix not in (".html", ".htm") or target.is_dir():
             raise UsageError(f"-o {target}: end it with .html")
-        from gankit.lab.comparison_page import page
+        from gankit.lab.comparison.page import page
 
         made = page(self)
         with explained(target):

@@ -16,7 +16,7 @@ import numpy as np
 
 from gankit.evaluation.evaluate import recorded
 from gankit.evaluation.score import PROTOCOL, Score, described, differences
-from gankit.lab.groups import Group
+from gankit.lab.comparison.groups import Group
 from gankit.lab.spread import ALPHA, Difference, holm, spread, welch
 from gankit.report.records import Floats, Record
 from gankit.runs.folder import RunFolder

@@ -9,12 +9,12 @@ import numpy as np
 
 from gankit.core.progress import duration
 from gankit.core.version import __version__
-from gankit.lab import comparison_text as text
 from gankit.lab.bands import READING, band
 from gankit.lab.commands import command
-from gankit.lab.comparison import TEST, Findings, loss_terms
-from gankit.lab.groups import Group
-from gankit.lab.rankings import AXES, Judging, Ranking, finished
+from gankit.lab.comparison import text as text
+from gankit.lab.comparison.findings import TEST, Findings, loss_terms
+from gankit.lab.comparison.groups import Group
+from gankit.lab.comparison.rankings import AXES, Judging, Ranking, finished
 from gankit.report import tables
 from gankit.report.curves import POINTS, RUNS, Line, Panel, figure, smoothed
 from gankit.report.markup import Child, Markup, tag

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from gankit.lab.groups import Group
-from gankit.lab.rankings import Judging, Ranking, finished
+from gankit.lab.comparison.groups import Group
+from gankit.lab.comparison.rankings import Judging, Ranking, finished
 from gankit.lab.spread import ALPHA, LEVEL
 from gankit.report.records import Record
 

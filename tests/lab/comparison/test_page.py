@@ -112,7 +112,7 @@ def test_a_command_of_a_variant_that_is_not_installed_reads_the_runs_own_options
 
 def test_without_matplotlib_the_table_is_there_and_the_page_names_what_to_install(tmp_path, monkeypatch):
     pattern = made_groups(tmp_path)
-    gone = ("gankit.report.curves", "gankit.report.tables", "gankit.report.page", "gankit.lab.comparison_page")
+    gone = ("gankit.report.curves", "gankit.report.tables", "gankit.report.page", "gankit.lab.comparison.page")
     for name in [name for name in sys.modules if name in gone]:
         monkeypatch.delitem(sys.modules, name)
         monkeypatch.delattr(name)

@@ -17,11 +17,11 @@ from paths import SUPPORT
 import gankit
 from gankit.core.errors import UsageError
 from gankit.core.progress import JobsProgress
-from gankit.lab import sweep as sweeps
-from gankit.lab.cells import Cell, cells_of, folder_of
-from gankit.lab.executor import LocalExecutor
-from gankit.lab.outcome import read_sweep
-from gankit.lab.sweep import run_cells
+from gankit.lab.sweeps import sweep as sweeps
+from gankit.lab.sweeps.cells import Cell, cells_of, folder_of
+from gankit.lab.sweeps.executor import LocalExecutor
+from gankit.lab.sweeps.outcome import read_sweep
+from gankit.lab.sweeps.sweep import run_cells
 
 RUN = {
     "data": "shapes", "arch": "mlp", "ngf": 2, "ndf": 2, "nz": 4, "batch_size": 8, "size": 8, "channels": 1,

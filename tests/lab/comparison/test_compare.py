@@ -13,7 +13,7 @@ from made_runs import add_scores, made_run
 
 import gankit
 from gankit.core.errors import UsageError
-from gankit.lab.rankings import Curve
+from gankit.lab.comparison.rankings import Curve
 from gankit.lab.spread import holm, interval, welch
 
 A, B = (10.0, 11.0, 12.0), (20.0, 21.0, 25.0)

@@ -12,7 +12,7 @@ from gankit.core import files
 from gankit.core.cores import cores
 from gankit.core.errors import DamagedFile, UsageError
 from gankit.core.version import __version__
-from gankit.lab.cells import Cell, shown
+from gankit.lab.sweeps.cells import Cell, shown
 
 FILE = "sweep.json"
 

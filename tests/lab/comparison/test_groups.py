@@ -8,7 +8,7 @@ import pytest
 from made_runs import made_run, write
 
 from gankit.core.errors import UsageError
-from gankit.lab.groups import differing, find, written
+from gankit.lab.comparison.groups import differing, find, written
 from gankit.report.records import read
 
 

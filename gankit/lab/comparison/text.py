@@ -9,9 +9,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gankit.lab.comparison import TEST, Findings
-from gankit.lab.groups import written
-from gankit.lab.rankings import Judging, Pair, Ranking, Standing, listed
+from gankit.lab.comparison.findings import TEST, Findings
+from gankit.lab.comparison.groups import written
+from gankit.lab.comparison.rankings import Judging, Pair, Ranking, Standing, listed
 from gankit.report.markup import Markup, tag
 
 HEAD = ("rank", "group", "mean", "sd", "95 % of the mean", "best", "seeds", "called better than")
