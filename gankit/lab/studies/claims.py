@@ -3,7 +3,9 @@
 A check puts a quantity in a range. Its verdict is by the quantity's 95 % interval over the seeds: the check holds where
 the whole interval lies in the range, it does not hold where the whole of it lies outside, and else nobody can tell. So
 a verdict is wrong with probability 5 % at most, as far as the figures of one cell's seeds are independent and about
-normal, and the power to reach one at all grows with the seeds. One seed has no spread, and no verdict.
+normal, and the power to reach one at all grows with the seeds. One seed has no spread, and no verdict. A claim of several
+checks holds where all do, which needs no correction; it does not hold where one does not, and of that the chance to be
+wrong is up to the sum of theirs.
 
 A mean's interval is Student's, a difference's Welch's, a ratio's Welch's on logarithms, a share's is Clopper and
 Pearson's, that of two shares put together of theirs (Newcombe 1998; of three seeds each wrong 8 in 100 times at worst,
@@ -129,9 +131,14 @@ def _finding(check: Check, figures: Figures) -> Finding:
 
 def _sides(check: Check, figures: Figures) -> Sides:
     """(name, the values of all seeds) of what is compared: cells, or two figures of one cell."""
+    ran = {cell for by_cell in figures.values() for cell in by_cell}
+
+    def values(figure: str, cell: str) -> tuple[float | None, ...]:
+        return tuple(figures.get(figure, {}).get(cell, (None,) if cell in ran else ()))
+
     if check.other:
-        return tuple((name, tuple(figures.get(name, {}).get(check.of, ()))) for name in (check.figure, check.other))
-    return tuple((cell, tuple(figures.get(check.figure, {}).get(cell, ()))) for cell in check.cells)
+        return tuple((figure, values(figure, check.of)) for figure in (check.figure, check.other))
+    return tuple((cell, values(check.figure, cell)) for cell in check.cells)
 
 
 def _why_open(sides: Sides, high: float) -> str:
