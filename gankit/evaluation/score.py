@@ -78,8 +78,18 @@ def differences(one: Score, other: Score) -> list[str]:
     """In what the protocols of two scores differ, in words; [] where they can be compared."""
     if one.metric != other.metric:
         return [f"metric {one.metric}, {other.metric}"]
-    pairs = ((name, one.protocol.get(name), other.protocol.get(name)) for name in PROTOCOL)
+    pairs = zip(PROTOCOL, compared(one.protocol), compared(other.protocol), strict=True)
     return [f"{name} {_short(a)}, {_short(b)}" for name, a, b in pairs if a != b]
+
+
+def compared(protocol: Mapping[str, Any]) -> tuple[Any, ...]:
+    """The values of PROTOCOL by which two scores are comparable or not: equal where they are.
+
+    A model that nobody asks for classes draws them as it has learned them, so its samples stand beside those of a
+    conditional model with the data's shares. What has no entry at all is of an older version: see PROTOCOL.
+    """
+    asked = {**protocol, "class shares": "data"} if protocol.get("class shares", "") is None else protocol
+    return tuple(asked.get(name) for name in PROTOCOL)
 
 
 def table(scores: Sequence[Score]) -> list[str]:

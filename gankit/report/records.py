@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from gankit.core import files
 from gankit.core.errors import GankitError
+from gankit.evaluation.score import compared
 from gankit.runs.folder import RunFolder
 from gankit.runs.legs import Leg
 
@@ -57,7 +58,7 @@ class Judged:
     @property
     def key(self) -> str:
         """What decides whether figures may be compared."""
-        return f"{self.metric} {sorted((name, str(value)) for name, value in self.protocol.items())}"
+        return f"{self.metric} {list(map(str, compared(self.protocol)))}"
 
 
 @dataclass

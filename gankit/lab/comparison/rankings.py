@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from gankit.evaluation.evaluate import recorded
-from gankit.evaluation.score import PROTOCOL, Score, described, differences
+from gankit.evaluation.score import Score, compared, described, differences
 from gankit.lab.comparison.groups import Group
 from gankit.lab.spread import ALPHA, Difference, holm, spread, welch
 from gankit.report.records import Floats, Record
@@ -151,7 +151,7 @@ def judgings(groups: Sequence[Group]) -> list[Judging]:
     for run in (run for group in groups for run in group.runs):
         for score in recorded(RunFolder(run.root)):
             if score.step is not None:
-                key = json.dumps([score.metric, [score.protocol.get(name) for name in PROTOCOL]], default=str)
+                key = json.dumps([score.metric, compared(score.protocol)], default=str)
                 firsts.setdefault(key, score)
                 found.setdefault(key, {}).setdefault(id(run), []).append(score)
     return [

@@ -3,9 +3,9 @@
 A check puts a quantity in a range. Its verdict is by the quantity's 95 % interval over the seeds: the check holds where
 the whole interval lies in the range, it does not hold where the whole of it lies outside, and else nobody can tell. So
 a verdict is wrong with probability 5 % at most, as far as the figures of one cell's seeds are independent and about
-normal, and the power to reach one at all grows with the seeds. One seed has no spread, and no verdict. A claim of several
-checks holds where all do, which needs no correction; it does not hold where one does not, and of that the chance to be
-wrong is up to the sum of theirs.
+normal, and the power to reach one at all grows with the seeds. One seed has no spread, and no verdict. A claim of
+several checks holds where all do, which needs no correction; it does not hold where one does not, and of that the
+chance to be wrong is up to the sum of theirs.
 
 A mean's interval is Student's, a difference's Welch's, a ratio's Welch's on logarithms, a share's is Clopper and
 Pearson's, that of two shares put together of theirs (Newcombe 1998; of three seeds each wrong 8 in 100 times at worst,

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gankit.config import configure
 from gankit.core import files
 from gankit.core.errors import GankitError, UsageError, closest
 from gankit.core.progress import warn
@@ -32,6 +33,12 @@ from gankit.runs.folder import claim as claim_folder
 FILE, RECIPE, FINDINGS, PAGE = "study.json", "recipe.toml", "findings.json", "study.html"
 OVER = ("steps", "images", "seconds")
 """What a panel's curves can run over."""
+SCORES = ("score", "images to score", "seconds to score", "score slope")
+"""Measures of scores, which can be compared under one protocol only; what of it options decide:"""
+PROTOCOL_OPTIONS = (
+    *(("data", name) for name in ("data", "split", "size", "channels", "limit")),
+    *(("train", name) for name in ("evaluate_images", "extractor", "extractor_weights")),
+)
 
 
 @dataclass(frozen=True)
@@ -227,6 +234,21 @@ def check(plan: Scaled) -> None:
         if bool(panel.term) == bool(panel.metric) or panel.over not in OVER:
             raise UsageError(f"{where}: shows a 'term' or a 'metric', 'over' one of {', '.join(OVER)}")
     claims.check_claims(recipe.claims, names, of, recipe.name)
+    _check_protocols(plan)
+
+
+def _check_protocols(plan: Scaled) -> None:
+    """UsageError for a claim that compares scores which cells have of other images, or of another number of samples."""
+    cells = {cell.name: configure(cell.variant, cell.flags).as_dict() for cell in plan.cells}
+    kinds = {figure.name: figure.measure for figure in plan.recipe.figures}
+    for claim in plan.recipe.claims:
+        for each in claim.checks:
+            some = [cells[name] for name in each.cells if name in cells]
+            for section, option in PROTOCOL_OPTIONS if kinds.get(each.figure) in SCORES else ():
+                if len({str(config[section][option]) for config in some}) > 1:
+                    raise UsageError(
+                        f"{plan.recipe.name}: claim '{claim.says}': scores cannot be compared where {option} differs"
+                    )
 
 
 def _gives_several(measure: measures.Measure) -> bool:

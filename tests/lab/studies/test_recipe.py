@@ -73,6 +73,14 @@ WRONG = {
         "scales: times: unknown option 'stepss': did you mean 'steps'?",
     ),
     "a value out of range": ({"base": BASE.replace("nz = 4", "nz = 0")}, "run 'dcgan ndf=2': --nz 0 is out of range"),
+    "scores of images of two sizes": (
+        {
+            "runs": RUNS.replace("options = { ndf = 2,", "options = { size = 16, evaluate_every = 2, ndf = 2,"),
+            "figures": FIGURES + '[[figures]]\nname = "FID"\nmeasure = "score"\nmetric = "fid"\n',
+            "claims": check_of('figure = "FID", of = "dcgan ndf=2", minus = "wgan-gp", least = 0'),
+        },
+        "claim 'It is so': scores cannot be compared where size differs",
+    ),
     "an empty matrix": (
         {"runs": RUNS.replace("[2, 4]", "[]")},
         "run 'dcgan': its matrix has no values of ndf",
