@@ -68,13 +68,16 @@ curves: env  ## DCGAN and WGAN-GP on Fashion-MNIST, three seeds: benchmarks/curv
 marks: env  ## train every variant on Fashion-MNIST and hold it to its mark: benchmarks/marks.csv and docs/marks.png (half an hour on 2 cores)
 	$(BIN)/python benchmarks/marks.py --png docs/marks.png
 
+studies: env  ## run every study at laptop scale: benchmarks/studies.csv, docs/studies.md and its pictures (two hours on 2 cores)
+	$(BIN)/python benchmarks/studies.py
+
 bench-data: env  ## append rows to benchmarks/prepare.csv and benchmarks/resident.csv
 	$(BIN)/python benchmarks/prepare.py pictures build/pictures
 	$(BIN)/python benchmarks/prepare.py speed build/pictures
 	$(BIN)/python benchmarks/prepare.py waiting build/pictures
 	$(BIN)/python benchmarks/resident.py build
 
-.PHONY: bench-gemm bench-convolutions judge curves marks bench-data aot impls interpret sanitize bench-kernels plot
+.PHONY: bench-gemm bench-convolutions judge curves marks studies bench-data aot impls interpret sanitize bench-kernels plot
 
 bench-steps: env  ## append rows to benchmarks/steps.csv and draw docs/steps.png (an hour on 2 cores)
 	$(BIN)/python benchmarks/steps.py wgan-gp-mlp --epochs 1 --append benchmarks/steps.csv \
