@@ -33,7 +33,7 @@ COLUMNS = ("recipe", "scale", "data", "seeds", "runs", "minutes", "claim", "publ
            "processor")  # fmt: skip
 SHOWN = ("curves", "pictures")
 """The sections of a page that its picture shows; the claims stand beside it as text."""
-WIDTH, COLOURS = 1100, 48
+WIDTH, COLOURS = 1100, 160
 Row = dict[str, Any]
 
 
