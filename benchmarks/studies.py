@@ -33,7 +33,7 @@ COLUMNS = ("recipe", "scale", "data", "seeds", "runs", "minutes", "claim", "publ
            "processor")  # fmt: skip
 SHOWN = ("curves", "pictures")
 """The sections of a page that its picture shows; the claims stand beside it as text."""
-WIDTH, COLOURS = 1100, 160
+WIDTH, COLOURS = 1100, 256
 Row = dict[str, Any]
 
 
@@ -104,7 +104,7 @@ def draw(name: str, page: Path) -> None:
         image = Image.open(png).convert("RGB")
     pixels = np.asarray(image)
     rows = np.flatnonzero((pixels != pixels[-1, -1]).any((1, 2)))
-    image = image.crop((0, 0, image.width, int(rows[-1]) + 24)).quantize(COLOURS)
+    image = image.crop((0, 0, image.width, int(rows[-1]) + 24)).quantize(COLOURS, Image.Quantize.FASTOCTREE)
     PICTURES.mkdir(exist_ok=True)
     image.save(PICTURES / f"{name}.png", optimize=True)
 
