@@ -18,7 +18,7 @@ from gankit.data.catalogue import DataOptions
 from gankit.evaluation import evaluate as evaluation
 from gankit.evaluation.judge import Judge, caution
 from gankit.evaluation.samples import Asked, Drawn, choice, of_folder, sample_sources
-from gankit.evaluation.score import PROTOCOL, differences, table
+from gankit.evaluation.score import differences, table
 from gankit.evaluation.statistics import Moments
 from gankit.models import Conditional
 from gankit.models.label_embedding import labels_like
@@ -210,33 +210,6 @@ def test_every_conditional_variant_is_judged_by_the_datas_shares_with_and_withou
     assert labels(Asked(images=2000)) == new
     shutil.rmtree(tmp_path / "set")
     assert labels(Asked(images=2000))[0] == "even"
-
-
-def test_scores_of_older_versions_load_and_are_compared_with_each_other():
-    protocol = {name: None for name in PROTOCOL if name != "class shares"}
-    line = {"metric": "fid", "value": 2.0, "better": "lower", "protocol": protocol, "step": 3, "by": "training"}
-    one, two = Score.from_dict(line), Score.from_dict({**line, "value": 1.0})
-    assert two.beats(one)
-    new = Score.from_dict({**line, "protocol": {**protocol, "class shares": "data"}})
-    assert differences(one, new) == ["class shares None, data"]
-
-
-def test_a_model_without_classes_is_compared_with_one_whose_classes_are_as_in_the_data():
-    protocol = dict.fromkeys(PROTOCOL)
-    line = {"metric": "fid", "value": 2.0, "better": "lower", "protocol": protocol, "step": 3, "by": "training"}
-    plain = Score.from_dict(line)
-    told, even = (
-        Score.from_dict({**line, "protocol": {**protocol, "class shares": shares}}) for shares in ("data", "even")
-    )
-    assert differences(plain, told) == []
-    assert differences(plain, even) == ["class shares data, even"]
-
-
-@pytest.mark.parametrize("wrong", [{"value": "low"}, {"value": [1]}, {"protocol": 3}, {"protocol": None}, {"more": 1}])
-def test_a_line_of_another_shape_is_named_as_damaged(wrong):
-    line = {"metric": "fid", "value": 2.0, "better": "lower", "protocol": {}, "step": 3, "by": "training"}
-    with pytest.raises(gankit.DamagedFile, match="the-run: a line of its evaluations"):
-        Score.from_dict({**line, **wrong}, "the-run")
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
