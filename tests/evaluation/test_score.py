@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from gankit.core.errors import DamagedFile
 from gankit.evaluation.score import PROTOCOL, Score, differences
 
 
@@ -30,5 +31,5 @@ def test_a_model_without_classes_is_compared_with_one_whose_classes_are_as_in_th
 @pytest.mark.parametrize("wrong", [{"value": "low"}, {"value": [1]}, {"protocol": 3}, {"protocol": None}, {"more": 1}])
 def test_a_line_of_another_shape_is_named_as_damaged(wrong):
     line = {"metric": "fid", "value": 2.0, "better": "lower", "protocol": {}, "step": 3, "by": "training"}
-    with pytest.raises(gankit.DamagedFile, match="the-run: a line of its evaluations"):
+    with pytest.raises(DamagedFile, match="the-run: a line of its evaluations"):
         Score.from_dict({**line, **wrong}, "the-run")

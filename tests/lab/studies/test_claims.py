@@ -54,6 +54,13 @@ def test_a_difference_is_judged_by_welchs_interval():
     assert verdict(figure="fid", of="a", minus="b", least=0) == FAILS
 
 
+def test_what_is_the_same_in_two_cells_is_not_more_in_one_of_them():
+    assert verdict(figure="flat", of="a", minus="b", least=0) == FAILS
+    assert verdict(figure="flat", of="a", minus="b", most=0) == FAILS
+    assert verdict(figure="flat", of="a", minus="b", least=-1) == HOLDS
+    assert verdict(figure="flat", of="a", most=0) == HOLDS  # no comparison: none of it is as good as claimed
+
+
 def test_a_ratio_is_judged_on_logarithms():
     found = finding(figure="fid", of="c", over="b", least=1, most=2)  # c is 1.5 times b, each by each
     assert found.value == pytest.approx(1.5)
