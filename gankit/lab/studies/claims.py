@@ -177,7 +177,7 @@ def range_of(check: Check) -> str:
 
 
 def _verdict(check: Check, low: float, high: float) -> str:
-    """HOLDS, FAILS or OPEN. Of a comparison without any spread a bound itself is outside: what is the same is not more."""
+    """HOLDS, FAILS or OPEN. Of a comparison without spread a bound itself is outside: what is the same is not more."""
     least, most = (-math.inf if check.least is None else check.least), (math.inf if check.most is None else check.most)
     if low == high and low in (least, most) and (len(check.cells) > 1 or check.other):
         return FAILS
