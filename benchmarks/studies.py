@@ -124,8 +124,8 @@ def write() -> None:
         "Each study was run at the scale that its line names, far below the published one: what that does to its",
         "verdicts is said in italics.",
         "",
-        f"Of {len(real)} claims: {', '.join(counts)}. What was run at scale ci only is not among them: it shows that the",
-        "recipe runs, and nothing else.",
+        f"Of {len(real)} claims: {', '.join(counts)}. What was run at scale ci only is not among them: it",
+        "shows that the recipe runs, and nothing else.",
     ]
     for name in names:
         some = [row for row in rows if row["recipe"] == name]
