@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gankit.core.errors import GankitError
 from gankit.lab.measures import take
 from gankit.lab.studies.pictures import draw
+from gankit.lab.sweeps.worker import one_line
 from gankit.runs.folder import RunFolder
 
 Wanted = Mapping[str, Sequence[Mapping[str, Any]]]
@@ -46,6 +46,5 @@ def make(root: Path, of: Mapping[str, Wanted]) -> dict[str, Any]:
 
 
 def _said(error: Exception, root: Path) -> str:
-    """What went wrong, in one line, the same wherever the run lies; the type of what is no error of ours before it."""
-    text = " ".join(str(error).split()).removeprefix(f"{root}: ")
-    return text if isinstance(error, GankitError) else f"{type(error).__name__}: {text}"
+    """What went wrong, in one line, the same wherever the run lies."""
+    return one_line(error).replace(f"{root}: ", "", 1)
