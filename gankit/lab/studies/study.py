@@ -239,7 +239,8 @@ def check(plan: Scaled) -> None:
 
 def _check_protocols(plan: Scaled) -> None:
     """UsageError for a claim that compares scores which cells have of other images, or of another number of samples."""
-    cells = {cell.name: configure(cell.variant, cell.flags).as_dict() for cell in plan.cells}
+    alike = {cell.name: cell for cell in plan.cells}  # one of each: seeds have the same options
+    cells = {name: configure(cell.variant, cell.flags).as_dict() for name, cell in alike.items()}
     kinds = {figure.name: figure.measure for figure in plan.recipe.figures}
     for claim in plan.recipe.claims:
         for each in claim.checks:
