@@ -101,7 +101,7 @@ def recipe_command(name: str) -> click.Command:
     """The click command that runs recipe ``name``."""
 
     def callback(as_json: bool, **options: Any) -> None:
-        from gankit.lab.studies.study import study as study_it
+        from gankit.lab.studies.run import study as study_it
 
         found = study_it(name, **options)
         show(json.dumps(found.as_dict(), indent=2) if as_json else str(found), sys.stdout)

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from gankit.hookspecs import hookimpl
     from gankit.inference.interpolate import interpolate
     from gankit.lab.comparison.compare import compare
-    from gankit.lab.studies.study import Study, study
+    from gankit.lab.studies.run import study
+    from gankit.lab.studies.study import Study
     from gankit.lab.sweeps.outcome import Sweep
     from gankit.lab.sweeps.sweep import sweep
     from gankit.models.adversarial import AdversarialModel, AdversarialOptions
@@ -80,7 +81,8 @@ _HOMES = {
     "hookspecs": ("hookimpl",),
     "inference.interpolate": ("interpolate",),
     "lab.comparison.compare": ("compare",),
-    "lab.studies.study": ("Study", "study"),
+    "lab.studies.run": ("study",),
+    "lab.studies.study": ("Study",),
     "lab.sweeps.outcome": ("Sweep",),
     "lab.sweeps.sweep": ("sweep",),
     "models.adversarial": (

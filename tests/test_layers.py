@@ -50,6 +50,7 @@ LAZY = (
     "gankit/__init__.py",
     "gankit/cpu/__init__.py",
     "gankit/lab/comparison/compare.py",
+    "gankit/lab/studies/run.py",
     "gankit/report/__init__.py",
     "gankit/training/engines/choose.py",
 )

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from gankit.lab.measures import named
+from gankit.lab.studies.check import check
 from gankit.lab.studies.claims import quantity, range_of
 from gankit.lab.studies.pictures import KINDS
 from gankit.lab.studies.recipe import PAPER, Claim, Figure, Recipe, Scale
 from gankit.lab.studies.scale import Scaled, default
-from gankit.lab.studies.study import check
 from gankit.lab.sweeps.cells import shown
 
 WIDTH = 110

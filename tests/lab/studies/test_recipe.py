@@ -10,10 +10,10 @@ from paths import ROOT
 from recipes import BASE, CLAIMS, FIGURES, HEAD, PANELS, PICTURES, RUNS, SCALES, recipe_file
 
 from gankit import UsageError
+from gankit.lab.studies.check import check
 from gankit.lab.studies.pictures import KINDS
 from gankit.lab.studies.recipe import Check, Claim, Figure, Panel, Picture, Recipe, Runs, Scale, load, read
 from gankit.lab.studies.scale import scaled
-from gankit.lab.studies.study import check
 
 
 def checked(path, scale="half"):
