@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import enum
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType
 
 import torch
@@ -31,6 +33,31 @@ def load() -> tuple[ModuleType | None, str]:
 
 
 _cpu, REASON = load()
+
+
+_team: list[int] = []
+
+
+def team() -> int:
+    """Returns how many threads a call of the extension may use: as many as PyTorch's own ops, but in `alone`."""
+    return _team[-1] if _team else torch.get_num_threads()
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """PyTorch's own ops run on one thread in this block, and the extension's on as many as PyTorch's had.
+
+    A region of PyTorch's waits for each of its threads, however long another process keeps one off its core; one of
+    the extension's does so once and then goes on without it for a while (csrc/common/thread_pool.h).
+    """
+    before = torch.get_num_threads()
+    _team.append(before)
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+        _team.pop()
 
 
 def extension() -> ModuleType:
@@ -81,7 +108,7 @@ def gemm(
         k,
         2 if bf16 else 0 if wide else 1,
         accumulate,
-        torch.get_num_threads(),
+        team(),
     )
     return out
 
@@ -93,7 +120,7 @@ def multiplies_well() -> bool:
 
 def run_plan(words: int, count: int, slots: int) -> None:
     """words: the address of int64 [count], the steps; slots: that of the addresses they name (cpu/plan/emit.py)."""
-    extension().run_plan(words, count, slots, torch.get_num_threads())
+    extension().run_plan(words, count, slots, team())
 
 
 class Transform(enum.IntEnum):
@@ -118,7 +145,7 @@ def winograd(transform: Transform, plain: Tensor, points: Tensor, padding: int, 
     shape, (down, across) = plain.shape, grid
     if transform in (Transform.FILTER, Transform.FILTER_TRANSPOSED):  # filters side by side, as tiles are
         shape, across = torch.Size((1, 1, 3, 3)), shape[0] * shape[1]
-    apart, threads = points.stride(0), torch.get_num_threads()
+    apart, threads = points.stride(0), team()
     extension().winograd(transform, plain.data_ptr(), points.data_ptr(), *shape, padding, down, across, apart, threads)
 
 
@@ -133,7 +160,7 @@ def gemm_batch(a: Tensor, b: Tensor, out: Tensor, accumulate: bool = False) -> T
     assert n == 1 or out.stride(2) == 1
     extension().gemm_batch(
         a.data_ptr(), *a.stride(), b.data_ptr(), *b.stride(), out.data_ptr(), *out.stride()[:2], count, m, n, k,
-        accumulate, torch.get_num_threads(),
+        accumulate, team(),
     )  # fmt: skip
     return out
 
@@ -149,5 +176,5 @@ def polyphase(transform: Transform, plain: Tensor, points: Tensor, padding: int,
     assert plain.is_contiguous(memory_format=torch.channels_last)
     assert points.stride(2) == 1
     assert points.stride(1) == points.shape[2]
-    apart, threads = points.stride(0), torch.get_num_threads()
+    apart, threads = points.stride(0), team()
     extension().polyphase(transform, plain.data_ptr(), points.data_ptr(), *plain.shape, padding, *grid, apart, threads)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gankit.kernels.cpu import TYPES, extension
+from gankit.kernels.cpu import TYPES, extension, team
 from gankit.kernels.dispatch import FLOATS, choose, wide
 
 
@@ -125,7 +125,7 @@ def gather_cpu(
         out.shape[3],
         channels_last and out.shape[1] > 1,
         TYPES[out.dtype],
-        torch.get_num_threads(),
+        team(),
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, is_grad_enabled
 
-from gankit.kernels.cpu import TYPES, extension
+from gankit.kernels.cpu import TYPES, extension, team
 from gankit.kernels.dispatch import FLOATS, choose, same_device, wide
 from gankit.kernels.layout import dense
 
@@ -95,7 +95,7 @@ def interpolate_cpu(real: Tensor, fake: Tensor, t: Tensor) -> Tensor:
         n,
         real.numel() // n if n else 0,
         TYPES[real.dtype],
-        torch.get_num_threads(),
+        team(),
     )
     return out
 

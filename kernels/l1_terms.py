@@ -8,7 +8,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, is_grad_enabled
 
-from gankit.kernels.cpu import TYPES, extension
+from gankit.kernels.cpu import TYPES, extension, team
 from gankit.kernels.dispatch import FLOATS, choose, same_device, wide
 from gankit.kernels.layout import dense
 from gankit.kernels.single_backward import seal_gradients, single_backward
@@ -99,7 +99,7 @@ def l1_terms_cpu(tensors: Sequence[Tensor], factors: Sequence[float], kind: torc
     pairs: list[float] = []
     for a, b, factor in zip(tensors[::2], tensors[1::2], factors, strict=True):
         pairs += (a.data_ptr(), b.data_ptr(), a.numel(), TYPES[a.dtype], factor)
-    extension().l1_terms(out.data_ptr(), kind == torch.float64, torch.get_num_threads(), *pairs)
+    extension().l1_terms(out.data_ptr(), kind == torch.float64, team(), *pairs)
     return out
 
 
@@ -113,7 +113,7 @@ def l1_terms_grad_cpu(
     for k, factor in enumerate(factors):
         a, b = tensors[2 * k], tensors[2 * k + 1]
         pairs += (a.data_ptr(), b.data_ptr(), to[2 * k], to[2 * k + 1], a.numel(), TYPES[a.dtype], factor)
-    extension().l1_terms_grad(slopes.data_ptr(), slopes.dtype == torch.float64, torch.get_num_threads(), *pairs)
+    extension().l1_terms_grad(slopes.data_ptr(), slopes.dtype == torch.float64, team(), *pairs)
     return outs
 
 

@@ -7,7 +7,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from gankit.kernels.cpu import TYPES, extension
+from gankit.kernels.cpu import TYPES, extension, team
 from gankit.kernels.dispatch import FLOATS, choose, wide
 from gankit.kernels.layout import dense
 from gankit.kernels.single_backward import seal_gradients, single_backward
@@ -88,7 +88,7 @@ def norm_penalty_cpu(grad: Tensor, target: float, one_sided: bool) -> tuple[Tens
         target,
         one_sided,
         TYPES[grad.dtype],
-        torch.get_num_threads(),
+        team(),
     )
     return penalty, norms
 
@@ -107,7 +107,7 @@ def norm_penalty_grad_cpu(grad: Tensor, norms: Tensor, slope: Tensor, target: fl
         target,
         one_sided,
         TYPES[grad.dtype],
-        torch.get_num_threads(),
+        team(),
     )
     return out
 

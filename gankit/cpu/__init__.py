@@ -10,12 +10,23 @@ from torch import nn
 from gankit.cpu.convolution import ChannelsLast, Conv2d, ConvTranspose2d, to_channels_last
 from gankit.cpu.malloc import keep_freed
 from gankit.kernels import cpu
+from gankit.kernels.cpu import alone
 
 if TYPE_CHECKING:
     from gankit.cpu.plan.ir import Unsupported
     from gankit.cpu.plan.plan import Plan
 
-__all__ = ["ChannelsLast", "Conv2d", "ConvTranspose2d", "Plan", "Unsupported", "available", "keep_freed", "prepare"]
+__all__ = [
+    "ChannelsLast",
+    "Conv2d",
+    "ConvTranspose2d",
+    "Plan",
+    "Unsupported",
+    "alone",
+    "available",
+    "keep_freed",
+    "prepare",
+]
 
 LAZY = {"Plan": "gankit.cpu.plan.plan", "Unsupported": "gankit.cpu.plan.ir"}
 """Imported when first asked for: a run without plans starts faster."""

@@ -33,6 +33,7 @@ from gankit.training import initial
 from gankit.training.changes import changed, check_length, halved, lowered
 from gankit.training.evaluator import Evaluator, evaluator
 from gankit.training.health_monitor import Watch
+from gankit.training.threads import HeldUp
 from gankit.training.trainer import NotFinite, Trainer
 
 
@@ -269,7 +270,7 @@ def _train(trainer: Trainer, run: RunFolder, judging: Evaluator | None, *, quiet
     if trainer.done >= trainer.steps:
         progress.note(f"{run.root} is at step {trainer.done} of {trainer.steps} already; --steps takes it further")
         return run
-    watch = Watch(run, trainer, progress.note)
+    watch, held_up = Watch(run, trainer, progress.note), HeldUp()
     with caught() as stop:
         while trainer.done < trainer.steps:
             trainer.step()
@@ -289,6 +290,8 @@ def _train(trainer: Trainer, run: RunFolder, judging: Evaluator | None, *, quiet
                 files.append_lines(run.root / "timing.jsonl", [json.dumps(timing)])
                 if not quiet:
                     progress.update(rows[-1], rate, seconds)
+                if line := held_up.told(remedy(run, trainer)):
+                    progress.note(f"Warning: {line}")
             if sample_due:
                 samples = trainer.sample(options.samples)
                 save(samples, run.root / "samples" / f"{trainer.done:06d}.png")
@@ -317,6 +320,13 @@ def _train(trainer: Trainer, run: RunFolder, judging: Evaluator | None, *, quiet
     if not quiet:
         progress.close()
     return run
+
+
+def remedy(run: RunFolder, trainer: Trainer) -> str:
+    """What to do where other processes want the same cores."""
+    if trainer.threads == 1 or not trainer.engine.waits_for_threads:
+        return "it goes faster where they end, or where it is started with more priority (nice)"
+    return f"one thread waits for no other: stop it (Ctrl-C), and `gankit resume {run.root} --threads 1`"
 
 
 def record(run: RunFolder, rows: list[dict[str, Any]], *, sync: bool) -> None:

@@ -17,6 +17,7 @@ from torch import Tensor
 from gankit.build import DTYPES, build_model, pick_device, training_images
 from gankit.config import Config
 from gankit.core import checkpoint
+from gankit.core.cores import Load
 from gankit.core.errors import GankitError, UsageError
 from gankit.core.torch_private import foreach_norm
 from gankit.core.types import Carry
@@ -30,6 +31,7 @@ from gankit.training.ema import EMA
 from gankit.training.engines.choose import choose_engine, make_engine
 from gankit.training.initial import Initial, take
 from gankit.training.schedule import rate, total_steps, updates
+from gankit.training.threads import choose_threads, set_threads
 from gankit.training.update import Arithmetic, PhaseState, Update, Vector
 
 
@@ -44,8 +46,9 @@ class Trainer:
         """``initial``: trained weights to start from, as far as they fit."""
         self.config, self.options = config, config.train
         self.device = pick_device(config.train.device)
-        self.threads = config.train.threads or torch.get_num_threads()
-        torch.set_num_threads(self.threads)
+        load = Load.now()
+        if config.train.threads is not None:
+            set_threads(config.train.threads)
         self.dtype = DTYPES[config.train.precision]
         self.images = training_images(config, images)
         self.spec = self.images.spec(config.data.crop)
@@ -83,9 +86,16 @@ class Trainer:
         if name == "auto":
             name = choose_engine(self.device.type, updates(self.model.phases, self.steps), self.model)
         self.engine = make_engine(name, self.model, arithmetic, self.batches)
+        waits = self.device.type == "cpu" and self.engine.waits_for_threads
+        self.threads = config.train.threads or choose_threads(load if waits else None)
+        set_threads(self.threads)
 
     def step(self) -> None:
         """One pass over all phases: draw data and noise, move each phase's networks, average, record."""
+        with self.engine.threads():
+            self._step()
+
+    def _step(self) -> None:
         carry = Carry()
         recorded: dict[str, tuple[PhaseState, list[Vector]]] = {}
         factor = rate(self.done - self.schedule, self.steps - self.schedule, self.options.decay_start)

@@ -77,6 +77,8 @@ static PyObject *cpu_openmp(PyObject *self, PyObject *unused)
     return path ? PyUnicode_FromString(path) : Py_NewRef(Py_None);
 }
 
+static PyObject *cpu_held_up(PyObject *self, PyObject *unused) { return PyLong_FromLongLong(pool_held_up()); }
+
 static PyObject *cpu_constants(PyObject *self, PyObject *unused)
 {
     PyObject *found = PyDict_New();
@@ -94,6 +96,7 @@ METHODS({"levels", cpu_levels, METH_NOARGS, "The SIMD levels that this processor
         {"use", cpu_use, METH_O, "Use this SIMD level from now on."},
         {"level", cpu_level, METH_NOARGS, "The SIMD level in use."},
         {"openmp", cpu_openmp, METH_NOARGS, "The file of the OpenMP pool that is shared, or None for one thread."},
+        {"held_up", cpu_held_up, METH_NOARGS, "How often the calling thread has waited for one that was off its core."},
         {"constants", cpu_constants, METH_NOARGS, "The numbers that Python has to know as well, by name."})
 
 static int start(PyObject *module)

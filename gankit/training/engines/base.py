@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 from gankit.core.types import Batch, Carry, Noise
@@ -21,6 +22,8 @@ class Engine(ABC):
     """Runs a model's updates. ``inputs`` draws what an update needs; it may be asked for later ones, too."""
 
     name: str
+    waits_for_threads: bool = True
+    """Whether a step waits for a thread that another process keeps off its core."""
 
     def __init__(self, model: Model, arithmetic: Arithmetic, inputs: Inputs) -> None:
         self.model, self.arithmetic, self.inputs = model, arithmetic, inputs
@@ -31,6 +34,10 @@ class Engine(ABC):
 
         ``later``: the updates that follow in the same step.
         """
+
+    def threads(self) -> AbstractContextManager[None]:
+        """The block in which a step runs: how its work is spread over the threads."""
+        return nullcontext()
 
     def plans(self, state: PhaseState) -> Sequence[Plan]:
         """The plans that updates of ``state`` run, where this engine makes some."""

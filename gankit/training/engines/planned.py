@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 from gankit.core.progress import warn
 from gankit.core.types import Carry
-from gankit.cpu import Plan, Unsupported
+from gankit.cpu import Plan, Unsupported, alone
 from gankit.training.engines.traced import Code, TracedEngine
 from gankit.training.engines.tracing import Piece
 from gankit.training.update import PhaseState, Update, Vector
@@ -18,6 +19,7 @@ class PlannedEngine(TracedEngine):
     """Updates as plans, each made when it first comes."""
 
     name = "planned"
+    waits_for_threads = False
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -27,6 +29,10 @@ class PlannedEngine(TracedEngine):
         found = super().update(update, carry, later)
         self.moves.update(update.state.names)
         return found
+
+    def threads(self) -> AbstractContextManager[None]:
+        """PyTorch's threads run plans alone: what is left to its own ops is little, and they may be held up."""
+        return alone()
 
     def make(self, piece: Piece) -> Code:
         parameters = {name for name, _ in self.model.named_parameters()} - set(piece.state.names)

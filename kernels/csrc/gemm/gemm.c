@@ -148,8 +148,7 @@ static int batch_run(struct gemm_batch *batch, int64_t threads)
     const struct gemm *g = &batch->first;
     if (batch->count == 0 || g->m == 0 || g->n == 0)
         return 1;
-    if (threads < 1 || !pool_start || batch->count * g->m * g->n * g->k < GEMM_WORTH_SPLIT)
-        threads = 1;
+    threads = batch->count * g->m * g->n * g->k < GEMM_WORTH_SPLIT ? 1 : pool_team(threads);
     batch->need = most_needed(g);
     batch->scratch = gemm_scratch_of(threads * batch->need);
     if (!batch->scratch)
@@ -157,7 +156,7 @@ static int batch_run(struct gemm_batch *batch, int64_t threads)
     if (threads == 1)
         run_batch(batch, 0, 1);
     else
-        pool_start(run_batch_part, batch, (unsigned)threads, 0);
+        pool_run(run_batch_part, batch, threads);
     gemm_scratch_done();
     return 1;
 }

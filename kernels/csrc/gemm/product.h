@@ -351,8 +351,7 @@ int gemm_run(const struct gemm *g, int64_t threads)
 {
     if (g->m == 0 || g->n == 0)
         return 1;
-    if (threads < 1 || !pool_start || g->m * g->n * g->k < GEMM_WORTH_SPLIT)
-        threads = 1;
+    threads = g->m * g->n * g->k < GEMM_WORTH_SPLIT ? 1 : pool_team(threads);
     struct product w = {.loops = product_loops(g->compute)};
     plan_roles(&w, g);
     int64_t ready = plan_memory(&w, threads), bias = g->bias ? up_to(g->n * w.loops->acc, 64) : 0;
@@ -369,7 +368,7 @@ int gemm_run(const struct gemm *g, int64_t threads)
     if (threads == 1)
         run_product(&w, 0, 1);
     else
-        pool_start(run_product_part, &w, (unsigned)threads, 0);
+        pool_run(run_product_part, &w, threads);
     gemm_scratch_done();
     return 1;
 }
