@@ -66,7 +66,7 @@ def test_what_was_chosen_is_recorded_and_obeyed_by_a_resume(tiny, tmp_path, monk
     monkeypatch.setattr("gankit.training.trainer.choose_threads", lambda since: next(chosen))
     run = gankit.train("gan", out=tmp_path / "run", **{**tiny, "steps": 2})
     assert run.config.train.threads == 3
-    gankit.resume(run, steps=4, quiet=True)
+    gankit.resume(run.root, steps=4, quiet=True)
     assert gankit.Run(run.root).config.train.threads == 3
     assert torch.get_num_threads() == 3
 
