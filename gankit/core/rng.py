@@ -44,8 +44,13 @@ class RandomStream:
     """
 
     def __init__(self, *fields: Field) -> None:
+        self.fields = fields
         words: Any = Words(key(*fields))
         self._rng = np.random.Generator(np.random.Philox(words))
+
+    def branch(self, *fields: Field) -> RandomStream:
+        """A stream of its own beside this one, for the same purpose and ``fields`` more: neither moves the other."""
+        return RandomStream(*self.fields, *fields)
 
     def normal(self, *shape: int) -> Tensor:
         """Standard normal, float32, of ``shape``."""

@@ -2,6 +2,7 @@
 
 from gankit.core.types import Batch, Carry, Noise, Spec
 from gankit.models.adversarial import AdversarialModel, AdversarialOptions
+from gankit.models.augmentation import augmented, draw_augmentation
 from gankit.models.autoencoder import Autoencoder, AutoencoderOptions, convolutions, pairs, shown, strides, transposed
 from gankit.models.conditional import ConditionalModel, ConditionalOptions, LabelledModel
 from gankit.models.image_pool import ImagePool
@@ -36,7 +37,7 @@ __all__ = [
     "AdversarialModel", "AdversarialOptions", "Architecture", "Autoencoder", "AutoencoderOptions", "Batch", "Carry",
     "Conditional", "ConditionalModel", "ConditionalOptions", "Discriminator", "Encoder", "Generator", "ImagePool",
     "LabelOptions", "LabelledModel", "Model", "NetworkOptions", "Noise", "OptimSpec", "Phase", "Quantised", "Spec",
-    "Terms", "Translator", "Variant", "bce_fake", "bce_real", "convolutions", "doublings", "drop", "flat",
-    "forward_batched", "generator_loss", "initialise", "least_squares", "needs_bias", "norm", "pairs", "shares",
-    "shown", "strides", "transposed",
+    "Terms", "Translator", "Variant", "augmented", "bce_fake", "bce_real", "convolutions", "doublings",
+    "draw_augmentation", "drop", "flat", "forward_batched", "generator_loss", "initialise", "least_squares",
+    "needs_bias", "norm", "pairs", "shares", "shown", "strides", "transposed",
 ]  # fmt: skip

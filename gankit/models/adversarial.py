@@ -11,6 +11,7 @@ from torch import Tensor
 from gankit.core.options import option
 from gankit.core.rng import RandomStream
 from gankit.core.types import Batch, Carry, Noise, Spec
+from gankit.models.augmentation import POLICIES, augmented, draw_augmentation
 from gankit.models.interface import Model, OptimSpec, Phase
 from gankit.models.networks import Architecture, Discriminator, Generator, NetworkOptions, forward_batched, initialise
 from gankit.registry import registry
@@ -32,6 +33,10 @@ class AdversarialOptions(NetworkOptions):
     instance_noise: float = option(
         0.0, "standard deviation of noise on what the discriminator sees, on the [-1, 1] scale",
         low=0, high=2, group="Optimizers",
+    )  # fmt: skip
+    augment: str = option(
+        "none", "differentiable augmentation of all that the discriminator sees, for small data sets: colour, "
+        "translation and cutout", choices=POLICIES, group="Optimizers", later=True,
     )  # fmt: skip
 
     def optim(self, lr: float) -> OptimSpec:
@@ -99,9 +104,17 @@ class AdversarialModel(Model):
             noise["z"] = self.prior(n, draws)
             noise |= {f"mask{i}": mask for i, mask in enumerate(self.generator.masks(n, draws))}
         if self.options.instance_noise and phase != "sample":
-            for name in ("instance_fake",) if phase == "generator" else ("instance_real", "instance_fake"):
-                noise[name] = self.options.instance_noise * draws.normal(n, *self.spec.shape)
+            for name in self.scored(phase):
+                noise[f"instance_{name}"] = self.options.instance_noise * draws.normal(n, *self.spec.shape)
+        if self.options.augment != "none" and phase not in ("sample", "evaluate"):
+            own = draws.branch("augment")  # so that with it and without it all else is drawn alike
+            for name in self.scored(phase):
+                noise |= draw_augmentation(name, n, self.spec.sides, own)
         return noise
+
+    def scored(self, phase: str) -> tuple[str, ...]:
+        """Which images the discriminator scores in ``phase``: what they are called in ``shown`` and ``score``."""
+        return ("fake",) if phase == "generator" else ("real", "fake")
 
     def prior(self, n: int, draws: RandomStream) -> Tensor:
         """N latents z, [n, nz]."""
@@ -126,16 +139,17 @@ class AdversarialModel(Model):
         """The generator's phase's images: those the discriminator has just seen, or new ones."""
         return carry["fake"] if self.shares_fake else self.generate(noise)
 
-    def with_instance_noise(self, noise: Noise, **images: Tensor) -> list[Tensor]:
-        """What the discriminator is shown of ``images``, which are called real or fake: with instance noise, where the
-        options ask for it (Sonderby et al. 2017).
+    def shown(self, noise: Noise, **images: Tensor) -> list[Tensor]:
+        """What the discriminator is shown of ``images``, which are called real or fake: augmented (Zhao et al. 2020),
+        then with instance noise (Sonderby et al. 2017), where the options ask for these. Others are left as they are.
         """
+        seen = {name: augmented(image, name, noise) for name, image in images.items()}
         names = {name: f"instance_{name}" for name in images}
-        return [image + noise[names[name]] if names[name] in noise else image for name, image in images.items()]
+        return [image + noise[names[name]] if names[name] in noise else image for name, image in seen.items()]
 
     def score(self, noise: Noise, **images: Tensor) -> Sequence[Tensor]:
-        """The discriminator's scores of each of ``images`` as ``seen``, in one pass where its norm allows that."""
-        return forward_batched(self.discriminator, self.with_instance_noise(noise, **images))
+        """The discriminator's scores of each of ``images`` as ``shown``, in one pass where its norm allows that."""
+        return forward_batched(self.discriminator, self.shown(noise, **images))
 
     def compare(self, batch: Batch, noise: Noise) -> tuple[Tensor, Tensor, Carry]:
         """The discriminator's phase up to its loss: scores of real images, scores of fakes, and what to carry on."""

@@ -110,10 +110,7 @@ class ConditionalModel(LabelledModel):
     def score(self, noise: Noise, **images: Tensor) -> Sequence[Tensor]:
         if self.options.discriminator_label == "off":
             return super().score(noise, **images)
-        label, seen = (
-            self.discriminator.get_submodule("label")(self.shares(noise)),
-            self.with_instance_noise(noise, **images),
-        )
+        label, seen = self.discriminator.get_submodule("label")(self.shares(noise)), self.shown(noise, **images)
         if self.options.conditioning == "onehot":
             return forward_batched(self.discriminator, [planes(label, each) for each in seen])
         return forward_batched(self.discriminator, seen, [label] * len(seen))

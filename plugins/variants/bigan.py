@@ -104,11 +104,8 @@ class BiGANModel(AdversarialModel, Encoder):
     def prior(self, n: int, draws: RandomStream) -> Tensor:
         return 2 * draws.uniform(n, self.options.nz) - 1
 
-    def noise(self, phase: str, n: int, draws: RandomStream) -> Noise:
-        noise = super().noise(phase, n, draws)
-        if self.options.instance_noise and phase == "generator":  # which judges real images, too
-            noise["instance_real"] = self.options.instance_noise * draws.normal(*noise["instance_fake"].shape)
-        return noise
+    def scored(self, phase: str) -> tuple[str, ...]:
+        return ("fake", "real") if phase == "generator" else super().scored(phase)
 
     def encode(self, images: Tensor, noise: Noise | None = None) -> Tensor:
         code: Tensor = self.encoder(images)
@@ -134,7 +131,7 @@ class BiGANModel(AdversarialModel, Encoder):
         with torch.set_grad_enabled(torch.is_grad_enabled() and (self.shares_fake or not training_d)):
             made = self.pairs(batch, noise, carry)
         shown = {name: value.detach() for name, value in made.items()} if training_d else made
-        seen = self.with_instance_noise(noise, real=shown["real"], fake=shown["fake"])
+        seen = self.shown(noise, real=shown["real"], fake=shown["fake"])
         latent = self.discriminator.get_submodule("latent")
         on_real, on_fake = forward_batched(self.discriminator, seen, [latent(shown["code"]), latent(shown["z"])])
         if training_d:

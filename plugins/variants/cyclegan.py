@@ -10,7 +10,17 @@ from torch import Tensor, nn
 
 from gankit import AdversarialOptions, Batch, Phase, RandomStream, Spec, Terms, UsageError, Variant, option
 from gankit.kernels import l1_terms
-from gankit.models import Carry, ImagePool, Noise, Translator, forward_batched, initialise, least_squares
+from gankit.models import (
+    Carry,
+    ImagePool,
+    Noise,
+    Translator,
+    augmented,
+    draw_augmentation,
+    forward_batched,
+    initialise,
+    least_squares,
+)
 from gankit.plugins.architectures.resnet import ResnetOptions
 from gankit.registry import registry
 
@@ -67,6 +77,10 @@ class CycleGANModel(Translator):
         if self.options.instance_noise and phase != "sample":
             for seen in ("real_a", "real_b", "fake_a", "fake_b"):
                 noise[f"on {seen}"] = self.options.instance_noise * draws.normal(n, *self.shape)
+        if self.options.augment != "none" and phase not in ("sample", "evaluate"):
+            own, scored = draws.branch("augment"), ("fake_a", "fake_b", "real_a", "real_b")
+            for name in scored if phase == "discriminator" else scored[:2]:
+                noise |= draw_augmentation(name, n, self.shape[1:], own)
         return noise
 
     def generate(self, direction: str, noise: Noise, **sources: Tensor) -> list[Tensor]:
@@ -76,9 +90,12 @@ class CycleGANModel(Translator):
         return forward_batched(net, list(sources.values()), masks)
 
     def score(self, domain: str, noise: Noise, **images: Tensor) -> list[Tensor]:
-        """The scores that discriminator ``domain`` gives each of ``images``, instance noise added where asked for."""
-        seen = [image + noise[f"on {name}"] if f"on {name}" in noise else image for name, image in images.items()]
-        return forward_batched(self.discriminator[domain], seen)
+        """The scores that discriminator ``domain`` gives each of ``images``, augmented and with instance noise where
+        asked for.
+        """
+        seen = {name: augmented(image, name, noise) for name, image in images.items()}
+        shown = [image + noise[f"on {name}"] if f"on {name}" in noise else image for name, image in seen.items()]
+        return forward_batched(self.discriminator[domain], shown)
 
     def terms(self, phase: str, batch: Batch, noise: Noise, carry: Carry) -> Terms:
         """Equations 1 and 2 with section 4's squares, and section 5.2's identity terms, weighted in lambda_cycle."""

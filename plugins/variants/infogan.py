@@ -139,7 +139,7 @@ class InfoGANModel(AdversarialModel, Conditional):
         if phase == "discriminator":
             return self.discriminator_terms(batch, noise)
         made = carry if self.shares_fake else {**noise, "fake": self.generate(noise)}
-        (seen,) = self.with_instance_noise(noise, fake=made["fake"])
+        (seen,) = self.shown(noise, fake=made["fake"])
         features = self.discriminator.trunk(seen)
         on_fake = self.discriminator.head(features).squeeze(1).to(seen.dtype)
         losses, watch = self.information(features, made)
@@ -155,7 +155,7 @@ class InfoGANModel(AdversarialModel, Conditional):
         losses: dict[str, Tensor] = {}
         if self.options.q_trunk or self.with_d:
             fake = self.fakes(noise)
-            (seen,) = self.with_instance_noise(noise, fake=fake.detach())
+            (seen,) = self.shown(noise, fake=fake.detach())
             features = self.discriminator.trunk(seen)
             (on_real,), on_fake = self.score(noise, real=batch.images), self.discriminator.head(features).squeeze(1)
             losses, on_fake = self.information(features, noise)[0], on_fake.to(seen.dtype)

@@ -131,7 +131,7 @@ def test_instance_noise_is_on_what_the_discriminator_sees_and_on_nothing_else(va
     it = trained(variant, tiny, instance_noise=0.5)
     noise = {"instance_real": torch.full((2, 1, 8, 8), 0.25)}
     images = torch.zeros(2, 1, 8, 8)
-    real, fake, between = it.model.with_instance_noise(noise, real=images, fake=images, between=images)
+    real, fake, between = it.model.shown(noise, real=images, fake=images, between=images)
     assert float(real.min()) == float(real.max()) == 0.25
     assert float(fake.abs().max()) == float(between.abs().max()) == 0
     phase = it.model.critic_name

@@ -141,6 +141,16 @@ def test_published_forms_are_computed_by_other_engines_as_by_the_eager_one(varia
 
 
 @needs_c
+@pytest.mark.parametrize("engine", ["planned", "compiled"])
+@pytest.mark.parametrize(("variant", "precision"), [("dcgan", "fp32"), ("cwgan-gp", "fp64"), ("cyclegan", "fp64")])
+def test_augmented_images_are_the_same_in_every_engine(variant, engine, precision, tiny, interpreted):
+    flags = {"arch": "mlp", "precision": precision, "channels": 3, "batch_size": 9, "augment": "diffaug"}
+    one = run(descending(variant, tiny, engine="eager", **flags), 3)
+    other = run(descending(variant, tiny, engine=engine, **flags), 3)
+    assert_agree(one, other, TOLERANCE[precision])
+
+
+@needs_c
 def test_a_plan_in_bfloat16_moves_weights_as_an_eager_update_does(tiny):
     """What is made of still weights once must be made again when their own phase has moved them."""
     flags = {"arch": "mlp", "precision": "bf16", "n_critic": 3, "batch_size": 32}

@@ -142,9 +142,8 @@ def test_a_run_killed_again_and_again_ends_as_one_never_interrupted(window, tria
 def test_every_variant_taken_up_again_ends_bit_for_bit_as_one_never_stopped(variant, tiny, tmp_path):
     variant, _, resnet = variant.partition(" ")
     options = {**fitted(variant, tiny), "flip": True, "decay_start": 0.5, "ema_halflife_images": 50}
-    options |= {
-        name: value for name, value in {"dropout": 0.5, "instance_noise": 0.1}.items() if name in options_of(variant)
-    }
+    drawn = {"dropout": 0.5, "instance_noise": 0.1, "augment": "diffaug"}
+    options |= {name: value for name, value in drawn.items() if name in options_of(variant)}
     if resnet:
         options |= {"arch": "resnet", "blocks": 1, "batch_size": 3, "pool": 4}
     if variant == "wgan":
