@@ -77,7 +77,10 @@ bench-data: env  ## append rows to benchmarks/prepare.csv and benchmarks/residen
 	$(BIN)/python benchmarks/prepare.py waiting build/pictures
 	$(BIN)/python benchmarks/resident.py build
 
-.PHONY: bench-gemm bench-convolutions judge curves marks studies bench-data aot impls interpret sanitize bench-kernels plot
+bench-start: env  ## append rows of how long the commands take to start to benchmarks/start.csv
+	$(BIN)/python benchmarks/start.py --append benchmarks/start.csv
+
+.PHONY: bench-gemm bench-start bench-convolutions judge curves marks studies bench-data aot impls interpret sanitize bench-kernels plot
 
 bench-steps: env  ## append rows to benchmarks/steps.csv and draw docs/steps.png (an hour on 2 cores)
 	$(BIN)/python benchmarks/steps.py wgan-gp-mlp --epochs 1 --append benchmarks/steps.csv \

@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from gankit.core.lazy import uncollected
+
 
 @click.command()
 @click.argument("samples", nargs=-1, type=click.Path(path_type=Path))
@@ -41,8 +43,9 @@ def evaluate(samples: tuple[Path, ...], metrics: tuple[str, ...], as_json: bool,
     Each score comes with its protocol. Several are put side by side; where their protocols differ that is said. A
     run's scores are added to its evaluations.jsonl. `gankit plugins list` shows metrics and extractors.
     """
-    from gankit.evaluation.evaluate import record, scores_of
-    from gankit.evaluation.score import table
+    with uncollected():
+        from gankit.evaluation.evaluate import record, scores_of
+        from gankit.evaluation.score import table
 
     if not samples and options["save_statistics"] is None:
         raise click.UsageError("Missing argument 'SAMPLES...'.")

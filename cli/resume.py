@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from gankit.core.lazy import uncollected
 from gankit.core.progress import show
 
 
@@ -37,6 +38,7 @@ def resume(run: Path, quiet: bool, checkpoint: str, **given: Any) -> None:
     started with; on a CPU the result is that of a run that was never interrupted, bit for bit. Other steps, rates,
     threads or another device begin a new leg of the run, which config.json and the report tell of.
     """
-    from gankit.training.loop import resume as resume_it
+    with uncollected():
+        from gankit.training.loop import resume as resume_it
 
     show(str(resume_it(run, checkpoint=checkpoint, quiet=quiet, **given).root), sys.stdout)

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from gankit.core.errors import UsageError, closest
+from gankit.core.lazy import uncollected
 from gankit.core.progress import show
 from gankit.registry import registry
 
@@ -57,13 +58,15 @@ def variant_flags(name: str) -> list[click.Parameter]:
 
 def variant_command(name: str) -> click.Command:
     """The click command that trains variant ``name``."""
-    from gankit.cli.options import GroupedCommand, typed
-    from gankit.config import variant_class
+    with uncollected():
+        from gankit.cli.options import GroupedCommand, typed
+        from gankit.config import variant_class
 
-    variant = variant_class(name)
+        variant = variant_class(name)
 
     def callback(out: Path | None, config: Path | None, quiet: bool, **flags: Any) -> None:
-        from gankit.training.loop import train as train_it
+        with uncollected():
+            from gankit.training.loop import train as train_it
 
         run = train_it(name, out=out, config=config, quiet=quiet, **typed(flags))
         show(str(run.root), sys.stdout)

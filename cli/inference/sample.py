@@ -6,6 +6,9 @@ from pathlib import Path
 
 import click
 
+from gankit.core.errors import UsageError
+from gankit.core.lazy import uncollected
+
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
@@ -38,10 +41,10 @@ def sample(
     density: bool | None,
 ) -> None:
     """Draw images from a trained generator. An array or a folder is written as they are drawn, however many."""
-    from gankit.core.errors import UsageError
-    from gankit.core.images import check_output, save_parts
-    from gankit.inference.sample import stream
-    from gankit.runs.folder import RunFolder
+    with uncollected():
+        from gankit.core.images import check_output, save_parts
+        from gankit.inference.sample import stream
+        from gankit.runs.folder import RunFolder
 
     check_output(output)
     if columns is not None and output.suffix != ".png":

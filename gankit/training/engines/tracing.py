@@ -18,6 +18,7 @@ from torch import Tensor, fx, nn
 from torch.fx.experimental.proxy_tensor import get_proxy_mode, make_fx
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
+from gankit.core.lazy import uncollected
 from gankit.core.torch_private import FakeTensorMode, reparametrize
 from gankit.core.types import Batch, Carry, Noise
 from gankit.models.interface import Model
@@ -89,7 +90,8 @@ def trace(
     def run(tensors: list[Tensor]) -> list[Tensor]:
         return _run(model, arithmetic, states, dict(zip(given, tensors, strict=True)), carry, found)
 
-    graph = make_fx(run, tracing_mode="fake")(list(given.values()))
+    with uncollected():  # make_fx imports PyTorch's compiler, which makes as many objects as PyTorch does
+        graph = make_fx(run, tracing_mode="fake")(list(given.values()))
     return Traced(_cut(graph, list(given), states, found), found.linked)
 
 
