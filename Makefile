@@ -101,3 +101,8 @@ bench-sweep: env  ## append rows to benchmarks/sweep.csv: six cells side by side
 	$(BIN)/python benchmarks/sweep.py --append benchmarks/sweep.csv
 
 .PHONY: bench-sweep
+
+bench-shared: env  ## append rows to benchmarks/shared_machine.csv: a run beside other work; docs/shared_machine.md (12 minutes on 2 cores)
+	$(BIN)/python benchmarks/shared_machine.py --append benchmarks/shared_machine.csv --doc
+
+.PHONY: bench-shared
