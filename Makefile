@@ -104,3 +104,17 @@ bench-sweep: env  ## append rows to benchmarks/sweep.csv: six cells side by side
 	$(BIN)/python benchmarks/sweep.py --append benchmarks/sweep.csv
 
 .PHONY: bench-sweep
+
+bench-shared: env  ## append rows to benchmarks/shared_machine.csv: a run beside other work; docs/shared_machine.md (12 minutes on 2 cores)
+	$(BIN)/python benchmarks/shared_machine.py --append benchmarks/shared_machine.csv --doc
+
+.PHONY: bench-shared
+
+bench-quality: env  ## scores against seconds of training: benchmarks/time_to_quality.csv, docs/time_to_quality.md and .png (hours)
+	$(BIN)/pip install --quiet matplotlib
+	$(BIN)/python benchmarks/time_to_quality.py --doc
+
+bench-defaults: env  ## sweeps over rates, norms and averages, held against the papers' values: benchmarks/defaults.csv (hours)
+	$(BIN)/python benchmarks/defaults.py
+
+.PHONY: bench-quality bench-defaults

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
+
+from gankit.build import load_images
 from gankit.core.errors import UsageError
 from gankit.evaluation import evaluate
+from gankit.evaluation.judge import Judge
+from gankit.evaluation.reference import comparable
+from gankit.evaluation.samples import Asked, of_run
 from gankit.evaluation.score import Score
 from gankit.inference.class_grids import coded, conditional
-from gankit.lab.measures.measure import AtLeastTwo, Figure, MetricName
+from gankit.lab.measures.measure import AtLeastTwo, Count, Figure, MetricName
 from gankit.lab.measures.pictures import check_labels
 from gankit.runs.folder import RunFolder
+from gankit.runs.images import place_of
 
 
 def scores(run: RunFolder, metric: str, images: int, checkpoint: str, shares: str | None = None) -> list[Score]:
@@ -18,12 +25,41 @@ def scores(run: RunFolder, metric: str, images: int, checkpoint: str, shares: st
     )
 
 
-def judged(run: RunFolder, *, metric: MetricName, images: AtLeastTwo = 2000, checkpoint: str = "last") -> Figure:
-    """The score of a finished run's samples by a metric; of a run that translates, each direction's."""
-    found = scores(run, metric, images, checkpoint)
+def judged(
+    run: RunFolder,
+    *,
+    metric: MetricName,
+    images: AtLeastTwo = 2000,
+    checkpoint: str = "last",
+    held_out: Count | None = None,
+) -> Figure:
+    """The score of a finished run's samples by a metric; of a run that translates, each direction's. With `held_out`
+    against so many images of the test split, whatever the run was trained on.
+    """
+    if held_out is None:
+        found = scores(run, metric, images, checkpoint)
+    else:
+        found = against_held_out(run, metric, images, checkpoint, held_out)
     if len(found) == 1:
         return found[0].value
     return {score.metric.removeprefix(metric).strip(): score.value for score in found}
+
+
+def against_held_out(run: RunFolder, metric: str, images: int, checkpoint: str, real: int) -> list[Score]:
+    """The scores of the run's samples against ``real`` images of the test split; an extractor that is trained sees as
+    many of the training split. UsageError where the run's images have no name.
+    """
+    if run.recorded.get("images given"):
+        raise UsageError(
+            f"{run.root}: its images came from a program; held out are images of a data set that has a name"
+        )
+    options = dataclasses.replace(place_of(run), split="test", limit=real)
+    pictures = load_images(dataclasses.replace(run.config, data=options))
+    found: list[Score] = []
+    for samples in of_run(run.root, Asked(images=images, checkpoint=checkpoint, device="cpu")):
+        judge = Judge([metric], comparable(pictures, samples.size, samples.domain), options)
+        found += evaluate.judged(judge, dataclasses.replace(samples, data=options))
+    return found
 
 
 def class_accuracy(run: RunFolder, *, images: AtLeastTwo = 1000, checkpoint: str = "last") -> Figure:

@@ -22,7 +22,7 @@ from gankit.studies import RECIPES
 
 PUBLISHED = (
     "dcgan-vs-wgan-gp", "dcgan-knobs", "update-ratio", "conditional", "cdcgan-vs-cwgan-gp", "dcgan-faces", "wgan-clip",
-    "cyclegan-terms", "bigan-probe", "infogan-codes", "fid-race", "vae", "vq-vae",
+    "cyclegan-terms", "bigan-probe", "infogan-codes", "fid-race", "vae", "vq-vae", "augmentation",
 )  # fmt: skip
 GANKIT = (sys.executable, "-c", "from gankit.cli import main; main()")
 CASES = [(path, scale) for path in RECIPES for scale in (PAPER, *read(path).scales)]
