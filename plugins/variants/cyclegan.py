@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from gankit import AdversarialOptions, Batch, Phase, RandomStream, Spec, Terms, UsageError, Variant, option
 from gankit.kernels import l1_terms
-from gankit.models import Carry, ImagePool, Noise, Translator, forward_batched, initialise, least_squares
+from gankit.models import AVERAGED, Carry, ImagePool, Noise, Translator, forward_batched, initialise, least_squares
 from gankit.plugins.architectures.resnet import ResnetOptions
 from gankit.registry import registry
 
@@ -135,6 +135,7 @@ class CycleGAN(Variant):
     paper = "Zhu, Park, Isola & Efros 2017, arXiv:1703.10593"
     Options = CycleGANOptions
     defaults = {"data": "stripes", "batch_size": 1, "decay_start": 0.5, "samples": 16}
+    tuned = AVERAGED
 
     def build(self, options: CycleGANOptions, spec: Spec) -> CycleGANModel:
         if not spec.paired_domains:
