@@ -35,7 +35,11 @@ MLP = {"size": 28, "channels": 1, "arch": "mlp", "engine": "planned", "batch_siz
 
 def trainer(variant: str, **flags: object) -> Trainer:
     """A trainer of ``variant`` on `shapes`, past the steps in which plans are made."""
-    made = Trainer(configure(variant, {"data": "shapes", "threads": torch.get_num_threads(), "steps": 1000, **flags}))
+    made = Trainer(
+        configure(
+            variant, {"preset": "paper", "data": "shapes", "threads": torch.get_num_threads(), "steps": 1000, **flags}
+        )
+    )
     for _ in range(2):
         made.step()
     return made

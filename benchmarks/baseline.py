@@ -90,14 +90,14 @@ def prepare(workload: str, *, since: float | None = None, **flags: Any) -> Job:
         raise UsageError(f"unknown workload '{workload}': one of {', '.join(WORKLOADS)}")
     known = WORKLOADS[workload]
     given = {name: value for name, value in flags.items() if value is not None}
-    config = configure(known.variant, {**known.flags, **given})
+    config = configure(known.variant, {"preset": "paper", **known.flags, **given})
     try:
         images = load_images(config)
     except GankitError as error:
         if "data" in given or known.flags["data"] != "fashion-mnist":
             raise
         print(f"note: {error}; --data shapes takes its place", file=sys.stderr)
-        config = configure(known.variant, {**known.flags, **given, "data": "shapes", "channels": 1})
+        config = configure(known.variant, {"preset": "paper", **known.flags, **given, "data": "shapes", "channels": 1})
         images = load_images(config)
     return job_of(config, images, workload, started)
 

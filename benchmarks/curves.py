@@ -24,7 +24,7 @@ ROOT = Path(__file__).parent.parent
 COLUMNS = ("variant", "seed", "step", "images", "seconds", "metric", "value", "weights", "fake", "real", "averaged",
            "threads", "processor", "torch")  # fmt: skip
 VARIANTS = ("dcgan", "wgan-gp")
-NETWORKS = {"arch": "dcgan", "ngf": 32, "ndf": 32, "batch_size": 64}
+NETWORKS = {"preset": "paper", "arch": "dcgan", "ngf": 32, "ndf": 32, "batch_size": 64}
 METRICS = "fid,kid,precision,recall,coverage,swd"
 Row = dict[str, Any]
 

@@ -38,7 +38,7 @@ LIMIT = 480
 """Seconds that a training may take."""
 COLUMNS = ("variant", "seed", "command", "steps", "seconds", "threads", "metric", "value", "mark", "holds", "protocol",
            "processor", "torch")  # fmt: skip
-COMMON = {"data": "fashion-mnist", "precision": "bf16"}
+COMMON = {"preset": "paper", "data": "fashion-mnist", "precision": "bf16"}
 Row = dict[str, Any]
 
 

@@ -119,7 +119,14 @@ def waiting(folder, steps):
 
     with tempfile.TemporaryDirectory(dir=folder.parent) as cache:
         os.environ["GANKIT_CACHE"] = cache
-        flags = {"data": f"folder:{folder}", "size": SIZE, "batch_size": 64, "flip": True, "device": "cpu"}
+        flags = {
+            "preset": "paper",
+            "data": f"folder:{folder}",
+            "size": SIZE,
+            "batch_size": 64,
+            "flip": True,
+            "device": "cpu",
+        }
         trainer = Trainer(configure("dcgan", flags))
         spent = []
         batch = trainer.batch

@@ -78,7 +78,7 @@ def train(count):
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         run = gankit.train(
-            "wgan", images=images, arch="mlp", ngf=1, ndf=1, nz=8, batch_size=BATCH, epochs=1,
+            "wgan", preset="paper", images=images, arch="mlp", ngf=1, ndf=1, nz=8, batch_size=BATCH, epochs=1,
             out=Path(folder) / "run", samples=4, log_every=200, checkpoint_every=10**9, sample_every=10**9, threads=2,
         )  # fmt: skip
         steps = run.config.train.steps

@@ -29,10 +29,10 @@ from gankit.lab.sweeps.cells import cells_of
 from gankit.runs.folder import processor
 
 GANKIT = [sys.executable, "-c", "from gankit.cli import main; main()"]
-RUN = {"data": "shapes", "limit": 2000, "size": 32, "arch": "dcgan", "ngf": 16, "ndf": 16, "batch_size": 64,
-       "sample_every": 10**6, "checkpoint_every": 10**6}  # fmt: skip
-TINY = {"data": "shapes", "limit": 40, "size": 8, "channels": 1, "arch": "mlp", "ngf": 2, "ndf": 2, "nz": 4,
-        "batch_size": 8, "samples": 4, "steps": 2}  # fmt: skip
+RUN = {"preset": "paper", "data": "shapes", "limit": 2000, "size": 32, "arch": "dcgan", "ngf": 16, "ndf": 16,
+       "batch_size": 64, "sample_every": 10**6, "checkpoint_every": 10**6}  # fmt: skip
+TINY = {"preset": "paper", "data": "shapes", "limit": 40, "size": 8, "channels": 1, "arch": "mlp", "ngf": 2, "ndf": 2,
+        "nz": 4, "batch_size": 8, "samples": 4, "steps": 2}  # fmt: skip
 COLUMNS = ("date", "what", "cells", "steps", "n", "jobs_2_s", "jobs_1_s", "commands_s", "ratio_to_jobs_1",
            "ratio_to_commands", "overhead_s_per_cell", "cores", "load_before", "torch", "machine")  # fmt: skip
 

@@ -71,7 +71,7 @@ def _where(row: dict[str, Any]) -> str:
 
 def _with_options(callback: Callable[..., None]) -> Callable[..., None]:
     """Add the options that decide which images a data set gives, and in which shape."""
-    for option in reversed(field_options(DataOptions, {}, {})):
+    for option in reversed(field_options(DataOptions, {}, {}, {})):
         if option.name not in ("data", "crop", "flip"):
             callback.__dict__.setdefault("__click_params__", []).append(option)
     return callback

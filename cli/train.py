@@ -44,16 +44,14 @@ def train() -> None:
 def variant_flags(name: str) -> list[click.Parameter]:
     """The flags of variant ``name``: the fields of the data, training and variant's own options."""
     from gankit.cli.options import field_options
-    from gankit.config import TrainOptions, variant_class
+    from gankit.config import TrainOptions, defaults, variant_class
     from gankit.data.catalogue import DataOptions
 
     variant = variant_class(name)
     choices = {kind: registry().names(kind) for kind in ("architectures", "datasets", "metrics", "extractors")}
-    return [
-        *field_options(DataOptions, variant.defaults, choices),
-        *field_options(TrainOptions, variant.defaults, choices),
-        *field_options(variant.Options, {}, choices),
-    ]
+    usual, paper = defaults(variant), {**defaults(variant, "paper"), "preset": TrainOptions.preset}
+    kinds = (DataOptions, TrainOptions, variant.Options)
+    return [found for kind in kinds for found in field_options(kind, usual, paper, choices)]
 
 
 def variant_command(name: str) -> click.Command:
@@ -66,12 +64,14 @@ def variant_command(name: str) -> click.Command:
 
     def callback(out: Path | None, config: Path | None, quiet: bool, **flags: Any) -> None:
         with uncollected():
+            from gankit.runs.weights import in_words
             from gankit.training.loop import train as train_it
 
         run = train_it(name, out=out, config=config, quiet=quiet, **typed(flags))
         show(str(run.root), sys.stdout)
         if grids := run.grids():
-            show(f"samples: {grids[-1][1]}")
+            words = in_words(run.config.train.ema_halflife_images)
+            show(f"samples: {grids[-1][1]}; pictures and scores are of {words}")
 
     out = click.Option(["--out"], type=click.Path(path_type=Path), help="Run folder.  [default: runs/VARIANT-DATA-NNN]")
     config = click.Option(

@@ -33,6 +33,10 @@ class TrainOptions:
         group="Training",
         neutral=True,
     )
+    preset: str = option(
+        "tuned", "what the options are that nobody gives; paper: as published, tuned: where it was measured, better",
+        choices=("tuned", "paper"), group="Training", neutral=True,
+    )  # fmt: skip
     batch_size: int = option(64, "images per update, over all ranks", low=1, high=65536, group="Training")
     init_from: str | None = option(
         None, "start from trained weights: a run folder, or a .safetensors file; what has another name or shape is not "
@@ -116,28 +120,47 @@ class Config:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Config:
-        """The configuration in ``values``. UsageError for an unknown section or option, or a value out of range."""
+        """The configuration in ``values``; what they leave out is the paper's, whatever preset they were made with, so
+        that older runs stay what they were. UsageError for an unknown section or option, or a value out of range.
+        """
         variant = variant_class(values.get("variant", ""))
         parts: dict[str, Any] = {}
-        for name, kind, defaults in _sections(variant):
+        for name, (kind, defaults) in sections(variant, "paper").items():
             parts[name] = opts.build(kind, values.get(name, {}), defaults)
         if parts["train"].steps is not None and parts["train"].epochs is not None:
             raise UsageError("--steps and --epochs both say how long to train; give one of them")
         return cls(values["variant"], **parts)
 
 
-def _sections(variant: type[Variant]) -> list[tuple[str, type, Mapping[str, Any]]]:
-    kinds: dict[str, type] = {"data": DataOptions, "train": TrainOptions}
-    names = {section: {field.name for field in opts.fields(kind)} for section, kind in kinds.items()}
-    if unknown := set(variant.defaults) - names["data"] - names["train"]:
+def sections(variant: type[Variant], preset: str = TrainOptions.preset) -> dict[str, tuple[type, dict[str, Any]]]:
+    """Each section's dataclass, and the defaults that ``variant`` and ``preset`` put in place of the dataclass's own.
+
+    TypeError where the variant's ``defaults`` or ``tuned`` name what they cannot.
+    """
+    kinds: dict[str, type] = {"data": DataOptions, "train": TrainOptions, "options": variant.Options}
+    known = {section: {field.name: field for field in opts.fields(kind)} for section, kind in kinds.items()}
+    if unknown := set(variant.defaults) - set(known["data"]) - set(known["train"]):
         raise TypeError(f"{variant.__qualname__}.defaults names no data or training option: {', '.join(unknown)}")
-    return [
-        *(
-            (section, kind, {name: value for name, value in variant.defaults.items() if name in names[section]})
-            for section, kind in kinds.items()
-        ),
-        ("options", variant.Options, {}),
-    ]
+    every = {name: field for names in known.values() for name, field in names.items()}
+    for name in variant.tuned:
+        if name not in every or name == "preset":
+            raise TypeError(f"{variant.__qualname__}.tuned names no option that a preset can set: {name}")
+        if every[name].optional:
+            raise TypeError(f"{variant.__qualname__}.tuned: {name} may be unset, and no flag could unset it again")
+    values = {**variant.defaults, "preset": preset, **(variant.tuned if preset == "tuned" else {})}
+    return {
+        section: (kind, {name: value for name, value in values.items() if name in known[section]})
+        for section, kind in kinds.items()
+    }
+
+
+def defaults(variant: type[Variant], preset: str = TrainOptions.preset) -> dict[str, Any]:
+    """Every option of a run of ``variant`` by name, as it is by ``preset`` where nobody says otherwise."""
+    return {
+        field.name: replaced.get(field.name, field.default)
+        for kind, replaced in sections(variant, preset).values()
+        for field in opts.fields(kind)
+    }
 
 
 def variant_class(name: str) -> type[Variant]:
@@ -147,15 +170,16 @@ def variant_class(name: str) -> type[Variant]:
 
 
 def configure(variant: str, flags: Mapping[str, Any], base: Mapping[str, Any] | None = None) -> Config:
-    """A configuration from ``flags``, option names of any section, over those of ``base`` (as ``read`` gives them).
+    """A configuration from ``flags``, option names of any section, over those of ``base`` (as ``read_base`` gives it),
+    over those of the preset that either names.
 
     UsageError naming the closest option where a name is unknown.
     """
-    sections = _sections(variant_class(variant))
+    chosen = variant_class(variant)
     if base and base.get("variant", variant) != variant:
         raise UsageError(f"the configuration is of variant '{base['variant']}', not '{variant}'")
     owner: dict[str, str] = {}
-    for section, kind, _ in sections:
+    for section, (kind, _) in sections(chosen).items():
         for field in opts.fields(kind):
             if field.name in owner or field.name in RESERVED:
                 raise UsageError(f"variant '{variant}' declares {field.flag}, which every variant has already")
@@ -168,6 +192,9 @@ def configure(variant: str, flags: Mapping[str, Any], base: Mapping[str, Any] | 
     for one, other in (("steps", "epochs"), ("epochs", "steps")):
         if flags.get(one) is not None and other not in flags:
             values["train"].pop(other, None)
+    if values["train"].setdefault("preset", TrainOptions.preset) == "tuned":
+        for name, value in chosen.tuned.items():
+            values[owner[name]].setdefault(name, value)
     return Config.from_dict(values)
 
 
@@ -205,3 +232,11 @@ def read(path: Path) -> dict[str, Any]:
         if not isinstance(values.get(name, {}), Mapping):
             raise UsageError(f"{path}: [{name}] must be a table of options, not {values[name]!r}")
     return {name: value for name, value in values.items() if name in known}
+
+
+def read_base(path: Path) -> dict[str, Any]:
+    """What ``path`` gives for ``configure`` to build on, as ``read``. A run's config.json holds every option, or is
+    older than it: what it lacks is the paper's, so that no preset has a say.
+    """
+    values = read(path)
+    return Config.from_dict(values).as_dict() if path.suffix == ".json" and "variant" in values else values

@@ -42,12 +42,17 @@ def sample(
 ) -> None:
     """Draw images from a trained generator. An array or a folder is written as they are drawn, however many."""
     with uncollected():
+        from gankit.core.errors import UsageError
         from gankit.core.images import check_output, save_parts
+        from gankit.core.progress import show
         from gankit.inference.sample import stream
         from gankit.runs.folder import RunFolder
+        from gankit.runs.weights import in_words
 
     check_output(output)
     if columns is not None and output.suffix != ".png":
         raise UsageError(f"--columns: only a grid has some; end -o {output} with .png, or leave it out")
-    parts = stream(RunFolder(run, data), count, seed, checkpoint, density=density, classes=classes)
+    folder = RunFolder(run, data)
+    parts = stream(folder, count, seed, checkpoint, density=density, classes=classes)
     click.echo(str(save_parts(parts, count, output, columns)))
+    show(f"drawn with {in_words(folder.config.train.ema_halflife_images)}")

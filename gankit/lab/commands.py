@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
 from typing import Any
 
-from gankit.config import SECTIONS, TrainOptions, variant_class
+from gankit.config import SECTIONS, TrainOptions, defaults, variant_class
 from gankit.core.errors import UsageError
 from gankit.core.options import OptionField, fields
 from gankit.data.catalogue import DataOptions
@@ -15,7 +14,7 @@ from gankit.runs.legs import before
 
 
 def command(record: Record) -> str:
-    """`gankit train ...` with every option of the run that is not the variant's default, as a shell takes it. Where the
+    """`gankit train ...` with every option of the run that its preset does not give, as a shell takes it. Where the
     variant is not installed it reads the options from the run's config.json.
     """
     variant = str(record.config.get("variant"))
@@ -24,13 +23,14 @@ def command(record: Record) -> str:
         chosen = variant_class(variant)
     except UsageError:
         return f"gankit train {shlex.quote(variant)} --config {shlex.quote(str(record.root / 'config.json'))}"
-    kinds: Mapping[str, type] = {"data": DataOptions, "train": TrainOptions, "options": chosen.Options}
+    paper = defaults(chosen, "paper")  # of a run that is older than an option, and of one older than presets
+    flat = paper | {name: value for section in SECTIONS for name, value in values[section].items()}
+    usual = defaults(chosen, flat["preset"]) | {"preset": TrainOptions.preset}
     flags = [
-        flag(field, values[section][field.name])
-        for section in SECTIONS
-        for field in fields(kinds[section])
-        if field.name in values[section]
-        and values[section][field.name] not in (None, chosen.defaults.get(field.name, field.default))
+        flag(field, flat[field.name])
+        for kind in (DataOptions, TrainOptions, chosen.Options)
+        for field in fields(kind)
+        if flat[field.name] not in (None, usual[field.name])
     ]
     return " ".join(["gankit train", shlex.quote(variant), *flags])
 

@@ -1,7 +1,7 @@
 """What a variant is made of: the interface, networks, losses, conditioning, sampling."""
 
 from gankit.core.types import Batch, Carry, Noise, Spec
-from gankit.models.adversarial import AdversarialModel, AdversarialOptions
+from gankit.models.adversarial import AVERAGED, AdversarialModel, AdversarialOptions
 from gankit.models.augmentation import augmented, draw_augmentation
 from gankit.models.autoencoder import Autoencoder, AutoencoderOptions, convolutions, pairs, shown, strides, transposed
 from gankit.models.conditional import ConditionalModel, ConditionalOptions, LabelledModel
@@ -34,7 +34,8 @@ from gankit.models.networks import (
 )
 
 __all__ = [
-    "AdversarialModel", "AdversarialOptions", "Architecture", "Autoencoder", "AutoencoderOptions", "Batch", "Carry",
+    "AVERAGED", "AdversarialModel", "AdversarialOptions", "Architecture", "Autoencoder", "AutoencoderOptions", "Batch",
+    "Carry",
     "Conditional", "ConditionalModel", "ConditionalOptions", "Discriminator", "Encoder", "Generator", "ImagePool",
     "LabelOptions", "LabelledModel", "Model", "NetworkOptions", "Noise", "OptimSpec", "Phase", "Quantised", "Spec",
     "Terms", "Translator", "Variant", "augmented", "bce_fake", "bce_real", "convolutions", "doublings",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +15,9 @@ from gankit.models.augmentation import POLICIES, augmented, draw_augmentation
 from gankit.models.interface import Model, OptimSpec, Phase
 from gankit.models.networks import Architecture, Discriminator, Generator, NetworkOptions, forward_batched, initialise
 from gankit.registry import registry
+
+AVERAGED: Mapping[str, object] = {"ema_halflife_images": 5000}
+"""What every adversarial variant is tuned to: pictures and scores of averaged weights (``Variant.tuned``)."""
 
 
 @dataclass(frozen=True)

@@ -160,6 +160,11 @@ class Variant(ABC):
     """A frozen dataclass whose fields are declared with ``gankit.option``."""
     defaults: ClassVar[Mapping[str, object]] = {}
     """Defaults of the common data and training options that this variant sets otherwise: ``{"batch_size": 128}``."""
+    tuned: ClassVar[Mapping[str, object]] = {}
+    """What a run has by ``--preset tuned`` where nobody says otherwise, of the common options and of ``Options``, whose
+    own defaults are the paper's: ``{"lr_g": 4e-4, "ema_halflife_images": 5000}``. Options that may be unset cannot be
+    among them, because no flag could unset them.
+    """
 
     @abstractmethod
     def build(self, options: Any, spec: Spec) -> Model:

@@ -14,6 +14,7 @@ from gankit.report.markup import Child, Markup, tag
 from gankit.report.panels import Panels
 from gankit.report.pictures import timeline
 from gankit.report.records import Record
+from gankit.runs.weights import in_words
 
 ALONE = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 """The page may load nothing and run nothing, whatever a name in it says."""
@@ -80,7 +81,8 @@ def _samples(records: Sequence[Record]) -> list[Markup]:
         name = tag("h3", tables.swatch(i), record.name) if len(records) > 1 else None
         grids = timeline(record, len(records))
         strip = tag("div", grids, class_="strip", tabindex="0") if grids else tag("p", "None yet.", class_="missing")
-        found.append(tag("div", name, strip))
+        words = f"Drawn with {in_words(record.section('train').get('ema_halflife_images'))}."
+        found.append(tag("div", name, strip, tag("p", words, class_="protocol") if grids else None))
     return found
 
 

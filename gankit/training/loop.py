@@ -13,7 +13,7 @@ import numpy
 import torch
 from torch import Tensor
 
-from gankit.config import Config, configure, read
+from gankit.config import Config, configure, read_base
 from gankit.core import files
 from gankit.core.errors import GankitError, UsageError
 from gankit.core.images import save
@@ -60,7 +60,7 @@ def train(
     registered data set. UsageError for options that do not exist or do not fit, before anything is written; GankitError
     where a loss stops being finite.
     """
-    settings = configure(variant, flags, read(Path(config)) if config else None)
+    settings = configure(variant, flags, read_base(Path(config)) if config else None)
     if out is not None:
         check_new(Path(out))
     with _ops(settings.train.impl):

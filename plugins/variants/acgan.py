@@ -19,7 +19,7 @@ from gankit import (
     Variant,
     option,
 )
-from gankit.models import Carry, LabelledModel, LabelOptions, Noise, bce_fake, bce_real, generator_loss
+from gankit.models import AVERAGED, Carry, LabelledModel, LabelOptions, Noise, bce_fake, bce_real, generator_loss
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,7 @@ class ACGAN(Variant):
     paper = "Odena, Olah & Shlens 2017, arXiv:1610.09585"
     Options = ACGANOptions
     defaults = {"batch_size": 128}
+    tuned = AVERAGED
 
     def build(self, options: ACGANOptions, spec: Spec) -> ACGANModel:
         return ACGANModel(options, spec)

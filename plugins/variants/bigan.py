@@ -22,7 +22,7 @@ from gankit import (
     Variant,
     option,
 )
-from gankit.models import Carry, Encoder, Noise, bce_fake, bce_real, forward_batched, initialise, needs_bias
+from gankit.models import AVERAGED, Carry, Encoder, Noise, bce_fake, bce_real, forward_batched, initialise, needs_bias
 from gankit.registry import registry
 
 
@@ -153,6 +153,7 @@ class BiGAN(Variant):
     paper = "Donahue, Krähenbühl & Darrell 2017, arXiv:1605.09782; Dumoulin et al. 2017, arXiv:1606.00704"
     Options = BiGANOptions
     defaults = {"batch_size": 128}
+    tuned = AVERAGED
 
     def build(self, options: BiGANOptions, spec: Spec) -> BiGANModel:
         return BiGANModel(options, spec)

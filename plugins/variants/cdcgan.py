@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gankit import ConditionalOptions, Spec, Variant
+from gankit.models import AVERAGED
 from gankit.plugins.variants.cgan import CGANModel
 from gankit.plugins.variants.dcgan import DCGANOptions
 
@@ -20,6 +21,7 @@ class CDCGAN(Variant):
     paper = "Mirza & Osindero 2014, arXiv:1411.1784; Radford, Metz & Chintala 2016, arXiv:1511.06434"
     Options = CDCGANOptions
     defaults = {"batch_size": 64}
+    tuned = AVERAGED
 
     def build(self, options: CDCGANOptions, spec: Spec) -> CGANModel:
         return CGANModel(options, spec)

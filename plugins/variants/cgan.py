@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gankit import ConditionalModel, ConditionalOptions, Spec, Variant
+from gankit.models import AVERAGED
 from gankit.plugins.variants.gan import GANModel, GANOptions
 
 
@@ -25,6 +26,7 @@ class CGAN(Variant):
     paper = "Mirza & Osindero 2014, arXiv:1411.1784"
     Options = CGANOptions
     defaults = {"batch_size": 64}
+    tuned = AVERAGED
 
     def build(self, options: CGANOptions, spec: Spec) -> CGANModel:
         return CGANModel(options, spec)

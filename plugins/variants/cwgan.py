@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gankit import ConditionalModel, ConditionalOptions, Spec, Variant
+from gankit.models import AVERAGED
 from gankit.plugins.variants.wgan import WGANModel, WGANOptions
 
 
@@ -25,6 +26,7 @@ class CWGAN(Variant):
     paper = "Mirza & Osindero 2014, arXiv:1411.1784; Arjovsky, Chintala & Bottou 2017, arXiv:1701.07875"
     Options = CWGANOptions
     defaults = {"batch_size": 64}
+    tuned = AVERAGED
 
     def build(self, options: CWGANOptions, spec: Spec) -> CWGANModel:
         return CWGANModel(options, spec)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gankit import ConditionalModel, ConditionalOptions, Spec, Variant
+from gankit.models import AVERAGED
 from gankit.plugins.variants.wgan_gp import WGANGPModel, WGANGPOptions, decided
 
 
@@ -25,6 +26,7 @@ class CWGANGP(Variant):
     paper = "Mirza & Osindero 2014, arXiv:1411.1784; Gulrajani et al. 2017, arXiv:1704.00028"
     Options = CWGANGPOptions
     defaults = {"batch_size": 64}
+    tuned = AVERAGED
 
     def build(self, options: CWGANGPOptions, spec: Spec) -> CWGANGPModel:
         return CWGANGPModel(decided(options, spec), spec)

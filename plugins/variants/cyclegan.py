@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from gankit import AdversarialOptions, Batch, Phase, RandomStream, Spec, Terms, UsageError, Variant, option
 from gankit.kernels import l1_terms
 from gankit.models import (
+    AVERAGED,
     Carry,
     ImagePool,
     Noise,
@@ -152,6 +153,7 @@ class CycleGAN(Variant):
     paper = "Zhu, Park, Isola & Efros 2017, arXiv:1703.10593"
     Options = CycleGANOptions
     defaults = {"data": "stripes", "batch_size": 1, "decay_start": 0.5, "samples": 16}
+    tuned = AVERAGED
 
     def build(self, options: CycleGANOptions, spec: Spec) -> CycleGANModel:
         if not spec.paired_domains:

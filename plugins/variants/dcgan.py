@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gankit import Spec, Variant
+from gankit.models import AVERAGED
 from gankit.plugins.variants.gan import GANModel, GANOptions
 
 
@@ -22,6 +23,7 @@ class DCGAN(Variant):
     paper = "Radford, Metz & Chintala 2016, arXiv:1511.06434"
     Options = DCGANOptions
     defaults = {"batch_size": 64}
+    tuned = AVERAGED
 
     def build(self, options: DCGANOptions, spec: Spec) -> GANModel:
         return GANModel(options, spec)

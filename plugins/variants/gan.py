@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gankit import AdversarialModel, AdversarialOptions, Batch, Spec, Terms, Variant, option
-from gankit.models import Carry, Noise, bce_fake, bce_real, generator_loss
+from gankit.models import AVERAGED, Carry, Noise, bce_fake, bce_real, generator_loss
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,7 @@ class GAN(Variant):
     paper = "Goodfellow et al. 2014, arXiv:1406.2661"
     Options = GANOptions
     defaults = {"batch_size": 64}
+    tuned = AVERAGED
 
     def build(self, options: GANOptions, spec: Spec) -> GANModel:
         return GANModel(options, spec)

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from gankit import AdversarialModel, AdversarialOptions, Batch, RandomStream, Spec, Terms, Variant, option
 from gankit.models import (
+    AVERAGED,
     Carry,
     Conditional,
     Noise,
@@ -175,6 +176,7 @@ class InfoGAN(Variant):
     paper = "Chen et al. 2016, arXiv:1606.03657"
     Options = InfoGANOptions
     defaults = {"batch_size": 128}
+    tuned = AVERAGED
 
     def build(self, options: InfoGANOptions, spec: Spec) -> InfoGANModel:
         return InfoGANModel(options, spec)

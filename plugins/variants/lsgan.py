@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gankit import AdversarialModel, AdversarialOptions, Batch, Spec, Terms, Variant, option
-from gankit.models import Carry, Noise, least_squares
+from gankit.models import AVERAGED, Carry, Noise, least_squares
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ class LSGAN(Variant):
     paper = "Mao et al. 2017, arXiv:1611.04076"
     Options = LSGANOptions
     defaults = {"batch_size": 64}
+    tuned = AVERAGED
 
     def build(self, options: LSGANOptions, spec: Spec) -> LSGANModel:
         return LSGANModel(options, spec)

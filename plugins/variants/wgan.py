@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gankit import AdversarialModel, AdversarialOptions, Batch, Spec, Terms, Variant, option
-from gankit.models import Carry, Noise
+from gankit.models import AVERAGED, Carry, Noise
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,7 @@ class WGAN(Variant):
     paper = "Arjovsky, Chintala & Bottou 2017, arXiv:1701.07875"
     Options = WGANOptions
     defaults = {"batch_size": 64}
+    tuned = AVERAGED
 
     def build(self, options: WGANOptions, spec: Spec) -> WGANModel:
         return WGANModel(options, spec)

@@ -10,7 +10,7 @@ from torch import Tensor
 from gankit import AdversarialOptions, RandomStream, Spec, Terms, Variant, option
 from gankit.core.progress import warn
 from gankit.kernels import interpolate, norm_penalty
-from gankit.models import Noise
+from gankit.models import AVERAGED, Noise
 from gankit.plugins.variants.wgan import WassersteinModel
 
 
@@ -79,6 +79,7 @@ class WGANGP(Variant):
     paper = "Gulrajani et al. 2017, arXiv:1704.00028"
     Options = WGANGPOptions
     defaults = {"batch_size": 64}
+    tuned = AVERAGED
 
     def build(self, options: WGANGPOptions, spec: Spec) -> WGANGPModel:
         return WGANGPModel(decided(options, spec), spec)

@@ -226,7 +226,7 @@ def test_an_option_that_every_variant_has_cannot_be_declared_again(monkeypatch):
         "Greedy", [("steps", int, gankit.option(3, "mine"))], bases=(gankit.AdversarialOptions,), frozen=True
     )
     greedy.__module__ = __name__
-    variant = type("Foo", (), {"name": "foo", "defaults": {}, "Options": greedy, "__qualname__": "Foo"})
+    variant = type("Foo", (), {"name": "foo", "defaults": {}, "tuned": {}, "Options": greedy, "__qualname__": "Foo"})
     monkeypatch.setitem(
         registry_module.registry().entries["variants"], "foo", Entry("foo", "a foo", "gan-foo", variant)
     )

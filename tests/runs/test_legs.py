@@ -246,7 +246,7 @@ def test_a_run_of_an_earlier_version_goes_on(again, tmp_path):
     from gankit.core.options import fields
 
     values = config(again)
-    for new in ("init_from", "roll_back"):
+    for new in ("init_from", "roll_back", "preset"):
         del values["train"][new]
     for field in fields(configure("dcgan", {}).options.__class__):
         if field.described.later:

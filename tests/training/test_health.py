@@ -312,9 +312,9 @@ def test_a_model_that_maps_images_is_judged_by_what_it_makes_in_its_worse_direct
     run = gankit.train("cyclegan", out=tmp_path / "run", steps=1, **{**tiny, "samples": 4})
     trainer = gankit.Trainer(run.config)
     judge = watch.Watch(run, trainer, print)
-    trainer.model.translate = lambda images, way, draws: images if way == "a2b" else torch.zeros_like(images)
+    trainer.sampling_model.translate = lambda images, way, draws: images if way == "a2b" else torch.zeros_like(images)
     assert judge.diversity(torch.rand(4, 1, 8, 8)) == (0, watch.TRANSLATED)
-    trainer.model.translate = lambda images, way, draws: images
+    trainer.sampling_model.translate = lambda images, way, draws: images
     share, _ = judge.diversity(torch.rand(4, 1, 8, 8))
     assert 0.3 < share < 3
     assert trainer.model.training

@@ -81,10 +81,11 @@ def _run(plan: Scaled, name: str) -> list[str]:
     """A cell as published, and what is another value here."""
     cell = next(cell for cell in plan.cells if cell.name == name)
     published = plan.published[name]
+    usual = {option: default(cell.variant, option, cell.flags) for option in (*published, *cell.flags)}
     here = {
-        option: cell.flags.get(option, default(cell.variant, option))
-        for option in (*published, *cell.flags)
-        if cell.flags.get(option, default(cell.variant, option)) != published.get(option, default(cell.variant, option))
+        option: cell.flags.get(option, value)
+        for option, value in usual.items()
+        if cell.flags.get(option, value) != published.get(option, value)
     }
     lines = [f"{name}: {cell.variant}", f"  as published: {_options(published) or 'the defaults'}"]
     return [*lines, f"  here: {_options(here)}"] if here else lines

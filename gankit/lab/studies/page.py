@@ -203,7 +203,7 @@ class Page:
 
         def text(option: str, name: str) -> str:
             cell = cells[name]
-            usual = default(cell.variant, option)
+            usual = default(cell.variant, option, cell.flags)
             here, there = cell.flags.get(option, usual), plan.published[name].get(option, usual)
             return tables.shown(here) + (f" (published: {tables.shown(there)})" if here != there else "")
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
-from gankit.config import configure, variant_class
+from gankit.config import configure, defaults, variant_class
 from gankit.core.errors import UsageError, closest
 from gankit.lab.studies.recipe import Recipe, Runs, Scale, matches
 from gankit.lab.sweeps.cells import Cell, check_distinct, folder_of, option_fields, shown
+
+PRESET = "paper"
+"""The preset of a study's runs, unless its recipe names another: it repeats what was published."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +51,7 @@ def scaled(
     cells, published = [], {}
     for cell, runs, flags in kept:
         published[cell] = flags
-        options = shrunk(runs.variant, flags, rules)
+        options = {"preset": PRESET, **shrunk(runs.variant, flags, rules)}
         if data is not None:
             options["data"] = data
         try:
@@ -80,10 +84,11 @@ def named(recipe: Recipe) -> list[tuple[str, Runs, dict[str, Any]]]:
     return found
 
 
-def default(variant: str, option: str) -> Any:
-    """The value that ``option`` has in a run of ``variant`` where nobody says otherwise; None where it has none."""
-    known = option_fields(variant)
-    return variant_class(variant).defaults.get(option, known[option].default) if option in known else None
+def default(variant: str, option: str, flags: Mapping[str, Any] = MappingProxyType({})) -> Any:
+    """The value that ``option`` has in a study's run of ``variant`` by the preset in ``flags`` where they give it none;
+    None where there is no such option.
+    """
+    return defaults(variant_class(variant), flags.get("preset", PRESET)).get(option)
 
 
 def shrunk(variant: str, flags: Mapping[str, Any], rules: Scale) -> dict[str, Any]:
@@ -95,7 +100,7 @@ def shrunk(variant: str, flags: Mapping[str, Any], rules: Scale) -> dict[str, An
     for name, factor in rules.times.items():
         if name in rules.set or name not in known:
             continue
-        value: Any = found.get(name, default(variant, name))
+        value: Any = found.get(name, default(variant, name, found))
         if isinstance(value, int | float) and not isinstance(value, bool):
             smaller = max(value * factor, min(value, rules.least.get(name, 0)))
             whole = isinstance(value, int) and known[name].kind is not float

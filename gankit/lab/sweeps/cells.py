@@ -13,7 +13,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from gankit.config import TrainOptions, configure, read, variant_class
+from gankit.config import TrainOptions, configure, read_base, variant_class
 from gankit.core import options as opts
 from gankit.core.errors import UsageError, closest
 from gankit.core.options import OptionField
@@ -177,7 +177,7 @@ def shown(value: Any) -> str:
 
 def _of_file(variant: str, config: str | Path) -> dict[str, Any]:
     """The options that a .toml file or a run's config.json gives, of all its sections."""
-    values = read(Path(config))
+    values = read_base(Path(config))
     configure(variant, {}, values)
     parts = (values.get(section, {}) for section in ("data", "train", "options"))
     return {name: value for part in parts for name, value in part.items() if value is not None}

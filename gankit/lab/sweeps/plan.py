@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gankit.config import TrainOptions
 from gankit.core import files
 from gankit.core.cores import cores
 from gankit.core.errors import DamagedFile, UsageError
@@ -15,6 +16,8 @@ from gankit.core.version import __version__
 from gankit.lab.sweeps.cells import Cell, shown
 
 FILE = "sweep.json"
+OLDER = {"preset": "paper"}
+"""What a cell is by whose options do not say it: its sweep is older than presets."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +41,11 @@ class Plan:
         values = files.read_object(path)
         threads = files.value_of(values, "threads", int, path)
         try:
-            cells = tuple(Cell(**cell) for cell in files.value_of(values, "cells", list, path))
-        except TypeError as error:
+            cells = tuple(
+                Cell(**{**cell, "flags": {**OLDER, **cell["flags"]}})
+                for cell in files.value_of(values, "cells", list, path)
+            )
+        except (TypeError, KeyError) as error:
             raise DamagedFile(f"{path}: its cells are not what gankit writes ({error})") from error
         return cls(cells, threads)
 
@@ -91,6 +97,7 @@ def adopt(out: Path, cells: Sequence[Cell], threads: int | None, fresh: int) -> 
 
     UsageError saying what differs where it is another sweep.
     """
+    cells = [dataclasses.replace(cell, flags={"preset": TrainOptions.preset, **cell.flags}) for cell in cells]
     if not (out / FILE).exists():
         begun = [cell for cell in cells if (out / cell.folder / "config.json").exists()]
         if begun:
