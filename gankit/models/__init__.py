@@ -17,12 +17,13 @@ from gankit.models.interface import (
     Variant,
 )
 from gankit.models.label_embedding import LabelOptions, shares
-from gankit.models.losses import bce_fake, bce_real, generator_loss, least_squares
+from gankit.models.losses import bce_fake, bce_real, generator_loss, hinge_fake, hinge_real, least_squares
 from gankit.models.networks import (
     Architecture,
     Discriminator,
     Generator,
     NetworkOptions,
+    OwnInitial,
     doublings,
     drop,
     flat,
@@ -35,8 +36,8 @@ from gankit.models.networks import (
 __all__ = [
     "AdversarialModel", "AdversarialOptions", "Architecture", "Autoencoder", "AutoencoderOptions", "Batch", "Carry",
     "Conditional", "ConditionalModel", "ConditionalOptions", "Discriminator", "Encoder", "Generator", "ImagePool",
-    "LabelOptions", "LabelledModel", "Model", "NetworkOptions", "Noise", "OptimSpec", "Phase", "Quantised", "Spec",
-    "Terms", "Translator", "Variant", "bce_fake", "bce_real", "convolutions", "doublings", "drop", "flat",
-    "forward_batched", "generator_loss", "initialise", "least_squares", "needs_bias", "norm", "pairs", "shares",
-    "shown", "strides", "transposed",
+    "LabelOptions", "LabelledModel", "Model", "NetworkOptions", "Noise", "OptimSpec", "OwnInitial", "Phase", "Quantised",
+    "Spec", "Terms", "Translator", "Variant", "bce_fake", "bce_real", "convolutions", "doublings", "drop", "flat",
+    "forward_batched", "generator_loss", "hinge_fake", "hinge_real", "initialise", "least_squares", "needs_bias",
+    "norm", "pairs", "shares", "shown", "strides", "transposed",
 ]  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gankit import ConditionalOptions, Spec, Variant
-from gankit.plugins.variants.cgan import CGANModel
+from gankit.plugins.variants.conditional.cgan import CGANModel
 from gankit.plugins.variants.dcgan import DCGANOptions
 
 
