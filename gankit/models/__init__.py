@@ -37,7 +37,7 @@ __all__ = [
     "AdversarialModel", "AdversarialOptions", "Architecture", "Autoencoder", "AutoencoderOptions", "Batch", "Carry",
     "Conditional", "ConditionalModel", "ConditionalOptions", "Discriminator", "Encoder", "Generator", "ImagePool",
     "LabelOptions", "LabelledModel", "Model", "NetworkOptions", "Noise", "OptimSpec", "OwnInitial", "Phase",
-    "Quantised", "Spec", "Terms", "Translator", "Variant", "bce_fake", "bce_real", "convolutions", "doublings", "drop", "flat",
-    "forward_batched", "generator_loss", "hinge_fake", "hinge_real", "initialise", "least_squares", "needs_bias",
-    "norm", "pairs", "shares", "shown", "strides", "transposed",
+    "Quantised", "Spec", "Terms", "Translator", "Variant", "bce_fake", "bce_real", "convolutions", "doublings", "drop",
+    "flat", "forward_batched", "generator_loss", "hinge_fake", "hinge_real", "initialise", "least_squares",
+    "needs_bias", "norm", "pairs", "shares", "shown", "strides", "transposed",
 ]  # fmt: skip
