@@ -18,11 +18,15 @@ VARIANTS = {
     "cyclegan": ("cyclegan:CycleGAN", "unpaired image-to-image translation, both ways"),
     "gan": ("gan:GAN", "the first GAN: fully connected networks, the non-saturating loss"),
     "lsgan": ("lsgan:LSGAN", "GAN with least squares in place of the cross-entropy"),
-    "cgan": ("cgan:CGAN", "conditional GAN: fully connected networks that are told the class"),
-    "cdcgan": ("cdcgan:CDCGAN", "conditional DCGAN: convolutional networks that are told the class"),
-    "cwgan": ("cwgan:CWGAN", "conditional Wasserstein GAN with clipped weights"),
-    "cwgan-gp": ("cwgan_gp:CWGANGP", "conditional Wasserstein GAN with gradient penalty"),
-    "acgan": ("acgan:ACGAN", "conditional GAN whose discriminator names the class"),
+    "sngan": ("sngan:SNGAN", "GAN with the hinge loss and a spectrally normalised discriminator"),
+    "r3gan": ("r3gan:R3GAN", "relativistic GAN with penalties on the slope at real and at fake images"),
+    "cgan": ("conditional.cgan:CGAN", "conditional GAN: fully connected networks that are told the class"),
+    "cdcgan": ("conditional.cdcgan:CDCGAN", "conditional DCGAN: convolutional networks that are told the class"),
+    "cwgan": ("conditional.cwgan:CWGAN", "conditional Wasserstein GAN with clipped weights"),
+    "cwgan-gp": ("conditional.cwgan_gp:CWGANGP", "conditional Wasserstein GAN with gradient penalty"),
+    "acgan": ("conditional.acgan:ACGAN", "conditional GAN whose discriminator names the class"),
+    "csngan": ("conditional.csngan:CSNGAN", "conditional GAN with the hinge loss, spectral norm and a projection"),
+    "cr3gan": ("conditional.cr3gan:CR3GAN", "conditional relativistic GAN with two penalties and a projection"),
     "bigan": ("bigan:BiGAN", "GAN with an encoder: images to latents and back"),
     "vae": ("vae:VAE", "variational autoencoder with a Gaussian latent"),
     "vq-vae": ("vq_vae:VQVAE", "autoencoder with discrete codes; `gankit density` then makes it generate"),
@@ -30,6 +34,7 @@ VARIANTS = {
 ARCHITECTURES = {
     "dcgan": ("dcgan:DCGANArchitecture", "strided convolutions, sizes b*2^k with b from 4 to 7"),
     "mlp": ("mlp:MLPArchitecture", "fully connected layers, any size"),
+    "r3gan": ("r3gan:R3GANArchitecture", "residual blocks without norm, sizes b*2^k with b from 4 to 7"),
     "resnet": ("resnet:ResnetArchitecture", "residual translators and patch discriminators, sizes divisible by 4"),
 }
 DATASETS: dict[str, tuple[str, str, About]] = {

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import click
 
-from gankit.core.errors import UsageError
 from gankit.core.lazy import uncollected
 
 

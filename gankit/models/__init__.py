@@ -18,12 +18,13 @@ from gankit.models.interface import (
     Variant,
 )
 from gankit.models.label_embedding import LabelOptions, shares
-from gankit.models.losses import bce_fake, bce_real, generator_loss, least_squares
+from gankit.models.losses import bce_fake, bce_real, generator_loss, hinge_fake, hinge_real, least_squares
 from gankit.models.networks import (
     Architecture,
     Discriminator,
     Generator,
     NetworkOptions,
+    OwnInitial,
     doublings,
     drop,
     flat,
@@ -37,8 +38,9 @@ __all__ = [
     "AVERAGED", "AdversarialModel", "AdversarialOptions", "Architecture", "Autoencoder", "AutoencoderOptions", "Batch",
     "Carry",
     "Conditional", "ConditionalModel", "ConditionalOptions", "Discriminator", "Encoder", "Generator", "ImagePool",
-    "LabelOptions", "LabelledModel", "Model", "NetworkOptions", "Noise", "OptimSpec", "Phase", "Quantised", "Spec",
-    "Terms", "Translator", "Variant", "augmented", "bce_fake", "bce_real", "convolutions", "doublings",
-    "draw_augmentation", "drop", "flat", "forward_batched", "generator_loss", "initialise", "least_squares",
+    "LabelOptions", "LabelledModel", "Model", "NetworkOptions", "Noise", "OptimSpec", "OwnInitial", "Phase",
+    "Quantised", "Spec", "Terms", "Translator", "Variant", "augmented", "bce_fake", "bce_real", "convolutions",
+    "doublings", "draw_augmentation", "drop", "flat", "forward_batched", "generator_loss", "hinge_fake", "hinge_real",
+    "initialise", "least_squares",
     "needs_bias", "norm", "pairs", "shares", "shown", "strides", "transposed",
 ]  # fmt: skip

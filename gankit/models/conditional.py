@@ -19,7 +19,15 @@ from gankit.core.rng import RandomStream
 from gankit.core.types import Batch, Carry, Noise, Spec
 from gankit.models.adversarial import AdversarialModel
 from gankit.models.interface import Conditional, Terms
-from gankit.models.label_embedding import LabelOptions, check_labelled, label_embedding, labels_like, planes, shares
+from gankit.models.label_embedding import (
+    LabelOptions,
+    Projection,
+    check_labelled,
+    label_embedding,
+    labels_like,
+    planes,
+    shares,
+)
 from gankit.models.networks import Architecture, Discriminator, Generator, forward_batched
 
 
@@ -63,15 +71,19 @@ class LabelledModel(AdversarialModel, Conditional):
         weight = next(self.generator.parameters())
         return shares(noise["labels"], self.spec.classes, weight.dtype)
 
+    def sees_real(self, phase: str) -> bool:
+        """Whether ``phase`` draws real images: its fakes then have their labels."""
+        return any(some.name == phase and some.data for some in self.phases)
+
     def noise(self, phase: str, n: int, draws: RandomStream) -> Noise:
         noise = super().noise(phase, n, draws)
-        if "z" in noise and phase != self.critic_name:
+        if "z" in noise and not self.sees_real(phase):
             counts = self.spec.class_counts if phase == "evaluate" else ()
             noise["labels"] = labels_like(counts, n, draws) if counts else draws.integers(self.spec.classes, n)
         return noise
 
     def terms(self, phase: str, batch: Batch, noise: Noise, carry: Carry) -> Terms:
-        if phase == self.critic_name:
+        if self.sees_real(phase):
             labels = labels_of(batch)
         else:
             labels = carry["labels"] if "labels" in carry else noise["labels"]
@@ -90,12 +102,19 @@ class LabelledModel(AdversarialModel, Conditional):
 
 class ConditionalModel(LabelledModel):
     """The discriminator is told the label as well: one-hot as constant channels beside the image (Perarnau et al. 2016
-    found the first layer the best place), the wider kinds joined to its features, as Reed et al. (2016) do with text.
+    found the first layer the best place), the wider kinds joined to its features, as Reed et al. (2016) do with text,
+    a projection as the inner product with them (Miyato & Koyama 2018).
     """
 
     def build_discriminator(self, arch: Architecture) -> Discriminator:
         if self.options.discriminator_label == "off":
             return super().build_discriminator(arch)
+        if self.options.conditioning == "projection":
+            found = arch.discriminator(self.spec, self.options)
+            found.projects = True
+            spectral = self.options.discriminator_norm == "spectral"
+            found.add_module("label", Projection(self.spec.classes, found.features, spectral=spectral))
+            return found
         label = label_embedding(self.options, self.spec)
         beside = self.options.conditioning == "onehot"
         found = arch.discriminator(

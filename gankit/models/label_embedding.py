@@ -1,4 +1,4 @@
-"""Labels as numbers that networks can take: three kinds, any of which any conditional variant may use.
+"""Labels as numbers that networks can take: four kinds, any of which any conditional variant may use.
 
 A label is a class, int64, or shares of each class, floating, for what lies between classes: every kind is linear in
 the shares up to its first layer, so half of two classes is half of what each gives.
@@ -12,13 +12,14 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
 
 from gankit.core.errors import UsageError
 from gankit.core.options import option
 from gankit.core.rng import RandomStream
 from gankit.core.types import Spec
 
-KINDS = ("onehot", "embedding", "text")
+KINDS = ("onehot", "embedding", "text", "projection")
 TEXT_LAYER = 256
 GRAM = 3
 
@@ -28,10 +29,12 @@ class LabelOptions:
     """How a label is given to a network."""
 
     conditioning: str = option(
-        "onehot", "what a label is as numbers: one-hot, a learned embedding, or its class's name as a text vector",
-        choices=KINDS, group="Conditioning",
+        "onehot", "what a label is as numbers: one-hot, a learned embedding, its class's name as a text vector, or an "
+        "embedding for G and a projection of D's features", choices=KINDS, group="Conditioning",
     )  # fmt: skip
-    embedding_width: int = option(50, "width of --conditioning embedding", low=1, high=65536, group="Conditioning")
+    embedding_width: int = option(
+        50, "width of --conditioning embedding, and of G's with projection", low=1, high=65536, group="Conditioning"
+    )
     embedding_scale: str = option(
         "unit", "length of --conditioning embedding beside z: about 1, as a one-hot vector's, or none: its numbers are "
         "N(0, 1) at first, as z's", choices=("unit", "none"), group="Conditioning", later=True,
@@ -74,6 +77,23 @@ class Embedding(LabelEmbedding):
 
     def forward(self, shares: Tensor) -> Tensor:
         return shares @ self.weight * self.scale
+
+
+class Projection(LabelEmbedding):
+    """V of D(x, y) = head(h) + <V y, h>, a learned vector for each class as wide as D's features h, in a layer that
+    spectral norm can hold (Miyato & Koyama 2018, eq. 3).
+    """
+
+    def __init__(self, classes: int, width: int, *, spectral: bool) -> None:
+        super().__init__()
+        self.width = width
+        self.layer = nn.Linear(classes, width, bias=False)
+        if spectral:
+            spectral_norm(self.layer)
+
+    def forward(self, shares: Tensor) -> Tensor:
+        found: Tensor = self.layer(shares)
+        return found
 
 
 class Text(LabelEmbedding):
@@ -119,7 +139,7 @@ def label_embedding(options: LabelOptions, spec: Spec, *, beside_latent: bool = 
     it so all the same, as published networks do.
     """
     match options.conditioning:
-        case "embedding":
+        case "embedding" | "projection":
             width, short = options.embedding_width, beside_latent and options.embedding_scale == "unit"
             return Embedding(spec.classes, width, 1 / math.sqrt(width) if short else 1.0)
         case "text":

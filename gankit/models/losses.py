@@ -21,6 +21,16 @@ def bce_fake(logits: Tensor) -> Tensor:
     return F.softplus(logits).mean()
 
 
+def hinge_real(scores: Tensor) -> Tensor:
+    """max(0, 1 - D(x)), the mean over scores [n]. Lim & Ye 2017, arXiv:1705.02894; Miyato et al. 2018, eq. 16."""
+    return F.relu(1 - scores).mean()
+
+
+def hinge_fake(scores: Tensor) -> Tensor:
+    """max(0, 1 + D(G(z))), the mean over scores [n]. Lim & Ye 2017, arXiv:1705.02894; Miyato et al. 2018, eq. 16."""
+    return F.relu(1 + scores).mean()
+
+
 def least_squares(scores: Tensor, target: float) -> Tensor:
     """The mean of (score - target)^2 over scores of any shape. Mao et al. 2017, arXiv:1611.04076, eq. 2 without 1/2."""
     return (scores - target).square().mean()

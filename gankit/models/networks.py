@@ -110,8 +110,11 @@ class Discriminator(nn.Module):
     ``extra`` features [n, F] are joined to the trunk's before a hidden layer ``joint``. Without one, as with
     --joint-width 0 and in some published networks, the score is a sum of what the image and what the extra features are
     worth, and nothing of whether they go together: its slope at the image, which is all that a generator sees, does not
-    depend on them.
+    depend on them. Where it ``projects``, the extra features are as wide as the trunk's, and their inner product is
+    added to the score instead (Miyato & Koyama 2018, arXiv:1802.05637, figure 1 d).
     """
+
+    projects: bool = False
 
     def __init__(
         self, trunk: nn.Module, features: int, options: NetworkOptions, *, outputs: int = 1, extra_features: int = 0
@@ -133,9 +136,11 @@ class Discriminator(nn.Module):
     def forward(self, x: Tensor, extra: Tensor | None = None) -> Tensor:
         """x: [n,C,H,W]; extra: [n, F] or None. Returns [n] for one output, else [n, outputs]."""
         h = self.trunk(x)
-        if extra is not None:
+        if extra is not None and not self.projects:
             h = torch.cat([h, extra], 1)
         out: Tensor = self.head(self.joint(h))
+        if extra is not None and self.projects:
+            out = out + (h * extra).sum(1, keepdim=True)
         return out.squeeze(1) if out.shape[1] == 1 else out
 
 
@@ -240,10 +245,10 @@ def joined_parts(parts: Sequence[Tensor | Sequence[Tensor]]) -> Tensor | list[Te
     return [torch.cat(layer) for layer in zip(*parts, strict=True)]
 
 
-def doublings(size: Size) -> tuple[Sides, int]:
+def doublings(size: Size, arch: str = "dcgan") -> tuple[Sides, int]:
     """((height, width) of the smallest feature maps, k) with size = that * 2**k: the shorter side has 4 to 7 there.
 
-    UsageError naming the nearest sizes where there are none.
+    UsageError naming ``arch`` and the nearest sizes where there are none.
     """
     pixels, short = sides(size), min(sides(size))
     base, k = short, 0
@@ -256,12 +261,12 @@ def doublings(size: Size) -> tuple[Sides, int]:
         near = [as_size((some, some) if pixels[0] == pixels[1] else _shaped(pixels, some)) for some in (below, above)]
         which = "" if pixels[0] == pixels[1] else "'s shorter side"
         raise UsageError(
-            f"--size {as_size(pixels)}{which} is not b*2^k with b from 4 to 7, which --arch dcgan needs; "
+            f"--size {as_size(pixels)}{which} is not b*2^k with b from 4 to 7, which --arch {arch} needs; "
             f"the nearest are {near[0]} and {near[1]}"
         )
     if max(pixels) % (1 << k):
         raise UsageError(
-            f"--size {as_size(pixels)}: the longer side is not a multiple of {1 << k}, as --arch dcgan needs beside "
+            f"--size {as_size(pixels)}: the longer side is not a multiple of {1 << k}, as --arch {arch} needs beside "
             f"{short}; the nearest is {as_size(_shaped(pixels, short))}"
         )
     return (pixels[0] >> k, pixels[1] >> k), k
@@ -278,6 +283,10 @@ def _shaped(pixels: Sides, short: int) -> Sides:
     return (short, long) if pixels[0] < pixels[1] else (long, short)
 
 
+class OwnInitial(nn.Sequential):
+    """Layers in a row whose initial weights belong to their architecture, whatever --init asks for."""
+
+
 def drop(h: Tensor, mask: Tensor | None, rate: float) -> Tensor:
     """``h`` where ``mask`` is true, scaled by 1 / (1 - rate) to keep its mean, and 0 elsewhere."""
     return h if mask is None else h * (mask.to(h.dtype) * (1 / (1 - rate)))
@@ -289,11 +298,15 @@ def initialise(module: nn.Module, kind: str) -> None:
     the run's key while a model is built, and puts it back.
 
     "dcgan": convolutions and linear layers N(0, 0.02) with bias 0, norm weights N(1, 0.02) (Radford et al. 2016,
-    section 4, and the published code). "default": PyTorch's own, as the layers were made.
+    section 4, and the published code). "default": PyTorch's own, as the layers were made. Either leaves alone what is
+    within an ``OwnInitial``.
     """
     if kind == "default":
         return
+    own = {layer for part in module.modules() if isinstance(part, OwnInitial) for layer in part.modules()}
     for layer in module.modules():
+        if layer in own:
+            continue
         if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
             # Spectral norm computes the weight from another tensor; setting the result would change nothing.
             spectral = is_parametrized(layer, "weight")

@@ -164,3 +164,52 @@ class RMSprop:
 
 def sigmoid(x):
     return 1 / (1 + np.exp(-x))
+
+
+class Spectral(Linear):
+    """A linear layer whose weight is divided by its largest singular value, as a power iteration from the vectors u
+    and v finds it: ``iterate`` takes one step of it, which an update does once (Miyato et al. 2018, algorithm 1).
+    """
+
+    def __init__(self, weight, bias, u, v):
+        super().__init__(weight, bias)
+        self.u, self.v = u, v
+
+    def iterate(self):
+        weight = self.params[0]
+        self.u = weight @ self.v / np.linalg.norm(weight @ self.v)
+        self.v = weight.T @ self.u / np.linalg.norm(weight.T @ self.u)
+        self.sigma = self.u @ weight @ self.v
+        self.divided = weight / self.sigma
+
+    def forward(self, x):
+        self.x = x
+        return x @ self.divided.T + sum(self.params[1:])
+
+    def backward(self, dy):
+        by_divided = dy.T @ self.x
+        along = (by_divided * self.divided).sum()
+        by_weight = (by_divided - along * np.outer(self.u, self.v)) / self.sigma
+        self.grads = [by_weight, dy.sum(0)][: len(self.params)]
+        return dy @ self.divided
+
+
+def slope_penalty(d, x, code=None, weight=None):
+    """(mean of ||dD/dx||^2, its gradients for each parameter of ``d``, by ``weight``, the norms [n]), for layers Linear
+    and LeakyReLU and D(x, y) = d(x) + <V y, h>, h what d's last layer takes; ``code`` is y [n, classes], ``weight`` V.
+
+    The slope is linear in each weight while no activation changes its sign: see ``gradient_penalty``.
+    """
+    d.forward(x)
+    one, two, last = (layer for layer in d.layers if isinstance(layer, Linear))
+    first, second = (layer.slope for layer in d.layers if isinstance(layer, LeakyReLU))
+    top = np.repeat(last.params[0], len(x), 0) + (0 if code is None else code @ weight.T)  # dD/dh, [n, features]
+    high = second * top
+    low = first * (high @ two.params[0])
+    g = low @ one.params[0]
+    dg = 2 * g / len(x)
+    dlow = first * (dg @ one.params[0].T)
+    dtop = second * (dlow @ two.params[0].T)
+    grads = [low.T @ dg, None, high.T @ dlow, None, dtop.sum(0)[None], None]
+    grads = [np.zeros_like(p) if g is None else g for g, p in zip(grads, d.params, strict=True)]
+    return (g**2).sum(1).mean(), grads, None if code is None else dtop.T @ code, np.sqrt((g**2).sum(1))

@@ -215,10 +215,11 @@ class Lowering:
         return rule(self, self.like(meta) if isinstance(meta, Tensor) else meta, *args, **kwargs)
 
     def apply_inplace_rule(self, rule: Rule, meta: Any, args: Any, kwargs: Any) -> Value:
-        """Lower an op that writes its first argument in place by ``rule``."""
-        source = args[0] if isinstance(args[0], Value) else self.constant(args[0])
+        """Lower an op that writes its first argument in place, or the one called ``out``, by ``rule``."""
+        written, rest = kwargs.get("out", args[0]), {name: value for name, value in kwargs.items() if name != "out"}
+        source = written if isinstance(written, Value) else self.constant(written)
         out = self.new_version(source)
-        rule(self, out, source, *args[1:], **kwargs)
+        rule(self, out, *(args if "out" in kwargs else (source, *args[1:])), **rest)
         self.rebind(source, out)
         return source
 

@@ -26,7 +26,7 @@ from gankit.lab.measures.latents import largest_over_mean, mean_cosine
 from gankit.lab.measures.pictures import even
 from gankit.plugins.datasets.shapes import Shapes
 from gankit.plugins.datasets.stripes import Stripes, true_mapping
-from gankit.plugins.variants.cgan import CGANModel
+from gankit.plugins.variants.conditional.cgan import CGANModel
 from gankit.plugins.variants.cyclegan import CycleGANModel
 from gankit.plugins.variants.gan import GANModel
 from gankit.plugins.variants.infogan import InfoGANModel

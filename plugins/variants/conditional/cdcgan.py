@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from gankit import ConditionalOptions, Spec, Variant
 from gankit.models import AVERAGED
-from gankit.plugins.variants.cgan import CGANModel
+from gankit.plugins.variants.conditional.cgan import CGANModel
 from gankit.plugins.variants.dcgan import DCGANOptions
 
 

@@ -1,0 +1,1 @@
+"""The variants whose generator is told the class."""
