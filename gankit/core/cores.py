@@ -35,6 +35,7 @@ def quota(most: int) -> int:
         lines = [line.split(":", 2) for line in OWN.read_text().splitlines()]
     except OSError:
         return most
+    files: tuple[str, ...]
     for number, controllers, name in (line for line in lines if len(line) == 3):
         if number == "0":
             top, files = CGROUPS, ("cpu.max",)
