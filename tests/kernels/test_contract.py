@@ -104,6 +104,21 @@ def test_norm_penalty_of_numbers_worked_out_by_hand(impl: str) -> None:
 
 
 @each_impl
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16], ids=str)
+def test_a_target_of_zero_is_the_mean_square_of_the_norms_with_slope_zero_at_zero(
+    impl: str, dtype: torch.dtype
+) -> None:
+    """R1 and R2 of a discriminator that does not depend on some image."""
+    x = torch.tensor([[3.0, 4.0], [0.0, 0.0]], device=DEVICE, dtype=dtype, requires_grad=True)
+    penalty, norms = norm_penalty(x, 0.0, impl=impl)
+    penalty.backward()
+    assert norms.tolist() == [5.0, 0.0]
+    assert penalty.item() == 12.5
+    assert x.grad is not None
+    assert x.grad.tolist() == [[3.0, 4.0], [0.0, 0.0]]  # 2 x / 2
+
+
+@each_impl
 def test_one_sided_counts_only_norms_above_the_target(impl: str) -> None:
     x = torch.tensor([[0.5, 0.0], [0.0, 3.0]], device=DEVICE)
     assert norm_penalty(x, one_sided=True, impl=impl)[0].item() == 2.0
