@@ -49,13 +49,13 @@ class WassersteinModel(AdversarialModel):
 
     def terms(self, phase: str, batch: Batch, noise: Noise, carry: Carry) -> Terms:
         if phase == "critic":
-            return self.critic_terms(noise, batch.images, self.fakes(noise))
+            return self.critic_terms(noise, *self.shown(noise, real=batch.images, fake=self.fakes(noise)))
         (on_fake,) = self.score(noise, fake=self.generate(noise))
         return Terms(losses={"adversarial": -on_fake.mean()}, watch={"D(G(z))": on_fake.mean()})
 
     def critic_terms(self, noise: Noise, real: Tensor, fake: Tensor) -> Terms:
-        """Equation 2, which the critic maximises."""
-        on_real, on_fake = self.score(noise, real=real, fake=fake)
+        """Equation 2, which the critic maximises; real, fake: [n,C,H,W], as the critic is ``shown`` them."""
+        on_real, on_fake = self.score(noise, shown_real=real, shown_fake=fake)
         return Terms(
             losses={"real": -on_real.mean(), "fake": on_fake.mean()},
             watch={"D(x)": on_real.mean(), "D(G(z))": on_fake.mean()},

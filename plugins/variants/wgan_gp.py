@@ -51,8 +51,7 @@ class WGANGPModel(WassersteinModel):
     def critic_terms(self, noise: Noise, real: Tensor, fake: Tensor) -> Terms:
         """Equation 3: one point for each pair, on the line between what the critic is shown of the two."""
         plain = super().critic_terms(noise, real, fake)
-        shown_real, shown_fake = self.shown(noise, real=real, fake=fake)
-        between = interpolate(shown_real, shown_fake, noise["t"]).requires_grad_()
+        between = interpolate(real, fake, noise["t"]).requires_grad_()
         (on_between,) = self.score(noise, between=between)
         (slope,) = torch.autograd.grad(on_between.sum(), between, create_graph=True)
         penalty, norms = norm_penalty(slope, one_sided=self.options.one_sided)
