@@ -18,8 +18,8 @@ from gankit.training.engines import tracing
 from gankit.training.engines.eager import EagerEngine
 from gankit.training.update import Arithmetic
 
-KINDS = ("onehot", "embedding", "text")
-NEW = ("gan", "lsgan", "cgan", "cdcgan", "cwgan", "cwgan-gp", "acgan", "bigan")
+KINDS = ("onehot", "embedding", "text", "projection")
+NEW = ("gan", "lsgan", "sngan", "r3gan", "cgan", "cdcgan", "cwgan", "cwgan-gp", "acgan", "csngan", "cr3gan", "bigan")
 
 
 def trained(variant, tiny, **flags):
@@ -66,7 +66,7 @@ def test_every_variant_trains_at_its_sizes_in_grey_and_colour(variant, arch, siz
 def test_the_layers_of_a_label_are_moved_and_averaged_with_the_network_they_feed(kind, tiny):
     it = trained("cdcgan", tiny, conditioning=kind, ema_halflife_images=50)
     names = [[name for name in part.names if ".label." in name] for part in it.phases]
-    count = {"onehot": 0, "embedding": 1, "text": 2}[kind]
+    count = {"onehot": 0, "embedding": 1, "text": 2, "projection": 1}[kind]
     assert [len(some) for some in names] == [count, count]
     assert all(name.startswith("discriminator.label.") for name in names[0])
     averaged = dict(it.ema.model.named_parameters())
