@@ -6,6 +6,7 @@ import json
 import shlex
 
 import pytest
+from here import Here
 from paths import ROOT
 
 import gankit
@@ -15,7 +16,8 @@ from gankit.lab import commands
 from gankit.lab.studies.recipe import load
 from gankit.lab.studies.scale import scaled
 from gankit.lab.sweeps import plan
-from gankit.lab.sweeps.cells import cells_of
+from gankit.lab.sweeps.cells import cells_of, parse_grid
+from gankit.lab.sweeps.sweep import run_cells
 from gankit.registry import registry
 from gankit.report.records import read
 
@@ -129,3 +131,14 @@ def test_a_run_says_that_its_pictures_are_of_averaged_weights(cli, tmp_path, tin
     assert gankit.Run(tmp_path / "run").config.train.preset == "tuned"
     drawn = cli("sample", tmp_path / "run", "-n", "4", "-o", tmp_path / "s.png")
     assert "drawn with averaged weights (half-life 5,000 images)" in drawn.output
+
+
+def test_a_sweep_compares_the_presets_and_each_cell_is_the_run_that_its_preset_makes(tuned, tmp_path, tiny):
+    grid = parse_grid("wgan-gp", ["preset=tuned,paper"])
+    given = {name: value for name, value in tiny.items() if name not in ("quiet", "batch_size")}
+    cells = cells_of("wgan-gp", grid, 1, {**given, "steps": 1})
+    found = run_cells(tmp_path / "out", cells, threads=1, quiet=True, executor=Here()).results
+    assert [(each.cell.name, each.status) for each in found] == [("preset=tuned", "done"), ("preset=paper", "done")]
+    for preset in ("tuned", "paper"):
+        made = gankit.Run(tmp_path / "out" / f"preset={preset}" / "seed-0").config
+        assert values(made) == values(configure("wgan-gp", {"preset": preset}))
