@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from gankit.core.errors import UsageError
 from gankit.core.options import option
 from gankit.core.rng import RandomStream
 from gankit.core.types import Batch, Carry, Noise, Spec
@@ -145,7 +146,14 @@ class AdversarialModel(Model):
     def shown(self, noise: Noise, **images: Tensor) -> list[Tensor]:
         """What the discriminator is shown of ``images``, which are called real or fake: augmented (Zhao et al. 2020),
         then with instance noise (Sonderby et al. 2017), where the options ask for these. Others are left as they are.
+        UsageError where --augment is on and a ``noise`` of a variant's own draws nothing for it.
         """
+        bare = [name for name in images if name in ("real", "fake") and f"augment_place_{name}" not in noise]
+        if bare and self.options.augment != "none":
+            raise UsageError(
+                f"--augment {self.options.augment}: {type(self).__name__}.noise draws none for {' and '.join(bare)}; "
+                "return what super().noise(phase, n, draws) does besides, or pass --augment none"
+            )
         seen = {name: augmented(image, name, noise) for name, image in images.items()}
         names = {name: f"instance_{name}" for name in images}
         return [image + noise[names[name]] if names[name] in noise else image for name, image in seen.items()]

@@ -8,7 +8,7 @@ import torch
 from static import NoReadBack
 from tiny import fitted, options_of
 
-from gankit import RandomStream, Trainer
+from gankit import RandomStream, Trainer, UsageError
 from gankit.config import configure
 from gankit.models import augmented, draw_augmentation
 from gankit.models.augmentation import cut_out, recoloured, translated
@@ -167,6 +167,16 @@ def test_the_generator_learns_from_what_the_discriminator_is_shown_and_from_noth
         loss = sum(it.model.terms("generator", batch, given, {}).losses.values())
         slopes = torch.autograd.grad(loss, part.parameters)
         assert any(float(slope.abs().max()) > 0 for slope in slopes) == learns
+
+
+def test_a_variant_with_a_noise_of_its_own_does_not_take_augmentation_in_silence(tiny, monkeypatch):
+    kind = type(trainer("dcgan", tiny).model)
+    monkeypatch.setattr(kind, "noise", lambda self, phase, n, draws: {"z": draws.normal(n, self.options.nz)})
+    with pytest.raises(
+        UsageError, match=r"--augment diffaug: \w+\.noise draws none for real and fake; return what super"
+    ):
+        trainer("dcgan", tiny).step()
+    trainer("dcgan", tiny, augment="none").step()
 
 
 @pytest.mark.parametrize("variant", ["dcgan", "wgan-gp"])
