@@ -71,7 +71,7 @@ def plain(variant):
     compute gradients, and those are compared.
     """
     rates = {"lr": RATES.get(variant, 1e-4), "lr_g": RATES.get(variant, 1e-4), "lr_d": RATES.get(variant, 1e-4)}
-    wanted = {"optimizer": "sgd", **rates, "ngf": 16, "ndf": 16}
+    wanted = {"optimizer": "sgd", **rates, "ngf": 16, "ndf": 16, "warmup": 7, "warmup_steps": 2}
     return {name: value for name, value in wanted.items() if name in options_of(variant)}
 
 
