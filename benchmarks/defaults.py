@@ -46,32 +46,42 @@ class Sweeps:
 
 
 RATES = [1e-4, 2e-4, 5e-4]
-HALFLIVES = [0, 2000, 5000, 20000]
-NORMS = ["batch", "none", "spectral"]
-NARROW = {"ngf": 32, "ndf": 32, "precision": "bf16"}
+HALFLIVES = [0, 5000, 20000]
+NARROW = {"ngf": 16, "ndf": 16}
 DATA: dict[str, Mapping[str, Any]] = {
     "fashion-mnist": {"data": "fashion-mnist", "size": 28},
     "shapes": {"data": "shapes", "size": 32, "channels": 3},
 }
-CONVOLUTIONAL = {
-    "rates": {"lr_g": RATES, "lr_d": RATES},
-    "norms": {"discriminator_norm": NORMS},
-    "average": {"ema_halflife_images": HALFLIVES},
-}
 ADAM = {"lr_g": 2e-4, "lr_d": 2e-4, "discriminator_norm": "batch", "ema_halflife_images": 0}
 SPECTRAL = {"lr_g": 2e-4, "lr_d": 2e-4, "ema_halflife_images": 0}
-WITHOUT_NORMS = {name: CONVOLUTIONAL[name] for name in ("rates", "average")}
+FASTER_CRITIC = {"lr_g": [2e-4, 4e-4], "lr_d": [2e-4, 8e-4]}
+AVERAGE = {"ema_halflife_images": HALFLIVES}
+STEPS = {"fashion-mnist": 500, "shapes": 400}
 SWEEPS = {
-    "dcgan": Sweeps(ADAM, CONVOLUTIONAL, {"fashion-mnist": 1000, "shapes": 500}, NARROW),
-    "cdcgan": Sweeps(ADAM, CONVOLUTIONAL, {"fashion-mnist": 1000, "shapes": 500}, NARROW),
+    "dcgan": Sweeps(
+        ADAM,
+        {
+            "rates": {"lr_g": [2e-4, 5e-4], "lr_d": [2e-4, 5e-4]},
+            "norms": {"discriminator_norm": ["batch", "none", "spectral"]},
+            "average": AVERAGE,
+        },
+        STEPS,
+        NARROW,
+    ),
+    "csngan": Sweeps(SPECTRAL, {"rates": FASTER_CRITIC, "average": AVERAGE}, STEPS, NARROW),
+    "sngan": Sweeps(SPECTRAL, {"rates": FASTER_CRITIC, "average": AVERAGE}, STEPS, NARROW),
     "wgan-gp": Sweeps(
         {"lr_g": 1e-4, "lr_d": 1e-4, "ema_halflife_images": 0},
-        WITHOUT_NORMS,
-        {"fashion-mnist": 500, "shapes": 300},
-        {"arch": "mlp", "precision": "bf16"},
+        {"rates": {"lr_g": RATES, "lr_d": RATES}, "average": AVERAGE},
+        {"fashion-mnist": 300, "shapes": 200},
+        {"arch": "mlp"},
     ),
-    "sngan": Sweeps(SPECTRAL, WITHOUT_NORMS, {"fashion-mnist": 800, "shapes": 400}, NARROW),
-    "r3gan": Sweeps(SPECTRAL, WITHOUT_NORMS, {"fashion-mnist": 400, "shapes": 200}, {**NARROW, "arch": "r3gan"}),
+    "r3gan": Sweeps(
+        {**SPECTRAL, "gamma": 1.0},
+        {"rates": {"lr_g": [2e-4, 4e-4], "lr_d": [2e-4, 4e-4]}, "gamma": {"gamma": [0.1, 1.0]}, "average": AVERAGE},
+        STEPS,
+        {**NARROW, "arch": "dcgan"},
+    ),
 }
 
 
