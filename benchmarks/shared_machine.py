@@ -184,36 +184,42 @@ def busy(beside: bool) -> Iterator[None]:
 
 @contextlib.contextmanager
 def one_core() -> Iterator[tuple[str, Callable[[], object]]]:
-    """What a process calls to be held to one core, and by what it is: a quota of a control group (version 2) below this
+    """What a process calls to be held to one core, and by what it is: a quota of a control group below this
     process's own where one can be made, else the affinity mask.
     """
-    group = quota_group()
-    if group is None:
+    made = quota_group()
+    if made is None:
         core = min(os.sched_getaffinity(0))
         yield "affinity mask", lambda: os.sched_setaffinity(0, {core})
         return
+    group, file = made
     try:
-        yield "cpu.max", lambda: (group / "cgroup.procs").write_text("0")
+        yield file, lambda: (group / "cgroup.procs").write_text("0")
     finally:
         group.rmdir()
 
 
-def quota_group() -> Path | None:
-    """A new control group whose quota is one core; None where it cannot be made."""
-    if not (CGROUPS / "cgroup.controllers").exists():  # version 1, or none
-        return None
+def quota_group() -> tuple[Path, str] | None:
+    """A new control group below this process's own whose quota is one core, and the file that says so; None where none
+    can be made.
+    """
     try:
-        name = next(line for line in OWN.read_text().splitlines() if line.startswith("0::"))[3:]
-        group = CGROUPS / name.strip("/") / f"gankit-{os.getpid()}"
+        names = {kinds: name for _, kinds, name in (line.split(":", 2) for line in OWN.read_text().splitlines())}
+        if (CGROUPS / "cgroup.controllers").exists():
+            group, file, limit = CGROUPS / names[""].strip("/"), "cpu.max", "100000 100000"
+        else:
+            kinds = next(kinds for kinds in names if "cpu" in kinds.split(","))
+            group, file, limit = CGROUPS / kinds / names[kinds].strip("/"), "cpu.cfs_quota_us", "100000"
+        group = group / f"gankit-{os.getpid()}"
         group.mkdir()
-    except (OSError, StopIteration):
+    except (OSError, StopIteration, KeyError, ValueError):
         return None
     try:
-        (group / "cpu.max").write_text("100000 100000")
+        (group / file).write_text(limit)
     except OSError:
         group.rmdir()
         return None
-    return group
+    return group, file
 
 
 def measured(condition: str, workload: Workload, setting: str, warmup: float, seconds: float) -> tuple[str, Rate]:
