@@ -25,6 +25,7 @@ SMALL = {
 }  # fmt: skip
 COLLAPSE = {
     **SMALL, "ngf": 8, "ndf": 8, "generator_norm": "none", "lr_g": 1e-3, "lr_d": 1e-3, "n_generator": 3, "limit": 500,
+    "ema_halflife_images": 0,  # samples of an average come and go later, and the options were chosen without one
 }  # fmt: skip
 
 
