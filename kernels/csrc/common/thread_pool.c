@@ -20,7 +20,7 @@ static void (*barrier)(void);
 struct region {
     void (*part)(void *);
     void *shared;
-    int64_t waits, ended; /* the caller's, in ns: what it waited at barriers, and when its part ended */
+    int64_t began, waits, ended; /* of the caller's part, in ns: what it waited at barriers stands between */
 };
 
 /* Of each thread that calls: how long it works alone, until when, how long it has been in company since, and how often
@@ -63,8 +63,11 @@ int64_t pool_team(int64_t threads) { return threads < 2 || !start || (alone_unti
 static void run_part(void *shared)
 {
     struct region *r = shared;
+    int caller = pool_rank() == 0;
+    if (caller)
+        r->began = now();
     r->part(r->shared);
-    if (pool_rank() == 0)
+    if (caller)
         r->ended = now();
 }
 
@@ -77,10 +80,10 @@ void pool_wait(void)
         region->waits += now() - began;
 }
 
-/* Whether the region was held up by a thread that did not run, and what follows from it. */
+/* Whether the region was held up by a thread that did not run, before it, in it or after it; and what follows. */
 static void judge(int64_t began, int64_t ended)
 {
-    int64_t wait = region->waits + ended - region->ended, work = ended - began - wait;
+    int64_t work = region->ended - region->began - region->waits, wait = ended - began - work;
     if (wait > work + LATE) {
         held_up++;
         alone_until = ended + alone;
@@ -94,7 +97,7 @@ static void judge(int64_t began, int64_t ended)
 
 void pool_run(void (*part)(void *), void *shared, int64_t team)
 {
-    struct region r = {part, shared, 0, 0};
+    struct region r = {.part = part, .shared = shared};
     region = &r;
     int64_t began = now();
     start(run_part, &r, (unsigned)team, 0);
