@@ -39,17 +39,21 @@ _team: list[int] = []
 
 
 def team() -> int:
-    """Returns how many threads a call of the extension may use: as many as PyTorch's own ops, but in `alone`."""
+    """Returns how many threads a call of the extension may use: as many as PyTorch's own ops, but in `yielding`."""
     return _team[-1] if _team else torch.get_num_threads()
 
 
 @contextmanager
-def alone() -> Iterator[None]:
-    """PyTorch's own ops run on one thread in this block, and the extension's on as many as PyTorch's had.
+def yielding() -> Iterator[None]:
+    """PyTorch's own ops run on one thread in this block if others use the cores, and the extension's on as many as
+    PyTorch's had. For what gives the same bits on any number of threads.
 
     A region of PyTorch's waits for each of its threads, however long another process keeps one off its core; one of
     the extension's does so once and then goes on without it for a while (csrc/common/thread_pool.h).
     """
+    if not extension().contended():
+        yield
+        return
     before = torch.get_num_threads()
     _team.append(before)
     torch.set_num_threads(1)

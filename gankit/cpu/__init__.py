@@ -10,7 +10,7 @@ from torch import nn
 from gankit.cpu.convolution import ChannelsLast, Conv2d, ConvTranspose2d, to_channels_last
 from gankit.cpu.malloc import keep_freed
 from gankit.kernels import cpu
-from gankit.kernels.cpu import alone
+from gankit.kernels.cpu import yielding
 
 if TYPE_CHECKING:
     from gankit.cpu.plan.ir import Unsupported
@@ -22,10 +22,10 @@ __all__ = [
     "ConvTranspose2d",
     "Plan",
     "Unsupported",
-    "alone",
     "available",
     "keep_freed",
     "prepare",
+    "yielding",
 ]
 
 LAZY = {"Plan": "gankit.cpu.plan.plan", "Unsupported": "gankit.cpu.plan.ir"}

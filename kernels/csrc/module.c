@@ -79,6 +79,8 @@ static PyObject *cpu_openmp(PyObject *self, PyObject *unused)
 
 static PyObject *cpu_held_up(PyObject *self, PyObject *unused) { return PyLong_FromLongLong(pool_held_up()); }
 
+static PyObject *cpu_contended(PyObject *self, PyObject *unused) { return PyBool_FromLong(pool_contended()); }
+
 static PyObject *cpu_constants(PyObject *self, PyObject *unused)
 {
     PyObject *found = PyDict_New();
@@ -97,6 +99,7 @@ METHODS({"levels", cpu_levels, METH_NOARGS, "The SIMD levels that this processor
         {"level", cpu_level, METH_NOARGS, "The SIMD level in use."},
         {"openmp", cpu_openmp, METH_NOARGS, "The file of the OpenMP pool that is shared, or None for one thread."},
         {"held_up", cpu_held_up, METH_NOARGS, "How often the calling thread has waited for one that was off its core."},
+        {"contended", cpu_contended, METH_NOARGS, "Whether it waits again and again, since others use the cores."},
         {"constants", cpu_constants, METH_NOARGS, "The numbers that Python has to know as well, by name."})
 
 static int start(PyObject *module)

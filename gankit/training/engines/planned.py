@@ -9,7 +9,7 @@ from typing import Any
 
 from gankit.core.progress import warn
 from gankit.core.types import Carry
-from gankit.cpu import Plan, Unsupported, alone
+from gankit.cpu import Plan, Unsupported, yielding
 from gankit.training.engines.traced import Code, TracedEngine
 from gankit.training.engines.tracing import Piece
 from gankit.training.update import PhaseState, Update, Vector
@@ -31,8 +31,8 @@ class PlannedEngine(TracedEngine):
         return found
 
     def threads(self) -> AbstractContextManager[None]:
-        """PyTorch's threads run plans alone: what is left to its own ops is little, and they may be held up."""
-        return alone()
+        """Where others use the cores PyTorch's own ops, the optimizer's, have one thread, which nothing holds up."""
+        return yielding()
 
     def make(self, piece: Piece) -> Code:
         parameters = {name for name, _ in self.model.named_parameters()} - set(piece.state.names)

@@ -121,3 +121,5 @@ void run_job(struct job *job, int64_t bytes, int64_t threads)
 }
 
 int64_t pool_held_up(void) { return held_up; }
+
+int pool_contended(void) { return alone > 4 * ALONE; }

@@ -39,4 +39,7 @@ void run_job(struct job *job, int64_t bytes, int64_t threads);
 /* How often the calling thread was held up by another that was off its core. */
 int64_t pool_held_up(void);
 
+/* Whether that goes on: it has worked alone for a while several times in a row. */
+int pool_contended(void);
+
 #endif
