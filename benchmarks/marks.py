@@ -87,6 +87,9 @@ TASKS = {
     "vq-vae": Task({"steps": 250}, "squared error", most=0.2),
 }
 
+UNMEASURED = {"sngan", "csngan", "r3gan", "cr3gan"}
+"""Variants that nobody has set a mark for yet."""
+
 
 def command(variant: str, options: Mapping[str, Any]) -> str:
     """The command line of a training."""

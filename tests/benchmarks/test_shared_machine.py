@@ -56,7 +56,7 @@ def test_a_run_that_ends_before_it_is_measured_is_an_error_that_says_its_last_wo
 def test_one_core_is_one_core_and_nothing_of_it_stays():
     before = os.sched_getaffinity(0)
     with shared_machine.one_core() as (how, _):
-        assert how in ("cpu.max", "affinity mask")
+        assert how in ("cpu.max", "cpu.cfs_quota_us", "affinity mask")
     assert os.sched_getaffinity(0) == before
     assert not list(shared_machine.CGROUPS.glob("**/gankit-*"))
 

@@ -156,11 +156,12 @@ def test_a_path_between_images_goes_from_one_reconstruction_to_the_other(name, r
         a, b = model.encode(batch).unflatten(0, (2, 2)).unbind(1)
         expected = torch.stack([model.decode(a), model.decode((a + b) / 2), model.decode(b)], 1).flatten(0, 1)
         torch.testing.assert_close(model.reconstruct(batch), expected[[0, 2, 3, 5]], rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(
-        encoding.between_images(run, [(2, 5), (0, 7)], 3, "linear"), expected, rtol=1e-4, atol=1e-5
-    )
+    # Half way between two entries of a codebook either may be the nearest, by the rounding of a processor.
+    kept = [0, 2, 3, 5] if name == "vq-vae" else list(range(6))
+    found = encoding.between_images(run, [(2, 5), (0, 7)], 3, "linear")
+    torch.testing.assert_close(found[kept], expected[kept], rtol=1e-4, atol=1e-5)
     shown = torch.from_numpy(np.load(out)).movedim(-1, 1) / 127.5 - 1
-    torch.testing.assert_close(shown, expected.float(), rtol=0, atol=0.02)
+    torch.testing.assert_close(shown[kept], expected[kept].float(), rtol=0, atol=0.02)
     curved = encoding.between_images(run, [(2, 5), (0, 7)], 3)
     torch.testing.assert_close(curved[[0, 2, 3, 5]], expected[[0, 2, 3, 5]], rtol=1e-3, atol=1e-4)
 
@@ -371,6 +372,6 @@ def test_an_exported_file_is_read_by_the_library_alone(finished, tmp_path):
     torch_file = pytest.importorskip("safetensors.torch")
     tensors = torch_file.load_file(export.export(gankit.Run(finished), tmp_path / "g.safetensors"))
     own, _ = checkpoint.load(sorted((finished / "checkpoints").glob("*.pt"))[-1])
-    held = {name.removeprefix("model/"): t for name, t in own.items() if name.startswith("model/generator.")}
+    held = {name.removeprefix("average/"): t for name, t in own.items() if name.startswith("average/generator.")}
     assert tensors.keys() == held.keys()
     assert all(torch.equal(tensors[name], held[name]) for name in held)
