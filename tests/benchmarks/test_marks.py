@@ -31,7 +31,7 @@ SHORT = {
     "cwgan": {**MLP, "steps": 100, "warmup": 0},
     "cwgan-gp": {**MLP, "steps": 100},
     "acgan": {**SMALL, "nz": 32, "embedding_width": 10},
-    "infogan": {**SMALL, "categories": 3, "nz": 2, "steps": 500},
+    "infogan": {**SMALL, "categories": 3, "nz": 2, "lr_g": 2e-3, "steps": 500},
     "bigan": {**SMALL, "size": 16},
     "vae": {"width": 8, "nz": 8, "steps": 50},
     "vq-vae": {"width": 8, "steps": 30},
