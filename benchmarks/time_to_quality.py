@@ -76,6 +76,7 @@ class Data:
 
 
 NARROW = {"ngf": 32, "ndf": 32}
+FAST = {"ngf": 16, "ndf": 16, "lr_g": 4e-4, "lr_d": 4e-4, "batch_size": 32, "ema_halflife_images": 20000}
 FEW = ("folder",)
 COMPETITORS = {
     "dcgan": Competitor("dcgan", NARROW),
@@ -83,12 +84,16 @@ COMPETITORS = {
     "wgan-gp mlp": Competitor("wgan-gp", {"arch": "mlp"}),
     "wgan-gp mlp, textbook": Competitor("wgan-gp", {"arch": "mlp"}, "textbook"),
     "sngan": Competitor("sngan", NARROW),
-    "r3gan": Competitor("r3gan", {**NARROW, "arch": "r3gan"}),
+    "r3gan": Competitor("r3gan", {**NARROW, "arch": "dcgan"}),
     "cdcgan": Competitor("cdcgan", NARROW),
-    "csngan, projection": Competitor("csngan", {**NARROW, "conditioning": "projection"}),
-    "cr3gan": Competitor("cr3gan", {**NARROW, "arch": "r3gan"}),
+    "csngan": Competitor("csngan", NARROW),
+    "csngan, fast": Competitor("csngan", {**FAST, "lr_d": 8e-4}),
+    "sngan, fast": Competitor("sngan", {**FAST, "lr_d": 8e-4}),
+    "dcgan, fast": Competitor("dcgan", {**FAST, "lr_g": 5e-4, "lr_d": 5e-4}),
+    "wgan-gp mlp, fast": Competitor("wgan-gp", {"arch": "mlp", "lr_g": 5e-4, "lr_d": 5e-4}),
+    "cr3gan": Competitor("cr3gan", {**NARROW, "arch": "dcgan"}),
     "dcgan, diffaug": Competitor("dcgan", {**NARROW, "augment": "diffaug"}, data=FEW),
-    "r3gan, diffaug": Competitor("r3gan", {**NARROW, "arch": "r3gan", "augment": "diffaug"}, data=FEW),
+    "r3gan, diffaug": Competitor("r3gan", {**NARROW, "arch": "dcgan", "augment": "diffaug"}, data=FEW),
 }
 DATA = {
     "fashion-mnist": Data(
