@@ -44,12 +44,16 @@ def evaluate(samples: tuple[Path, ...], metrics: tuple[str, ...], as_json: bool,
     run's scores are added to its evaluations.jsonl. `gankit plugins list` shows metrics and extractors.
     """
     with uncollected():
+        from gankit.core.ranks import joined
         from gankit.evaluation.evaluate import record, scores_of
         from gankit.evaluation.score import table
 
     if not samples and options["save_statistics"] is None:
         raise click.UsageError("Missing argument 'SAMPLES...'.")
-    scores = scores_of(samples, metrics or None, **options)
+    with joined() as ranks:
+        scores = scores_of(samples, metrics or None, **options)
+    if not ranks.first:
+        return
     if as_json:
         click.echo(json.dumps([{"subject": score.subject, **score.as_dict()} for score in scores], indent=2))
     else:

@@ -60,6 +60,21 @@ def leave_broken_streams() -> None:
                 os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
+def failed(error: Exception, text: str, code: int) -> int:
+    """Tell ``error``, called ``text``, and return ``code``; one of several ranks ends at once."""
+    if "RANK" not in os.environ:
+        show(f"Error: {text}")
+        return code
+    from gankit.core.ranks import launched, told
+
+    if said := told(error, text):
+        show(f"Error: {said}")
+    if launched():
+        leave_broken_streams()
+        os._exit(code)  # a collective that was begun would keep the process waiting for ranks that do not come
+    return code
+
+
 class Root(click.Group):
     """Turns gankit's errors into one line and an exit code; ``--debug`` shows the traceback."""
 
@@ -79,8 +94,7 @@ class Root(click.Group):
         except GankitError as error:
             if ctx.params.get("debug"):
                 raise
-            show(f"Error: {error}")
-            ctx.exit(error.exit_code)
+            ctx.exit(failed(error, str(error), error.exit_code))
         except BrokenPipeError:
             # The reader of our output has gone, as `| head` does; what is left must not be written at exit either.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -90,8 +104,7 @@ class Root(click.Group):
             refused = isinstance(error, MemoryError | OSError) or type(error).__name__ == "OutOfMemoryError"
             if not refused or ctx.params.get("debug"):
                 raise
-            show(f"Error: {type(error).__name__}: {error}")
-            ctx.exit(1)
+            ctx.exit(failed(error, f"{type(error).__name__}: {error}", 1))
         except KeyboardInterrupt:
             show("Stopped.")
             ctx.exit(130)

@@ -39,6 +39,9 @@ def resume(run: Path, quiet: bool, checkpoint: str, **given: Any) -> None:
     threads or another device begin a new leg of the run, which config.json and the report tell of.
     """
     with uncollected():
+        from gankit.core.ranks import is_first
         from gankit.training.loop import resume as resume_it
 
-    show(str(resume_it(run, checkpoint=checkpoint, quiet=quiet, **given).root), sys.stdout)
+    root = resume_it(run, checkpoint=checkpoint, quiet=quiet, **given).root
+    if is_first():
+        show(str(root), sys.stdout)

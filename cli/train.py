@@ -64,10 +64,13 @@ def variant_command(name: str) -> click.Command:
 
     def callback(out: Path | None, config: Path | None, quiet: bool, **flags: Any) -> None:
         with uncollected():
+            from gankit.core.ranks import is_first
             from gankit.runs.weights import in_words
             from gankit.training.loop import train as train_it
 
         run = train_it(name, out=out, config=config, quiet=quiet, **typed(flags))
+        if not is_first():
+            return
         show(str(run.root), sys.stdout)
         if grids := run.grids():
             words = in_words(run.config.train.ema_halflife_images)

@@ -53,6 +53,14 @@ class TrainOptions:
         choices=("auto", "eager", "planned", "compiled", "graph"), group="Training",
     )  # fmt: skip
     threads: int | None = option(None, "CPU threads; unset: PyTorch's choice", low=1, high=1024, group="Training")
+    sync_batchnorm: bool = option(
+        False, "batch norm by the images of all ranks, not of each rank's part; without an effect on one rank",
+        group="Training", later=True,
+    )  # fmt: skip
+    rank_timeout: float = option(
+        120.0, "how long a rank waits for the others before it gives them up", unit="s", low=1, high=86400,
+        group="Training", neutral=True,
+    )  # fmt: skip
     same_batch: bool = option(False, "give all updates of a step the same real images", group="Training")
     decay_start: float = option(
         1.0, "share of the run after which learning rates fall linearly to 0; 1: never", low=0, high=1, group="Training"
@@ -220,6 +228,7 @@ def read(path: Path) -> dict[str, Any]:
         "images given",
         "machine",
         "legs",
+        "ranks",
         "folder",
         "data from here",
         "data at",

@@ -44,6 +44,7 @@ def sample(
         from gankit.core.errors import UsageError
         from gankit.core.images import check_output, save_parts
         from gankit.core.progress import show
+        from gankit.core.ranks import joined
         from gankit.inference.sample import stream
         from gankit.runs.folder import RunFolder
         from gankit.runs.weights import in_words
@@ -52,6 +53,12 @@ def sample(
     if columns is not None and output.suffix != ".png":
         raise UsageError(f"--columns: only a grid has some; end -o {output} with .png, or leave it out")
     folder = RunFolder(run, data)
-    parts = stream(folder, count, seed, checkpoint, density=density, classes=classes)
-    click.echo(str(save_parts(parts, count, output, columns)))
+    with joined() as ranks:
+        parts = ranks.in_turn(stream(folder, count, seed, checkpoint, density=density, classes=classes))
+        if ranks.first:
+            click.echo(str(save_parts(parts, count, output, columns)))
+        else:
+            list(parts)  # which makes this rank's, and hands them to rank 0
+    if not ranks.first:
+        return
     show(f"drawn with {in_words(folder.config.train.ema_halflife_images)}")

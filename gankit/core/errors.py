@@ -9,6 +9,8 @@ class GankitError(Exception):
     """A run that failed. The command line prints the message after ``Error:`` and exits with ``exit_code``."""
 
     exit_code = 1
+    everywhere = False
+    """Whether all ranks of a run raise it at the same step, so that one of them tells it for all."""
 
 
 class UsageError(GankitError):

@@ -14,9 +14,11 @@ STOPPING = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
 
 
 @contextmanager
-def caught(tell: Callable[[int], None] | None = None) -> Iterator[list[int]]:
+def caught(tell: Callable[[int], None] | None = None, *, lasting: bool = False) -> Iterator[list[int]]:
     """A list that each of STOPPING puts its number into, and ``tell`` is called with it; a second one ends the process
-    as usual. One that was ignored before, as `nohup` has SIGHUP ignored, stays so. Only the main thread can catch any.
+    as usual, unless this is ``lasting``, for a process that gets each from its terminal and from its launcher.
+
+    One that was ignored before, as `nohup` has SIGHUP ignored, stays so. Only the main thread can catch any.
     """
     numbers: list[int] = []
     if threading.current_thread() is not threading.main_thread():
@@ -25,7 +27,8 @@ def caught(tell: Callable[[int], None] | None = None) -> Iterator[list[int]]:
 
     def catch(number: int, frame: FrameType | None) -> None:
         numbers.append(number)
-        signal.signal(number, before[number])
+        if not lasting:
+            signal.signal(number, before[number])
         if tell is not None:
             tell(number)
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from gankit.core.errors import UsageError
 from gankit.core.rng import RandomStream
 from gankit.core.sides import Size, sides
 from gankit.core.types import Batch, Noise, placed
@@ -15,6 +16,7 @@ from gankit.data.dataset import ImageSet
 from gankit.data.order import Order
 from gankit.kernels import gather
 
+ALL = slice(None)
 LOOK_AHEAD = 16 * 2**20
 """Bytes of inputs that are drawn at once on a CPU."""
 
@@ -34,7 +36,9 @@ class BatchSource:
     """The inputs of a run's updates, each a function of the seed and the update's key alone.
 
     ``size`` is that of the batches' images: windows of the data set's, at drawn places. ``draw_noise``
-    makes what is random in ``phase`` for n images: ``Model.noise``.
+    makes what is random in ``phase`` for n images: ``Model.noise``. ``part``: which of a batch's images this process
+    is handed; their numbers, flips, crops and noise are those that they have in the whole batch. ``whole_noise``: names
+    of noise that it is handed all of.
     """
 
     def __init__(
@@ -48,9 +52,12 @@ class BatchSource:
         flip: bool,
         device: torch.device,
         dtype: torch.dtype,
+        part: slice = ALL,
+        whole_noise: Sequence[str] = (),
     ) -> None:
         self.draw_noise, self.batch_size, self.sides, self.seed = draw_noise, batch_size, sides(size), seed
         self.flip, self.device, self.dtype = flip, device, dtype
+        self.part, self.whole_noise = part, tuple(whole_noise)
         self.pixels = images.images.to(device)
         self.labels = None if images.labels is None else images.labels.to(device)
         self.other = None if images.other is None else images.other.to(device)
@@ -84,20 +91,34 @@ class BatchSource:
         if draw is None:
             shape = (0, self.pixels.shape[1], *self.sides)
             return Batch(torch.empty(shape, device=self.device, dtype=self.dtype))
-        index = self.order.batch(draw, self.batch_size).to(self.device)
+        index = self.order.batch(draw, self.batch_size)[self.part].to(self.device)
         flips, crops = self._augmentation(draw)
         images = self._gather(self.pixels, index, flips, crops)
         labels = None if self.labels is None else self.labels[index]
         other = None
         if self.other is not None:
-            other_index = self.other_order.batch(draw, self.batch_size).to(self.device)
+            other_index = self.other_order.batch(draw, self.batch_size)[self.part].to(self.device)
             other = self._gather(self.other, other_index, flips, crops)
         return Batch(images, labels, other)
 
     def noise(self, phase: str, step: int, repeat: int) -> Noise:
         """Everything random of one update."""
         stream = RandomStream(self.seed, "noise", step, phase, repeat)
-        return placed(self.draw_noise(phase, self.batch_size, stream), self.device, self.dtype)
+        drawn = self.draw_noise(phase, self.batch_size, stream)
+        if self.part != ALL:
+            drawn = {
+                name: value if name in self.whole_noise else self._own(name, value) for name, value in drawn.items()
+            }
+        return placed(drawn, self.device, self.dtype)
+
+    def _own(self, name: str, value: Tensor) -> Tensor:
+        """The process's own rows of ``value``. UsageError where it does not have a row an image."""
+        if not value.dim() or len(value) != self.batch_size:
+            raise UsageError(
+                f"the variant's noise '{name}' is {list(value.shape)}, which cannot be divided among ranks: it needs a "
+                f"row for each of {self.batch_size} images, or a place in Model.whole_noise"
+            )
+        return value[self.part]
 
     def _augmentation(self, draw: int) -> tuple[RandomStream | None, RandomStream | None]:
         """What flips and crops of batch number ``draw`` are drawn from; both domains go on drawing from the same."""
@@ -107,9 +128,9 @@ class BatchSource:
         )
 
     def _gather(self, pixels: Tensor, index: Tensor, flips: RandomStream | None, crops: RandomStream | None) -> Tensor:
-        n = len(index)
-        flip = None if flips is None else flips.bernoulli(0.5, n).to(self.device)
-        offset = None if crops is None else self._corners(crops, pixels, n).to(self.device)
+        n = self.batch_size
+        flip = None if flips is None else flips.bernoulli(0.5, n)[self.part].to(self.device)
+        offset = None if crops is None else self._corners(crops, pixels, n)[self.part].to(self.device)
         return gather(pixels, index, flip, offset, self.sides, dtype=self.dtype)
 
     def _corners(self, crops: RandomStream, pixels: Tensor, n: int) -> Tensor:

@@ -13,6 +13,7 @@ from gankit.build import pick_device
 from gankit.core import files
 from gankit.core.errors import GankitError, UsageError
 from gankit.core.progress import warn
+from gankit.core.ranks import current
 from gankit.core.sides import as_size
 from gankit.data.catalogue import DataOptions
 from gankit.data.dataset import Dataset, ImageSet
@@ -101,7 +102,9 @@ def scores_of(
     if saved is not None:
         if len(judges) > 1:
             raise UsageError("--save-statistics: the samples are compared with several sets of images; name one")
-        write_moments(next(iter(judges.values())).real_moments(), saved)
+        moments = next(iter(judges.values())).real_moments()
+        if current().first:
+            write_moments(moments, saved)
     return found
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor
 
 from gankit.core.errors import UsageError
+from gankit.core.ranks import current
 from gankit.core.sides import as_size
 from gankit.core.version import __version__
 from gankit.cpu import keep_freed
@@ -100,7 +100,17 @@ class Judge:
     def _keep(self, kept: dict[str, Statistics], network: Extractor | None = None) -> None:
         """Have ``kept`` of the real images, as ``network`` sees them."""
         seen = {"images": self.images, **self._network(network is not None)}
-        of_real(list(kept.values()), seen, functools.partial(self._fill, extractor=network))
+
+        def fill(some: list[Statistics]) -> None:
+            current().agreed(True)
+            self._fill(some, network)
+
+        if current().first:
+            of_real(list(kept.values()), seen, fill)
+            current().agreed(False)
+        else:  # rank 0 knows what is cached, and keeps it; the others help to look
+            while current().agreed(False):
+                self._fill([], network)
         self._of_real |= kept
 
     def real_moments(self) -> Moments:
@@ -115,9 +125,19 @@ class Judge:
         return found
 
     def judge(self, samples: Iterable[Samples]) -> list[Value]:
-        """A value for each metric, in their order. UsageError where there are too few images, or no labels."""
+        """A value for each metric, in their order. UsageError where there are too few images, or no labels.
+
+        Of several ranks each gives its own ``samples``, and all have the same values.
+        """
         kept = started(self.metrics)
         count = self._show(samples, list(kept.values()), self.extractor)
+        found = current().agreed(self._values(kept, count) if current().first else [])
+        return [
+            Value(metric, value, self.protocol(metric), note)
+            for metric, (value, note) in zip(self.metrics, found, strict=True)
+        ]
+
+    def _values(self, kept: dict[str, Statistics], count: int) -> list[tuple[float, str]]:
         if not count:
             raise UsageError("there are no samples to judge")
         values = []
@@ -130,7 +150,7 @@ class Judge:
                     "with --extractor the one that the statistics were made by"
                 )
             note = caution(fake, count, len(self.real) if self.given is None else None)
-            values.append(Value(metric, metric.value(fake, real), self.protocol(metric), note))
+            values.append((metric.value(fake, real), note))
         return values
 
     def protocol(self, metric: Metric) -> dict[str, Any]:
@@ -159,7 +179,8 @@ class Judge:
 
     def _fill(self, kept: list[Statistics], extractor: Extractor | None) -> None:
         """Show ``kept`` the real images."""
-        batches = (Samples(self.real.images[first : first + n]) for first, n in in_batches(len(self.real)))
+        parts = current().own(in_batches(len(self.real)))
+        batches = (Samples(self.real.images[first : first + n]) for first, n in parts)
         self._show(batches, kept, extractor)
 
     @staticmethod
@@ -167,16 +188,22 @@ class Judge:
     def _show(samples: Iterable[Samples], kept: list[Statistics], extractor: Extractor | None) -> int:
         """Let all of ``kept`` take in ``samples``, by way of ``extractor`` if there is one. Returns their number."""
         count = 0
-        for images, labels, codes in samples:
-            seen = Seen(images, count, labels=labels, codes=codes)
-            if extractor is not None:
-                found = extractor(images)
-                logits = None if found.logits is None else found.logits.float().cpu()
-                seen = dataclasses.replace(seen, features=found.features.float().cpu(), logits=logits)
+        for looked_at in current().in_turn(seen_by(extractor, some) for some in samples):
+            seen = dataclasses.replace(looked_at, first=count)
             for each in kept:
                 each.update(seen)
-            count += len(images)
+            count += len(seen.images)
         return count
+
+
+def seen_by(extractor: Extractor | None, samples: Samples) -> Seen:
+    """What statistics see of ``samples``, the first of all, by way of ``extractor`` if there is one."""
+    images, labels, codes = samples
+    if extractor is None:
+        return Seen(images, 0, labels=labels, codes=codes)
+    found = extractor(images)
+    logits = None if found.logits is None else found.logits.float().cpu()
+    return Seen(images, 0, found.features.float().cpu(), logits, labels, codes)
 
 
 def make_metric(name: str) -> Metric:

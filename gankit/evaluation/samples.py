@@ -18,6 +18,7 @@ from gankit.build import DTYPES, load_images, pick_device
 from gankit.core.errors import DamagedFile, GankitError, UsageError
 from gankit.core.images import to_uint8
 from gankit.core.progress import warn
+from gankit.core.ranks import current
 from gankit.core.rng import RandomStream, key
 from gankit.core.sides import Sides, as_size
 from gankit.core.types import Batch, Noise, placed
@@ -72,7 +73,9 @@ class SampleSource:
     size: Sides
     channels: int
     batches: Callable[[tuple[str, ...]], Iterator[Samples]]
-    """Takes the names of the data set's classes, to read the labels of files by."""
+    """Takes the names of the data set's classes, to read the labels of files by. Of several ranks it gives each its
+    own.
+    """
     data: DataOptions | None = None
     seed: int | None = None
     averaged: bool | None = None
@@ -201,7 +204,7 @@ class Drawn:
         model, training = self.model, self.model.training
         model.eval()
         try:
-            for first, n in in_batches(self.count):
+            for first, n in current().own(in_batches(self.count)):
                 batch = None if images is None else images.pick(n, key(self.seed, "evaluate", first) % 2**63, self.size)
                 if batch is not None and direction is not None:
                     yield Samples(to_uint8(self._translated(batch, direction, first)))
@@ -274,7 +277,7 @@ def of_array(path: Path, asked: Asked) -> SampleSource:
     index, seed = chosen([""] * len(array), asked)
 
     def batches(classes: tuple[str, ...]) -> Iterator[Samples]:
-        for first, n in in_batches(len(index)):
+        for first, n in current().own(in_batches(len(index))):
             pixels = torch.from_numpy(np.array(array[index[first : first + n]])).reshape(n, *shape[1:])
             yield Samples(pixels.movedim(-1, 1).contiguous())
 
@@ -294,7 +297,7 @@ def of_folder(root: Path, asked: Asked) -> SampleSource:
     index, seed = chosen(folders, asked)
 
     def batches(classes: tuple[str, ...]) -> Iterator[Samples]:
-        for first, n in in_batches(len(index)):
+        for first, n in current().own(in_batches(len(index))):
             some = index[first : first + n]
             pixels = np.stack([read(paths[i], size, channels) for i in some])
             known = bool(classes) and all(folders[i] in classes for i in some)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from gankit.core import checkpoint
 from gankit.core.errors import GankitError, UsageError
+from gankit.core.ranks import current
 from gankit.core.rng import RandomStream
 from gankit.inference import code_vae
 from gankit.inference import gaussian_mixture as mixture
@@ -128,7 +129,7 @@ def drawn(run: RunFolder, tensors: dict[str, Tensor], about: dict[str, Any], n: 
 @torch.no_grad()
 def _decoded(model: Encoder, back: Callable[[Tensor], Tensor], points: Tensor) -> Iterator[Tensor]:
     dtype = next(model.parameters()).dtype
-    for some in torch.split(points, CHUNK):
+    for some in current().own(torch.split(points, CHUNK)):
         yield model.decode(back(some).to(dtype))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from gankit.core.ranks import current
 from gankit.core.rng import RandomStream
 from gankit.core.types import Noise
 
@@ -15,6 +16,7 @@ class ImagePool(nn.Module):
     Until ``capacity`` images came they are kept and handed on. After that each is, with probability one half, put in a
     drawn image's place, which is handed on instead; else it is handed on itself and forgotten. Images of a batch come
     one after the other. With buffers and drawn indices a step has fixed shapes and reads nothing back from the device.
+    Of several ranks each holds the same pool, which takes the images of all of them.
     """
 
     images: Tensor
@@ -26,16 +28,31 @@ class ImagePool(nn.Module):
         self.register_buffer("images", torch.zeros(capacity + 1, *shape))  # the last takes what is not kept
         self.register_buffer("count", torch.zeros((), dtype=torch.int64))
 
+    @property
+    def names(self) -> tuple[str, str]:
+        """The names of what ``draw`` draws: it is about the whole batch, of which a rank may have a part."""
+        return self.slot, self.swap
+
     def draw(self, n: int, draws: RandomStream) -> Noise:
         """What ``forward`` needs for ``n`` images."""
         return {self.slot: draws.integers(max(1, self.capacity), n), self.swap: draws.bernoulli(0.5, n)}
 
     @torch.no_grad()
     def forward(self, fresh: Tensor, noise: Noise) -> Tensor:
-        """fresh: [n,C,H,W]; noise: as ``draw`` gave it. Returns the images handed on; all, for a capacity of 0."""
+        """fresh: [n,C,H,W]; noise: as ``draw`` gave it. Returns the images handed on; all, for a capacity of 0.
+
+        Where ``noise`` is of more images than ``fresh``, these are this rank's part of the batch.
+        """
         if not self.capacity:
             return fresh
         slot, swap = noise[self.slot], noise[self.swap]
+        own = slice(None)
+        if len(slot) != len(fresh):
+            own = current().part(len(slot))
+            whole = fresh.new_zeros(len(slot), *fresh.shape[1:])
+            whole[own] = fresh
+            current().sum_(whole)
+            fresh = whole
         order = torch.arange(len(fresh), device=fresh.device)
         fills = self.count + order < self.capacity
         place, kept = torch.where(fills, self.count + order, slot), fills | swap
@@ -47,7 +64,7 @@ class ImagePool(nn.Module):
         self.images.index_copy_(0, torch.where(kept & ~replaced, place, self.capacity), fresh)
         self.images[-1].zero_()
         self.count.add_(len(fresh)).clamp_(max=self.capacity)
-        return handed
+        return handed[own]
 
 
 def wide(flags: Tensor) -> Tensor:

@@ -70,11 +70,16 @@ class Model(nn.Module):
     """The networks that ``sample`` needs, averaged over training where the run asks for it."""
     advice: Mapping[str, str] = MappingProxyType({})
     """Which options of the variant usually help, by the name of the condition that a run's health can be in."""
+    whole_noise: tuple[str, ...] = ()
+    """Names of ``noise`` that are about the whole batch: where several ranks have a part of a batch each, every one is
+    handed all of these, and its part of the others.
+    """
     reads_images: bool = False
     """Whether ``sample`` needs a batch of the data set's images, as a model that maps images to images does."""
 
     def noise(self, phase: str, n: int, draws: RandomStream) -> Noise:
-        """Everything random that ``terms`` (or, for phase "sample", ``sample``) needs for ``n`` images, on the CPU.
+        """Everything random that ``terms`` (or, for phase "sample", ``sample``) needs for ``n`` images, on the CPU: by
+        name [n, ...], a row an image.
 
         A conditional model puts the classes of its samples, int64 [n], into it as "labels", and the values of any
         other of its ``conditions`` that is categorical, int64 [n], under the condition's name.

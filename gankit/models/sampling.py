@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
+from gankit.core.ranks import current
 from gankit.core.rng import RandomStream
 from gankit.core.types import Batch, Noise, placed
 from gankit.models.interface import Model
@@ -58,11 +59,11 @@ def _preview(model: Model, n: int, seed: int, device: torch.device, dtype: torch
 def stream(
     model: Model, n: int, seed: int, device: torch.device, dtype: torch.dtype, sources: Sources | None = None
 ) -> Iterator[Tensor]:
-    """The images of ``sample`` in parts [CHUNK,C,H,W], the last one shorter."""
+    """The images of ``sample`` in parts [CHUNK,C,H,W], the last one shorter; of several ranks those of this one."""
     training = model.training
     model.eval()
     try:
-        for first, noise in _drawn(model, n, seed):
+        for first, noise in current().own(_drawn(model, n, seed)):
             batch = None
             if sources is not None:
                 batch = moved(sources(first, min(CHUNK, n - first)), device, dtype)
@@ -102,6 +103,6 @@ def in_parts(model: Model, noise: Noise, n: int) -> Tensor:
 
 @torch.no_grad()
 def parts(model: Model, noise: Noise, n: int) -> Iterator[Tensor]:
-    """The N images of ``noise`` in parts [CHUNK,C,H,W], the last one shorter."""
-    for first in range(0, n, CHUNK):
+    """The N images of ``noise`` in parts [CHUNK,C,H,W], the last one shorter; of several ranks those of this one."""
+    for first in current().own(range(0, n, CHUNK)):
         yield model.sample(part_of(noise, first))

@@ -20,6 +20,8 @@ from gankit.core.files import value_of
 from gankit.core.options import fields
 
 NEUTRAL = {field.name for field in fields(TrainOptions) if field.described.neutral}
+LATER = {field.name: field.default for field in fields(TrainOptions) if field.described.later}
+"""Common options that a run may be older than, with what stands for what it did."""
 WHERE = ("data", "data_root")
 """Options that say where the images are; which they are, their digest says."""
 
@@ -83,7 +85,11 @@ def fingerprints(recorded: Mapping[str, Any], legs: tuple[Leg, ...], step: int) 
     free = NEUTRAL | {"init_from"}
     if train.get("decay_start") == 1.0:  # else the schedule depends on it
         free = free | {"steps"}
-    values["train"] = {name: value for name, value in train.items() if name not in free}
+    values["train"] = {
+        name: value
+        for name, value in train.items()
+        if name not in free and not (name in LATER and LATER[name] == value)
+    }
     unset = later_defaults(recorded)
     values["options"] = {
         name: value for name, value in values["options"].items() if name not in unset or unset[name] != value
@@ -114,7 +120,7 @@ def extended(
         [leg for leg in legs if leg.start >= step],
     )
     old, new = before(recorded, legs, step), config.as_dict()
-    old["options"] = {**later_defaults(recorded), **old["options"]}
+    old |= {"train": {**LATER, **old["train"]}, "options": {**later_defaults(recorded), **old["options"]}}
     changes = {
         name: (old[section].get(name), value)
         for section in ("train", "options")

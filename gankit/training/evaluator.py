@@ -82,9 +82,11 @@ class Evaluator:
         scores = []
         for samples in self.sources(trainer, str(run.root)):
             scores += judged(self.judges[samples.domain], samples, by="training")
+        if not trainer.ranks.first:
+            return trainer.ranks.agreed(False)
         append(run.root, scores)
         so_far = best(run, like=scores[0])
-        return scores[0].finite if so_far is None else scores[0].beats(so_far)
+        return trainer.ranks.agreed(scores[0].finite if so_far is None else scores[0].beats(so_far))
 
 
 def evaluator(trainer: Trainer, data: DataOptions | None, *, resumed: bool = False) -> Evaluator | None:

@@ -31,6 +31,12 @@ MOST = 256
 """Images compared with one another: their pairs grow as the square."""
 
 
+class Collapsed(GankitError):
+    """The run's health says that nothing is learnt any more, and it was asked to end then."""
+
+    everywhere = True
+
+
 class Watch:
     """Hands on to ``note`` each condition that starts. ``collapse``: the first one in which nothing is learnt, if any,
     since this object was made: a run that is taken up again has been told of the earlier ones.
@@ -80,11 +86,11 @@ class Watch:
             return None
         return min(spread(to_uint8(some)) / far for some, far in zip(made, self._real, strict=True)), min(count, MOST)
 
-    def collapsed(self) -> GankitError:
+    def collapsed(self) -> Collapsed:
         """What --stop-on-collapse ends a run with."""
         assert self.collapse is not None
         event, root = self.collapse, self.run.root
-        return GankitError(
+        return Collapsed(
             f"stopped after step {self.trainer.done}: {event.condition.name} since step {event.step} ({event.of}: "
             f"{event.seen}); {event.helps}; a checkpoint was written, `gankit resume {root}` goes on from it"
         )

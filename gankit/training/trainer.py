@@ -19,17 +19,20 @@ from gankit.config import Config
 from gankit.core import checkpoint
 from gankit.core.cores import Load
 from gankit.core.errors import GankitError, UsageError
-from gankit.core.torch_private import foreach_norm
+from gankit.core.ranks import Ranks, current
+from gankit.core.torch_private import BatchNorm, foreach_norm
 from gankit.core.types import Carry
 from gankit.cpu import prepare
-from gankit.data.batches import BatchSource
+from gankit.data.batches import ALL, BatchSource
 from gankit.data.dataset import ImageSet
+from gankit.models.batch_norm import synchronise
 from gankit.models.interface import Model, Phase
 from gankit.models.networks import uses_batch_statistics
 from gankit.models.sampling import sample
 from gankit.training.ema import EMA
 from gankit.training.engines.choose import choose_engine, make_engine
 from gankit.training.initial import Initial, take
+from gankit.training.reduction import Reduction, statistics_of
 from gankit.training.schedule import rate, total_steps, updates
 from gankit.training.threads import choose_threads, set_threads
 from gankit.training.update import Arithmetic, PhaseState, Update, Vector
@@ -37,6 +40,8 @@ from gankit.training.update import Arithmetic, PhaseState, Update, Vector
 
 class NotFinite(GankitError):
     """A loss or a weight stopped being finite."""
+
+    everywhere = True
 
 
 class Trainer:
@@ -54,9 +59,14 @@ class Trainer:
         self.spec = self.images.spec(config.data.crop)
         self.model = build_model(config, self.spec)
         self.taken = None if initial is None else take(self.model, initial)
+        if config.train.sync_batchnorm:
+            synchronise(self.model)
         self.model.to(self.device, self.dtype).train()
         if self.device.type == "cpu":
             prepare(self.model)
+        self.ranks, self.own = current(), current().part(config.train.batch_size)
+        self.share = (self.own.stop - self.own.start) / config.train.batch_size
+        """Of each batch, this process's part, and what share of the batch that is."""
         self.batches = BatchSource(
             self.images,
             self.model.noise,
@@ -66,11 +76,16 @@ class Trainer:
             flip=config.data.flip,
             device=self.device,
             dtype=self.dtype,
+            part=ALL if self.ranks.alone else self.own,
+            whole_noise=self.model.whole_noise,
         )
         check_phases(self.model.phases)
-        if config.train.batch_size == 1 and uses_batch_statistics(self.model):
-            raise UsageError("--batch-size 1: batch norm needs 2 images or more; choose another norm or larger batches")
+        check_batches(config, self.model, self.ranks, self.device)
         self.phases = [PhaseState.of(phase, self.model) for phase in self.model.phases]
+        if not self.ranks.alone:
+            statistics = [] if config.train.sync_batchnorm else statistics_of(self.model, (BatchNorm,))
+            for state in self.phases:
+                state.reduction = Reduction(state.parameters, statistics, self.ranks, self.share)
         self.ema: EMA | None = None
         if config.train.ema_halflife_images:
             self.ema = EMA(
@@ -81,6 +96,8 @@ class Trainer:
         """The step from which the learning rates' decay counts: where the leg began that set them."""
         self.steps = total_steps(config.train, self.model.phases, len(self.images))
         self.rows: list[tuple[int, list[tuple[PhaseState, list[Vector]]]]] = []
+        self.not_finite_on = ""
+        """Of several ranks those whose own figures are no longer finite, in words."""
         arithmetic = Arithmetic(self.device.type, self.dtype, autocast=config.train.precision == "bf16")
         name = config.train.engine
         if name == "auto":
@@ -149,7 +166,7 @@ class Trainer:
         """
         rows, self.rows = self.rows, []
         every = [vector for _, row in rows for _, vectors in row for vector in vectors]
-        values = iter(torch.cat(every).tolist() if every else [])
+        values = iter(self.over_ranks(torch.cat(every)).tolist() if every else [])
         found: list[dict[str, Any]] = []
         for step, row in rows:
             found.append({"step": step})
@@ -158,6 +175,17 @@ class Trainer:
                 means = (sum(some) / len(taken) for some in zip(*taken, strict=True))
                 found[-1] |= zip(state.recorded, means, strict=True)
         return found
+
+    def over_ranks(self, values: Tensor) -> Tensor:
+        """The mean of what each rank recorded, weighted by its share of the batch."""
+        if self.ranks.alone:
+            return values
+        own = torch.isfinite(values).all()
+        self.ranks.sum_(values := values * self.share)
+        if not torch.isfinite(values).all():  # which all ranks find
+            bad = [rank for rank, finite in enumerate(self.ranks.all_of(bool(own))) if not finite]
+            self.not_finite_on = "".join(f" on rank {rank} ({self.ranks.hosts[rank]})" for rank in bad)
+        return values
 
     @torch.no_grad()
     def check_finite(self) -> None:
@@ -186,6 +214,26 @@ class Trainer:
             self.ema.model.load_state_dict(checkpoint.under(tensors, "average/"), strict=False)
         self.done, self.drawn, self.rows = done, drawn, []
         self.batches.expect([])
+
+
+def check_batches(config: Config, model: Model, ranks: Ranks, device: torch.device) -> None:
+    """UsageError where a rank would have no GPU of its own, no images, or too few of them for batch norm."""
+    if device.type == "cuda" and ranks.local >= torch.cuda.device_count():
+        raise UsageError(
+            f"--device cuda: this is rank number {ranks.local + 1} on a host with {torch.cuda.device_count()} GPUs; "
+            "start one a GPU: torchrun --nproc-per-node gpu"
+        )
+    size = config.train.batch_size
+    if size < ranks.world:
+        raise UsageError(
+            f"--batch-size {size}: is the size of all ranks' batches together, and there are {ranks.world}"
+        )
+    least = size if config.train.sync_batchnorm else size // ranks.world
+    if least == 1 and uses_batch_statistics(model):
+        of_each = "" if ranks.alone else f" on each of {ranks.world} ranks, or --sync-batchnorm"
+        raise UsageError(
+            f"--batch-size {size}: batch norm needs 2 images or more{of_each}; choose another norm or larger batches"
+        )
 
 
 def check_phases(phases: tuple[Phase, ...]) -> None:

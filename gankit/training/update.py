@@ -18,6 +18,7 @@ from gankit.core.types import Batch, Carry, Noise
 from gankit.data.batches import UpdateKey
 from gankit.models.interface import Model, Phase
 from gankit.training import optimizers
+from gankit.training.reduction import Reduction
 
 Vector = Tensor
 
@@ -32,6 +33,8 @@ class PhaseState:
     spans: list[tuple[str, int, int]]
     optimizer: optimizers.Optimizer
     recorded: tuple[str, ...] = ()
+    reduction: Reduction | None = None
+    """What sums its gradients over the ranks, where there are several."""
 
     @classmethod
     def of(cls, phase: Phase, model: Model) -> PhaseState:
@@ -91,24 +94,36 @@ def compute(
     noise: Noise,
     carry: Carry,
 ) -> Computed:
-    """The loss of ``state`` and its gradients by ``parameters``, which are those of ``state`` or stand for them."""
-    dtype = arithmetic.dtype
+    """The loss of ``state`` and its gradients by ``parameters``, which are those of ``state`` or stand for them.
+
+    Of several ranks each computes its share of the gradients; ``apply_gradients`` adds them up.
+    """
+    dtype, reduction = arithmetic.dtype, state.reduction
     with torch.autocast(arithmetic.device, torch.bfloat16, enabled=arithmetic.autocast):
         terms = model.terms(state.phase.name, batch, noise, carry)
     loss = torch.stack([value.to(dtype) for value in terms.losses.values()]).sum()
     grads = [
         in_strides_of(parameter, grad)
-        for parameter, grad in zip(parameters, torch.autograd.grad(loss, parameters), strict=True)
+        for parameter, grad in zip(
+            parameters,
+            torch.autograd.grad(loss if reduction is None else loss * reduction.share, parameters),
+            strict=True,
+        )
     ]
-    norms = foreach_norm(grads)
-    watched = {**terms.losses, "loss": loss, **terms.watch}
-    for network, start, end in state.spans:
-        watched[f"grad norm {network}"] = torch.stack(norms[start:end]).norm()
-        first = next((i for i in range(start, end) if parameters[i].dim() > 1), start)  # a weight, not a bias
-        watched[f"first layer grad norm {network}"] = norms[first]
+    watched = {**terms.losses, "loss": loss, **terms.watch, **norms_of(state, grads)}
     state.recorded = tuple(f"{state.phase.name}/{name}" for name in watched)
     values = torch.stack([value.detach().to(dtype) for value in watched.values()])
     return Computed(grads, values, dict(terms.carry))
+
+
+def norms_of(state: PhaseState, grads: Sequence[Tensor]) -> dict[str, Tensor]:
+    """The norms of ``grads``, of each network of ``state`` and of its first layer, under their names."""
+    norms, found = foreach_norm(list(grads)), {}
+    for network, start, end in state.spans:
+        found[f"grad norm {network}"] = torch.stack(norms[start:end]).norm()
+        first = next((i for i in range(start, end) if grads[i].dim() > 1), start)  # a weight, not a bias
+        found[f"first layer grad norm {network}"] = norms[first]
+    return found
 
 
 def parameters_of(model: nn.Module, network: str) -> list[tuple[str, nn.Parameter]]:
@@ -121,6 +136,17 @@ def in_strides_of(parameter: Tensor, grad: Tensor) -> Tensor:
     gradient penalty's gradients of convolutions come transposed.
     """
     return grad if grad.stride() == parameter.stride() else torch.empty_like(parameter).copy_(grad)
+
+
+def summed(state: PhaseState, grads: Sequence[Tensor], values: Vector) -> tuple[Sequence[Tensor], Vector]:
+    """``grads`` summed over the ranks, and the recorded ``values`` with the norms of the sums in place of this rank's;
+    as they are where there is one.
+    """
+    if state.reduction is None:
+        return grads, values
+    grads = state.reduction.finish(grads)
+    norms = [norm.to(values.dtype) for norm in norms_of(state, grads).values()]
+    return grads, torch.cat([values[: -len(norms)], torch.stack(norms)])
 
 
 def apply_gradients(model: Model, state: PhaseState, grads: Sequence[Tensor]) -> None:

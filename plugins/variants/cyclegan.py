@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -59,6 +59,7 @@ class CycleGANModel(Translator):
         self.discriminator = nn.ModuleDict({name: arch.discriminator(spec, options) for name in "ab"})
         initialise(self, options.init)
         self.pools = nn.ModuleDict({name: ImagePool(name, options.pool, self.shape) for name in "ab"})
+        self.whole_noise = tuple(name for pool in self.pools.values() for name in cast(ImagePool, pool).names)
         self.any_size = self.generator["a2b"].any_size
         both, judges = ("generator.a2b", "generator.b2a"), ("discriminator.a", "discriminator.b")
         self.phases = (

@@ -8,7 +8,10 @@ import shutil
 from torch import nn
 
 from gankit.core.errors import UsageError
+from gankit.core.ranks import current
 from gankit.cpu import available
+from gankit.models.batch_norm import SyncBatchNorm
+from gankit.models.image_pool import ImagePool
 from gankit.models.interface import Model
 from gankit.training.engines.base import Engine, Inputs
 from gankit.training.engines.eager import EagerEngine
@@ -23,6 +26,11 @@ CAPTURE_UPDATES = 100
 
 def make_engine(name: str, model: Model, arithmetic: Arithmetic, inputs: Inputs) -> Engine:
     """The engine ``name``. UsageError where it cannot run here."""
+    if name != "eager" and speaks_within(model):
+        raise UsageError(
+            f"--engine {name}: the ranks of this run exchange images or statistics within an update (an image pool, or "
+            "--sync-batchnorm), which it cannot hold; use eager"
+        )
     if name == "graph":
         if arithmetic.device != "cuda":
             raise UsageError("--engine graph captures CUDA graphs, and this run is on the CPU; use compiled or eager")
@@ -51,6 +59,8 @@ def choose_engine(device: str, updates: int, model: nn.Module) -> str:
 
     On a CPU gankit's own convolutions, which run eagerly, are faster than those of plans and of the compiler.
     """
+    if speaks_within(model):
+        return "eager"
     if device == "cuda":
         return "graph" if updates >= CAPTURE_UPDATES else "eager"
     if device != "cpu":
@@ -60,6 +70,11 @@ def choose_engine(device: str, updates: int, model: nn.Module) -> str:
     if available().fast:
         return "planned" if updates >= PLAN_UPDATES else "eager"
     return "compiled" if updates >= COMPILE_UPDATES and has_compiler() else "eager"
+
+
+def speaks_within(model: nn.Module) -> bool:
+    """Whether the ranks exchange something while ``model`` computes, which no trace or captured graph holds."""
+    return not current().alone and any(isinstance(layer, SyncBatchNorm | ImagePool) for layer in model.modules())
 
 
 def has_compiler() -> bool:

@@ -19,7 +19,7 @@ from gankit.core.checkpoint import flatten
 from gankit.core.types import Batch, Carry, Noise
 from gankit.training.engines.base import Engine
 from gankit.training.engines.tracing import Source, given_to, state_of
-from gankit.training.update import PhaseState, Update, Vector, apply_gradients, compute
+from gankit.training.update import Computed, PhaseState, Update, Vector, apply_gradients, compute, summed
 
 Outputs = tuple[Vector, Carry]
 
@@ -110,13 +110,41 @@ class CudaGraphEngine(Engine):
         noise, carry = own(noise), own(carry)
         self.warm_up(state, batch, noise, carry)
 
+        computed: list[Computed] = []
+
         def run() -> Outputs:
-            computed = compute(self.model, state, state.parameters, self.arithmetic, batch, noise, carry)
-            apply_gradients(self.model, state, computed.grads)
-            return computed.values, computed.carry
+            computed.append(compute(self.model, state, state.parameters, self.arithmetic, batch, noise, carry))
+            if state.reduction is None:
+                apply_gradients(self.model, state, computed[-1].grads)
+            return computed[-1].values, computed[-1].carry
 
         replay, (values, carried) = self.recorder.capture(run)
-        return Captured(given_to(0, batch, noise, carry), replay, values, carried, state.recorded)
+        given = given_to(0, batch, noise, carry)
+        if state.reduction is None:
+            return Captured(given, replay, values, carried, state.recorded)
+        return Captured(given, *self.capture_apart(state, computed[-1], replay), carried, state.recorded)
+
+    def capture_apart(
+        self, state: PhaseState, computed: Computed, replay: Callable[[], None]
+    ) -> tuple[Callable[[], None], Vector]:
+        """What replays an update of several ranks: ``replay``, which gives ``computed``, then the sum over ranks, which
+        is in no graph, then a captured step of the optimizer. And the tensor that its values are then in.
+        """
+        grads, values = summed(state, computed.grads, computed.values)
+        values = values.clone()
+
+        def apply() -> Outputs:
+            apply_gradients(self.model, state, grads)
+            return values, {}
+
+        apply_again, _ = self.recorder.capture(apply)
+
+        def whole() -> None:
+            replay()
+            values.copy_(summed(state, computed.grads, computed.values)[1])
+            apply_again()
+
+        return whole, values
 
     def warm_up(self, state: PhaseState, batch: Batch, noise: Noise, carry: Carry) -> None:
         """Run the update a few times, and put the model and the optimizer back."""
@@ -132,7 +160,8 @@ class CudaGraphEngine(Engine):
                     self.model.terms(state.phase.name, batch, noise, still)
                     grads: Sequence[Tensor] = [torch.zeros_like(p) for p in state.parameters]
                 else:
-                    grads = compute(self.model, state, state.parameters, self.arithmetic, batch, noise, still).grads
+                    computed = compute(self.model, state, state.parameters, self.arithmetic, batch, noise, still)
+                    grads, _ = summed(state, computed.grads, computed.values)
                 apply_gradients(self.model, state, grads)
         with torch.no_grad():
             for name, tensor in tensors.items():

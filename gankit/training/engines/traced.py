@@ -13,7 +13,7 @@ from torch import Tensor
 from gankit.core.types import Batch, Carry, Noise
 from gankit.training.engines.base import Engine
 from gankit.training.engines.tracing import Piece, Source, given_to, state_of, trace
-from gankit.training.update import Update, Vector, apply_gradients
+from gankit.training.update import Update, Vector, apply_gradients, summed
 
 Code = Callable[..., Sequence[Tensor]]
 
@@ -49,6 +49,7 @@ class TracedEngine(Engine):
         if not self.begun:
             self.given = {}
         update.state.recorded = segment.piece.recorded
+        grads, values = summed(update.state, grads, values)
         apply_gradients(self.model, update.state, grads)
         return values, carried
 
