@@ -6,6 +6,7 @@ import atexit
 import contextlib
 import os
 import sys
+import time
 import warnings
 from typing import Any
 
@@ -32,10 +33,12 @@ from gankit.cli.resume import resume
 from gankit.cli.study import study
 from gankit.cli.sweep import sweep
 from gankit.cli.train import train
-from gankit.core.errors import GankitError
+from gankit.core.errors import GankitError, UsageError
 from gankit.core.progress import show, warn
 from gankit.registry import registry
 
+RANKED = {"train", "resume", "evaluate", "sample"}
+"""Commands whose work ranks of `torchrun` divide among them."""
 HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
 
@@ -69,6 +72,8 @@ def failed(error: Exception, text: str, code: int) -> int:
 
     if said := told(error, text):
         show(f"Error: {said}")
+    else:
+        time.sleep(2)  # so that the rank that tells it is not ended before, by a launcher that saw this one end
     if launched():
         leave_broken_streams()
         os._exit(code)  # a collective that was begun would keep the process waiting for ranks that do not come
@@ -80,6 +85,8 @@ class Root(click.Group):
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
         open_standard_streams()
+        if "RANK" in os.environ:  # a rank that is gone is told of in one line; PyTorch's C++ would add its stack
+            os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
         atexit.register(leave_broken_streams)
         # `--help` is answered here already, and lists the commands of plugins.
         try:
@@ -123,7 +130,8 @@ class Root(click.Group):
 @click.group(cls=Root, context_settings=HELP)
 @click.option("--debug", is_flag=True, help="Show a traceback where there is an error.")
 @click.version_option(__version__, prog_name="gankit")
-def main(debug: bool) -> None:
+@click.pass_context
+def main(ctx: click.Context, debug: bool) -> None:
     """Train, compare and study generative adversarial networks on images.
 
     \b
@@ -136,6 +144,15 @@ def main(debug: bool) -> None:
     gankit study RECIPE                         repeat a published study; which of its claims hold?
     """  # noqa: D301 -- click reads the control character as "do not rewrap"
     warnings.showwarning = _show_warning
+    if RANKED.isdisjoint([ctx.invoked_subcommand]) and os.environ.get("WORLD_SIZE", "1") != "1":
+        from gankit.core.ranks import launched
+
+        if launched():
+            ranked = ", ".join(sorted(RANKED))
+            raise UsageError(
+                f"torchrun starts {os.environ['WORLD_SIZE']} of `gankit {ctx.invoked_subcommand}`, which is one process; "
+                f"those that several ranks share are {ranked}"
+            )
 
 
 def _show_warning(message: Any, category: Any, filename: str, lineno: int, file: Any = None, line: Any = None) -> None:

@@ -154,7 +154,8 @@ class Ranks:
             time.sleep(3 * BEAT)
             now = [self.store.get(_beat(rank)) for rank in range(self.world)]
         except RuntimeError:
-            return RankLost(f"the host that the ranks meet at cannot be reached ({cause})")
+            meet = os.environ["MASTER_ADDR"] if _kept() else f"rank 0 on {self.hosts[0]}"
+            return RankLost(f"lost {meet}, where the ranks meet ({cause})")
         gone = [
             f"rank {rank} on {self.hosts[rank]}"
             for rank, pair in enumerate(zip(before, now, strict=True))
@@ -235,9 +236,12 @@ def run_of_restart(ranks: Ranks, root: str | None = None) -> str | None:
 
 def _store(rank: int, world: int, limit: timedelta) -> Any:
     """What the ranks meet at: kept by `torchrun`, so that it outlives them, or else by rank 0."""
-    kept = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
     place = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-    return dist.TCPStore(*place, world, is_master=not kept and rank == 0, timeout=limit, wait_for_workers=False)
+    return dist.TCPStore(*place, world, is_master=not _kept() and rank == 0, timeout=limit, wait_for_workers=False)
+
+
+def _kept() -> bool:
+    return os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
 
 
 def _beat(rank: int) -> str:

@@ -92,7 +92,9 @@ class Reduction:
         for wait in waiting:
             wait()
         for mean, tensor in zip(self.averaged, self.statistics, strict=True):
-            tensor.copy_(mean)
+            tensor.data.copy_(
+                mean
+            )  # unseen by autograd: a carried graph holds it, and a backward pass does not read it
         return self.views
 
     def _hook(self, i: int) -> Callable[[Tensor], None]:
