@@ -150,8 +150,8 @@ def main(ctx: click.Context, debug: bool) -> None:
         if launched():
             ranked = ", ".join(sorted(RANKED))
             raise UsageError(
-                f"torchrun starts {os.environ['WORLD_SIZE']} of `gankit {ctx.invoked_subcommand}`, which is one process; "
-                f"those that several ranks share are {ranked}"
+                f"torchrun starts {os.environ['WORLD_SIZE']} of `gankit {ctx.invoked_subcommand}`, which is one "
+                f"process; those that several ranks share are {ranked}"
             )
 
 

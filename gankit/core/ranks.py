@@ -23,6 +23,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from gankit.core.errors import GankitError, UsageError
+from gankit.core.torch_private import PrefixStore, TCPStore
 
 T = TypeVar("T")
 PATIENCE = 120
@@ -205,7 +206,7 @@ def joined(patience: float = PATIENCE) -> Iterator[Ranks]:
         torch.cuda.set_device(local)
     try:
         store = _store(rank, world, limit)
-        own = dist.PrefixStore(f"gankit/attempt {restarts()}", store)
+        own = PrefixStore(f"gankit/attempt {restarts()}", store)
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
         dist.init_process_group(backend, store=own, rank=rank, world_size=world, timeout=limit)
         ended = _beating(own, rank)
@@ -237,7 +238,7 @@ def run_of_restart(ranks: Ranks, root: str | None = None) -> str | None:
 def _store(rank: int, world: int, limit: timedelta) -> Any:
     """What the ranks meet at: kept by `torchrun`, so that it outlives them, or else by rank 0."""
     place = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-    return dist.TCPStore(*place, world, is_master=not _kept() and rank == 0, timeout=limit, wait_for_workers=False)
+    return TCPStore(*place, world, is_master=not _kept() and rank == 0, timeout=limit, wait_for_workers=False)
 
 
 def _kept() -> bool:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, fx
 from torch._C import _are_functorch_transforms_active as functorch_transforms_active
 from torch._C import _len_torch_dispatch_stack as dispatch_modes
+from torch._C._distributed_c10d import PrefixStore, TCPStore
 from torch._subclasses import FakeTensorMode
 from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
 from torch.nn.utils.stateless import _reparametrize_module as reparametrize
@@ -19,7 +20,7 @@ from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
 __all__ = [
-    "BatchNorm", "FakeTensorMode", "TorchDispatchMode", "dispatch_modes", "foreach_add", "foreach_add_",
+    "BatchNorm", "FakeTensorMode", "PrefixStore", "TCPStore", "TorchDispatchMode", "dispatch_modes", "foreach_add", "foreach_add_",
     "foreach_addcdiv_", "foreach_addcmul_", "foreach_div_", "foreach_mul_", "foreach_norm", "foreach_sqrt",
     "foreach_sub", "functorch_transforms_active", "fused_adam_", "fused_sgd_", "inductor", "is_proxied", "pytree",
     "reparametrize", "will_execute",

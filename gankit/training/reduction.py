@@ -69,7 +69,7 @@ class Reduction:
         self.waiting: list[Callable[[], None]] = []
         if len(self.buckets) > 1:
             for i, parameter in enumerate(parameters):
-                parameter.register_hook(self._hook(i))
+                parameter.register_hook(self._hook(i))  # type: ignore[no-untyped-call]
 
     def start(self) -> None:
         """An update that is not traced begins: its gradients are taken as they come."""

@@ -1,4 +1,4 @@
-"""Work done by several ranks at once: processes forked of one that has imported everything, which saves seconds each."""
+"""Work of several ranks at once: processes forked of one that has imported everything, which saves seconds each."""
 
 from __future__ import annotations
 

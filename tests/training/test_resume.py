@@ -14,7 +14,7 @@ import time
 
 import pytest
 import torch
-from outcomes import assert_same
+from outcomes import assert_same, outcome
 from paths import SUPPORT
 from tiny import fitted, options_of
 

@@ -122,15 +122,15 @@ class CudaGraphEngine(Engine):
         given = given_to(0, batch, noise, carry)
         if state.reduction is None:
             return Captured(given, replay, values, carried, state.recorded)
-        return Captured(given, *self.capture_apart(state, computed[-1], replay), carried, state.recorded)
+        return Captured(given, *self.capture_apart(state, computed, replay), carried, state.recorded)
 
     def capture_apart(
-        self, state: PhaseState, computed: Computed, replay: Callable[[], None]
+        self, state: PhaseState, computed: Sequence[Computed], replay: Callable[[], None]
     ) -> tuple[Callable[[], None], Vector]:
-        """What replays an update of several ranks: ``replay``, which gives ``computed``, then the sum over ranks, which
-        is in no graph, then a captured step of the optimizer. And the tensor that its values are then in.
+        """What replays an update of several ranks: ``replay``, which gives the last of ``computed``, then the sum over
+        ranks, which is in no graph, then a captured step of the optimizer. And the tensor that its values are then in.
         """
-        grads, values = summed(state, computed.grads, computed.values)
+        grads, values = summed(state, computed[-1].grads, computed[-1].values)
         values = values.clone()
 
         def apply() -> Outputs:
@@ -141,7 +141,7 @@ class CudaGraphEngine(Engine):
 
         def whole() -> None:
             replay()
-            values.copy_(summed(state, computed.grads, computed.values)[1])
+            values.copy_(summed(state, computed[-1].grads, computed[-1].values)[1])
             apply_again()
 
         return whole, values

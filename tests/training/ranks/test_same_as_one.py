@@ -58,7 +58,9 @@ def close(one, other):
 
 
 def agree(variant, flags, ranks):
-    """Assert that, with batch norm over all where there is one, ``ranks`` ranks and one give the same, and that all ranks hold the same bits."""
+    """Assert that so many ranks and one give the same, with batch norm over all where there is one, and that all ranks
+    hold the same bits.
+    """
     flags = flags | ({"sync_batchnorm": True} if has_batch_norm(variant, flags) else {})
     ((grads, tensors, rows),) = in_ranks(1, trained, variant, flags)
     several = in_ranks(ranks, trained, variant, flags)
