@@ -30,6 +30,8 @@ PATIENCE = 120
 """Seconds that a rank waits for the others before it gives them up, by default."""
 BEAT = 0.5
 """Seconds between two signs of life of a rank. One that gave none for three times as long is taken for gone."""
+ANSWER = 3.0
+"""Seconds in which the place that ranks meet at answers, where it can be reached."""
 RUN_KEY = "gankit/run"
 
 
@@ -150,19 +152,30 @@ class Ranks:
     def lost(self, error: Exception) -> RankLost:
         """The error to raise where a collective failed by ``error``: it names the ranks that give no sign of life."""
         cause = re.sub(r"^\[[^\]]*\] *", "", str(error).strip().partition("\n")[0]).partition(". ")[0]
-        try:
-            before = [self.store.get(_beat(rank)) for rank in range(self.world)]
-            time.sleep(3 * BEAT)
-            now = [self.store.get(_beat(rank)) for rank in range(self.world)]
-        except RuntimeError:
+        silent = self._silent()
+        if silent is None:
             meet = os.environ["MASTER_ADDR"] if _kept() else f"rank 0 on {self.hosts[0]}"
             return RankLost(f"lost {meet}, where the ranks meet ({cause})")
-        gone = [
-            f"rank {rank} on {self.hosts[rank]}"
-            for rank, pair in enumerate(zip(before, now, strict=True))
-            if rank != self.rank and pair[0] == pair[1]
-        ]
+        gone = [f"rank {rank} on {self.hosts[rank]}" for rank in silent if rank != self.rank]
         return RankLost(f"lost {' and '.join(gone) or 'the connection to another rank'} ({cause})")
+
+    def _silent(self) -> list[int] | None:
+        """The ranks that give no sign of life for a while; None where the place that they meet at gives none."""
+        heard: list[list[bytes]] = []
+
+        def listen() -> None:
+            with contextlib.suppress(RuntimeError):
+                for wait in (0, 3 * BEAT):
+                    time.sleep(wait)
+                    heard.append([self.store.get(_beat(rank)) for rank in range(self.world)])
+
+        # In a thread: over a cable that was cut PyTorch's store waits for its answer for ever.
+        thread = threading.Thread(target=listen, daemon=True)
+        thread.start()
+        thread.join(3 * BEAT + ANSWER)
+        if len(heard) < 2:
+            return None
+        return [rank for rank, pair in enumerate(zip(*heard, strict=True)) if pair[0] == pair[1]]
 
 
 ALONE = Ranks()
