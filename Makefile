@@ -117,4 +117,9 @@ bench-quality: env  ## scores against seconds of training: benchmarks/time_to_qu
 bench-defaults: env  ## sweeps over rates, norms and averages, held against the papers' values: benchmarks/defaults.csv (hours)
 	$(BIN)/python benchmarks/defaults.py
 
-.PHONY: bench-quality bench-defaults
+bench-scale: env  ## two ranks beside one process, a slow link, many GPUs on paper: benchmarks/scale.csv, docs/scale.md (8 minutes)
+	$(BIN)/python benchmarks/scale.py ranks
+	$(BIN)/python benchmarks/scale.py link
+	$(BIN)/python benchmarks/scale.py paper
+
+.PHONY: bench-quality bench-defaults bench-scale
