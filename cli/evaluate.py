@@ -10,6 +10,9 @@ import click
 
 from gankit.core.lazy import uncollected
 
+PATIENCE = 3600
+"""Seconds that ranks wait for one another: a metric of many images may take long on one of them."""
+
 
 @click.command()
 @click.argument("samples", nargs=-1, type=click.Path(path_type=Path))
@@ -50,7 +53,7 @@ def evaluate(samples: tuple[Path, ...], metrics: tuple[str, ...], as_json: bool,
 
     if not samples and options["save_statistics"] is None:
         raise click.UsageError("Missing argument 'SAMPLES...'.")
-    with joined() as ranks:
+    with joined(PATIENCE) as ranks:
         scores = scores_of(samples, metrics or None, **options)
     if not ranks.first:
         return

@@ -58,7 +58,7 @@ class TrainOptions:
         group="Training", later=True,
     )  # fmt: skip
     rank_timeout: float = option(
-        120.0, "how long a rank waits for the others before it gives them up", unit="s", low=1, high=86400,
+        600.0, "how long a rank waits for the others before it gives them up", unit="s", low=1, high=86400,
         group="Training", neutral=True,
     )  # fmt: skip
     same_batch: bool = option(False, "give all updates of a step the same real images", group="Training")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import sys
 import time
 from collections.abc import Mapping
@@ -147,5 +148,6 @@ def duration(seconds: float) -> str:
 
 
 def warn(text: str) -> None:
-    """A line for the person watching, on standard error."""
-    show(f"Warning: {text}")
+    """A line for the person watching, on standard error; of several ranks the first of each host writes it."""
+    if os.environ.get("LOCAL_RANK", "0") == "0":
+        show(f"Warning: {text}")

@@ -26,7 +26,7 @@ from gankit.core.errors import GankitError, UsageError
 from gankit.core.torch_private import PrefixStore, TCPStore
 
 T = TypeVar("T")
-PATIENCE = 120
+PATIENCE = 600
 """Seconds that a rank waits for the others before it gives them up, by default."""
 BEAT = 0.5
 """Seconds between two signs of life of a rank. One that gave none for three times as long is taken for gone."""

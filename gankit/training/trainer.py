@@ -223,6 +223,8 @@ def check_batches(config: Config, model: Model, ranks: Ranks, device: torch.devi
             f"--device cuda: this is rank number {ranks.local + 1} on a host with {torch.cuda.device_count()} GPUs; "
             "start one a GPU: torchrun --nproc-per-node gpu"
         )
+    if device.type == "mps" and not ranks.alone:
+        raise UsageError("--device mps: ranks have no way to exchange what lies on Apple's GPU; use --device cpu")
     size = config.train.batch_size
     if size < ranks.world:
         raise UsageError(
