@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from gankit.data.order import Order
     from gankit.data.sources import Pictures, Pixels, Unpacked
     from gankit.data.tree import Tree, is_run
+    from gankit.data.unpacking import Bounded, checked_shape, most_bytes, npz_array, plain_file
 
 __getattr__ = lazy(
     __name__,
@@ -61,12 +62,14 @@ __getattr__ = lazy(
             "Unpacked",
         ),
         "tree": ("Tree", "is_run"),
+        "unpacking": ("Bounded", "checked_shape", "most_bytes", "npz_array", "plain_file"),
     },
 )
 
 __all__ = [
     "CAPTION_FILES",
     "About",
+    "Bounded",
     "DataOptions",
     "Dataset",
     "Frame",
@@ -81,6 +84,7 @@ __all__ = [
     "check_eight_bits",
     "check_pictures",
     "check_split",
+    "checked_shape",
     "chosen",
     "download",
     "fetched",
@@ -90,6 +94,9 @@ __all__ = [
     "is_run",
     "labels_file",
     "labels_in",
+    "most_bytes",
+    "npz_array",
     "pixel_set",
+    "plain_file",
     "unpaired_set",
 ]

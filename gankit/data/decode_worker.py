@@ -22,6 +22,7 @@ import numpy as np
 from PIL import Image
 
 from gankit.data.decoding import UNREADABLE, Frame, Range, Source, depth, digest, extent, framed, is_grey, unwarned
+from gankit.data.unpacking import unpacked_member
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -124,7 +125,7 @@ def reader(job: Job) -> Callable[[Name], Source]:
         return lambda name: os.path.join(job.source, str(name))
     if job.kind == "zip":
         archive = zipfile.ZipFile(job.source)
-        return lambda name: io.BytesIO(archive.read(str(name)))
+        return lambda name: io.BytesIO(unpacked_member(archive, str(name)))
     if job.kind == "tar":
         with tarfile.open(job.source, "r:") as tar:
             places = {member.name: (member.offset_data, member.size) for member in tar}

@@ -136,8 +136,18 @@ def _eight_bits(image: Image.Image, given: Range | None) -> NDArray[np.uint8]:
     A picture alone tells nothing of a set's range: without one, floats go from 0 to 1 and whole numbers to 65535.
     """
     low, high = given or ((0.0, 1.0) if image.mode == "F" else (0.0, 65535.0))
-    values = np.nan_to_num(np.asarray(image).astype(np.float64), nan=low, posinf=high, neginf=low)
-    return np.asarray(np.rint((values.clip(low, high) - low) * (255 / (high - low))), np.uint8)
+    values = np.asarray(image)
+    found = np.empty(values.shape, np.uint8)
+    for rows in _strips(values):  # each number takes 32 bytes on its way
+        some = np.nan_to_num(values[rows].astype(np.float64), nan=low, posinf=high, neginf=low)
+        found[rows] = np.rint((some.clip(low, high) - low) * (255 / (high - low)))
+    return found
+
+
+def _strips(values: NDArray[np.generic]) -> Iterator[slice]:
+    """Rows of a picture of about a million numbers each."""
+    rows = max(1, (1 << 20) // max(1, values[0].size if len(values) else 1))
+    return (slice(first, first + rows) for first in range(0, len(values), rows))
 
 
 def depth(image: Image.Image) -> str | None:
@@ -152,8 +162,9 @@ def depth(image: Image.Image) -> str | None:
 def extent(image: Image.Image) -> Range | None:
     """The least and the greatest value in ``image``; None where none is a number."""
     values = np.asarray(image)
-    values = values[np.isfinite(values)]
-    return (float(values.min()), float(values.max())) if values.size else None
+    strips = (values[rows][np.isfinite(values[rows])] for rows in _strips(values))
+    ends = [(float(some.min()), float(some.max())) for some in strips if some.size]
+    return (min(low for low, _ in ends), max(high for _, high in ends)) if ends else None
 
 
 def is_grey(image: Image.Image) -> bool:

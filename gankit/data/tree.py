@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from gankit.core.errors import DamagedFile, UsageError
 from gankit.data.catalogue import cache_folder
 from gankit.data.decoding import endings
+from gankit.data.unpacking import unpacked_member
 
 MOST_MEMBERS = 5_000_000
 MOST_BYTES = 1 << 40
@@ -135,7 +136,7 @@ class Tree:
     def _bytes(self, name: str) -> bytes:
         if self.kind == "zip":
             with zipfile.ZipFile(self.root) as archive:
-                return archive.read(self.stored(name))
+                return unpacked_member(archive, self.stored(name))
         if self.kind == "tar":
             with tarfile.open(self.root, "r:") as tar:
                 member = tar.extractfile(self.stored(name))

@@ -13,6 +13,8 @@ import torch
 
 from gankit.core.errors import DamagedFile, UsageError
 from gankit.core.files import atomic_write, explained
+from gankit.data.decoding import UNREADABLE
+from gankit.data.unpacking import npz_array
 from gankit.evaluation.statistics import Moments
 
 
@@ -32,9 +34,10 @@ def read_moments(path: Path) -> MomentsFile:
     if not path.is_file():
         raise UsageError(f"--data {path}: no such file; name one that pytorch-fid or --save-statistics wrote")
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            found = {name: np.asarray(arrays[name]) for name in ("mu", "sigma") if name in arrays}
-    except (OSError, ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:
+        with zipfile.ZipFile(path) as archive:
+            there = archive.namelist()
+        found = {name: npz_array(path, name) for name in ("mu", "sigma") if f"{name}.npy" in there}
+    except UNREADABLE as error:
         raise DamagedFile(f"{path}: cannot be read as an .npz file ({error})") from error
     for name in ("mu", "sigma"):
         if name not in found:

@@ -25,7 +25,7 @@ from gankit.core.types import Batch, Noise, placed
 from gankit.data.catalogue import DataOptions
 from gankit.data.choice import chosen as evenly_chosen
 from gankit.data.dataset import ImageSet
-from gankit.data.decoding import UNREADABLE, decoded
+from gankit.data.decoding import FORMATS, UNREADABLE, decoded
 from gankit.data.sources import find_images
 from gankit.evaluation.judge import Samples, in_batches
 from gankit.models.interface import Conditional, Model, Translator
@@ -329,7 +329,7 @@ def channels_of(root: Path, paths: Sequence[Path]) -> int:
 def opened(path: Path) -> Image.Image:
     """The image file, not yet decoded. DamagedFile where it is none."""
     try:
-        return Image.open(path)
+        return Image.open(path, formats=FORMATS)
     except UNREADABLE as error:
         raise DamagedFile(f"{path}: cannot be read as an image ({error}); mend or remove it") from error
 

@@ -54,7 +54,7 @@ def chosen(grids: Sequence[tuple[int, Path]], most: int) -> list[tuple[int, Path
 
 def picture(path: Path, width: int, height: int, side: int = SIDE) -> str:
     """A grid of ``width`` x ``height`` pixels each as a data address, cut to ``side`` pixels where it is larger."""
-    with Image.open(path) as opened:
+    with Image.open(path, formats=("PNG",)) as opened:
         image: Image.Image = opened.convert("L" if opened.mode == "L" else "RGB")
     across, down = (
         max(1, (side + GAP) // (tile + GAP)) * (tile + GAP) - GAP if whole > side else whole

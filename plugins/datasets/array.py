@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gankit import DamagedFile, DataOptions, Dataset, ImageSet, UsageError
-from gankit.data import Pixels, Unpacked, check_split, pixel_set
+from gankit.data import Pixels, Unpacked, check_split, npz_array, pixel_set
 from gankit.plugins.datasets.about import ARRAY
 
 IMAGES = ("images", "x", "X", "data", "arr_0")
@@ -108,9 +108,7 @@ def _load(path: Path, name: str) -> Values:
         if path.suffix == ".npy":
             found: Values = np.lib.format.open_memmap(path, mode="r")  # never unpickles
             return found
-        with np.load(path, allow_pickle=False) as archive:
-            member: Values = archive[name]
-            return member
+        return npz_array(path, name)
     except (OSError, ValueError, EOFError, KeyError, SyntaxError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
         raise DamagedFile(f"{path}: {name or 'the array'} cannot be read ({error}); pickled ones never are") from error
 

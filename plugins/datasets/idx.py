@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import math
 import zlib
 from pathlib import Path
 from typing import IO, ClassVar, cast
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gankit import DamagedFile, DataOptions, Dataset, ImageSet
-from gankit.data import Pixels, Unpacked, check_split, fetched, pixel_set
+from gankit.data import Pixels, Unpacked, check_split, checked_shape, fetched, pixel_set, plain_file
 from gankit.plugins.datasets.about import FASHION_MNIST
 from gankit.plugins.datasets.about import MNIST as DIGITS
 
@@ -20,14 +19,12 @@ FILES = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
     "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
 }
-MOST = 1 << 32
-"""Bytes that an IDX file may hold unpacked: no more is read, whatever its header promises."""
 
 
 def read_idx(path: Path) -> NDArray[np.uint8]:
     """The array of unsigned bytes in IDX file ``path``. DamagedFile where it is truncated or of another kind."""
     try:
-        with path.open("rb") as raw:
+        with plain_file(path) as raw:
             zipped = raw.read(2) == b"\x1f\x8b"
             raw.seek(0)
             return _parsed(path, cast(IO[bytes], gzip.GzipFile(fileobj=raw)) if zipped else raw)
@@ -41,8 +38,11 @@ def _parsed(path: Path, file: IO[bytes]) -> NDArray[np.uint8]:
         raise DamagedFile(f"{path}: not an IDX file of unsigned bytes; check that it is the published file")
     sizes = file.read(4 * head[3])
     shape = tuple(int(n) for n in np.frombuffer(sizes[: len(sizes) // 4 * 4], ">u4"))
-    count = math.prod(shape)
-    values = file.read(min(count, MOST) + 1) if len(shape) == head[3] else b""
+    try:
+        count = checked_shape(shape, 1)
+    except ValueError as error:
+        raise DamagedFile(f"{path}: {error}") from error
+    values = file.read(count + 1) if len(shape) == head[3] else b""
     if len(shape) != head[3] or len(values) != count:
         raise DamagedFile(f"{path}: holds {len(values)} values, not what its header promises ({shape}); fetch it again")
     return np.frombuffer(values, np.uint8).reshape(shape)

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gankit import DamagedFile
+from gankit.data import checked_shape, plain_file
 
 MATRIX, COMPRESSED = 14, 15
 TYPES = {1: "i1", 2: "u1", 3: "<i2", 4: "<u2", 5: "<i4", 6: "<u4", 7: "<f4", 9: "<f8", 12: "<i8", 13: "<u8"}
@@ -48,7 +49,7 @@ def arrays(path: Path) -> Iterator[Array]:
 
     DamagedFile where the file is of another kind, or ends before what its tags promise.
     """
-    with path.open("rb") as file:
+    with plain_file(path) as file:
         head = file.read(128)
         if len(head) < 128 or head[124:128] != b"\x00\x01IM":
             raise DamagedFile(f"{path}: not a MAT-file of level 5 (little-endian); check that it is the published file")
@@ -78,6 +79,7 @@ def _array(read: Read) -> Array:
     dtype = np.dtype(TYPES[kind])
     if complex_or_worse or min(shape) < 0 or size != math.prod(shape) * dtype.itemsize:
         raise ValueError(f"{name!r} has {size} bytes, not those of {shape} real numbers of type {dtype}")
+    checked_shape(shape, dtype.itemsize)
     if small is not None:
         rest = iter([small])
         return Array(name.decode("ascii"), shape, dtype, lambda n: next(rest)[:n])

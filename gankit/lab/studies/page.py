@@ -133,7 +133,7 @@ class Page:
         if wanted.title in made.pictures:
             path = made.root / made.pictures[wanted.title]
             try:
-                with Image.open(path) as image:
+                with Image.open(path, formats=("PNG",)) as image:
                     width, height = image.size
                 source = self._source(path, wanted, cell, (width, height))
                 image_ = tag("img", src=source, alt=f"{wanted.title} of {made.cell}", loading="lazy")
