@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from gankit.core.errors import GankitError, UsageError, closest
+from gankit.core.progress import show
 from gankit.registry import registry
+
+if TYPE_CHECKING:
+    from gankit.testing import Check
 
 
 @click.group()
@@ -30,6 +38,49 @@ def list_(as_json: bool) -> None:
             table([(e.name, e.line(), e.owner) for e in entries.values()], as_json=False)
     for each in found.broken:
         click.echo(f"broken: {each.plugin}: {each.cause}")
+
+
+@plugins.command()
+@click.argument("name")
+@click.option("--data", help="Of a data set that needs a path: NAME:PATH.")
+def check(name: str, data: str | None) -> None:
+    """Check the variant, architecture, data set or metric called NAME against what gankit relies on."""
+    from gankit.testing import CheckFailed, check_architecture, check_dataset, check_metric, check_variant
+
+    kinds = [kind for kind, entries in registry().entries.items() if name in entries]
+    checkers: dict[str, Callable[[str], tuple[Check, ...]]] = {
+        "variants": check_variant,
+        "architectures": check_architecture,
+        "datasets": lambda name: check_dataset(name, **({} if data is None else {"data": data})),
+        "metrics": check_metric,
+    }
+    known = [kind for kind in kinds if kind in checkers]
+    if not known:
+        names = [entry for kind in checkers for entry in registry().names(kind)]
+        raise UsageError(f"unknown plugin '{name}': {closest(name, names)}")
+    failed = 0
+    for kind in known:
+        for each in checkers[kind](name):
+            try:
+                nothing = each()
+                click.echo(f"  {each}: {'passed' if nothing is None else f'nothing to look at: {nothing}'}")
+            except CheckFailed as error:
+                failed += 1
+                click.echo(f"  {each}: FAILED: {error}")
+    if failed:
+        raise GankitError(f"{name}: {failed} of its checks failed")
+
+
+@plugins.command()
+@click.argument("name")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder.  [default: gankit-NAME]")
+def new(name: str, output: Path | None) -> None:
+    """Write a package with a variant called NAME to start from, and a test that runs its checks."""
+    from gankit.cli.new_plugin import write
+
+    root = write(name, output or Path(f"gankit-{name}"))
+    click.echo(str(root))
+    show(f"`pip install -e {root}`, then `gankit plugins check {name}` and `gankit train {name} --data shapes`")
 
 
 def table(rows: list[tuple[str, str, str]], as_json: bool) -> None:
