@@ -63,7 +63,7 @@ def unpacked_member(archive: zipfile.ZipFile, name: str) -> bytes:
 class Bounded(io.RawIOBase):
     """Of ``file`` no more than so many bytes together, nor more than a part of them at once; ValueError beyond."""
 
-    def __init__(self, file: IO[bytes], most: int) -> None:
+    def __init__(self, file: IO[bytes] | io.BufferedIOBase, most: int) -> None:
         self.file, self.left = file, most
 
     def readable(self) -> bool:

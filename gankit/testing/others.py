@@ -189,7 +189,7 @@ def check_extractor(extractor: str | type[Any], real: ImageSet, data: DataOption
     def build(kind: Any) -> Any:
         return kind(Source(real, data, None, "cpu"))
 
-    rules = [
+    rules: list[tuple[str, str, str, Find]] = [
         (
             "features",
             "scores are made of them, and protocols name their digest",

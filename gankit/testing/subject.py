@@ -69,7 +69,7 @@ def saved(trainer: Trainer) -> Iterator[None]:
                 tensor.data.copy_(before[name])
 
 
-class NoReadBack(TorchDispatchMode):
+class NoReadBack(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """CheckFailed for an operation that reads a value back from the device, or whose shape depends on values."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

@@ -188,7 +188,7 @@ def _rows(subject: Subject) -> str | None:
 def _static(subject: Subject) -> str | None:
     trainer = subject.trainer()
     for state, batch, noise, carry in subject.phases(trainer):
-        with NoReadBack():
+        with NoReadBack():  # type: ignore[no-untyped-call]
             loss = loss_of(trainer.model.terms(state.phase.name, batch, noise, carry))
             torch.autograd.grad(loss, state.parameters, retain_graph=True)
             trainer.model.after(state.phase.name)

@@ -8,6 +8,7 @@ import tarfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,12 +77,13 @@ def _in_folder(path: Path) -> Iterator[tuple[str, bytes]]:
 
 def _in_archive(path: Path) -> Iterator[tuple[str, bytes]]:
     """The batches in a .tar.gz, read as it streams by: nothing is unpacked, so no name in it leads anywhere."""
+    most = min(2 * MOST, most_bytes())
     try:
         # Bounded, since even the name of a member may be said to have gigabytes.
         with (
             plain_file(path) as raw,
             gzip.GzipFile(fileobj=raw) as unpacked,
-            tarfile.open(fileobj=Bounded(unpacked, min(2 * MOST, most_bytes())), mode="r|") as archive,
+            tarfile.open(fileobj=cast(IO[bytes], Bounded(unpacked, most)), mode="r|") as archive,
         ):
             for member in archive:
                 folder, _, name = member.name.rpartition("/")
