@@ -35,7 +35,7 @@ from gankit.cli.sweep import sweep
 from gankit.cli.train import train
 from gankit.core.errors import GankitError, UsageError
 from gankit.core.progress import show, warn
-from gankit.registry import registry
+from gankit.registry import lacks_memory, registry
 
 RANKED = {"train", "resume", "evaluate", "sample"}
 """Commands whose work ranks of `torchrun` divide among them."""
@@ -108,7 +108,7 @@ class Root(click.Group):
             ctx.exit(1)
         except Exception as error:
             # Out of memory, an unreadable file: what the machine refuses is one line too.
-            refused = isinstance(error, MemoryError | OSError) or type(error).__name__ == "OutOfMemoryError"
+            refused = isinstance(error, MemoryError | OSError) or lacks_memory(error)
             if not refused or ctx.params.get("debug"):
                 raise
             ctx.exit(failed(error, f"{type(error).__name__}: {error}", 1))

@@ -15,7 +15,7 @@ from gankit.data.captions import captions_beside, captions_in
 from gankit.data.dataset import Dataset, ImageSet
 from gankit.models.interface import Model
 from gankit.models.label_embedding import LabelOptions
-from gankit.registry import registry
+from gankit.registry import blame, registry
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.float32, "fp64": torch.float64}
 
@@ -23,7 +23,8 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.float32, "fp64": torch.float64}
 def load_images(config: Config) -> ImageSet:
     """The images that ``config.data`` names."""
     dataset: Dataset = registry().get("datasets", config.data.name)()
-    return dataset.load(config.data, config.train.seed)
+    with blame(registry().whose("datasets", config.data.name), f"load of {config.data.data}"):
+        return dataset.load(config.data, config.train.seed)
 
 
 def training_images(config: Config, images: ImageSet | None = None) -> ImageSet:
@@ -50,7 +51,11 @@ def build_model(config: Config, spec: Spec) -> Model:
     """The variant's model with its initial weights, a function of the run's seed alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(key(config.train.seed, "weights") % 2**63)
-        return variant_class(config.variant)().build(config.options, spec)
+        whose = registry().whose("variants", config.variant)
+        with blame(whose, "build"):
+            model = variant_class(config.variant)().build(config.options, spec)
+        model.plugin = whose
+        return model
 
 
 def pick_device(name: str) -> torch.device:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
+import sys
 import types
 from collections.abc import Iterator
 from functools import cache
@@ -42,8 +44,9 @@ class Entry(NamedTuple):
             return self.target
         module, _, attribute = self.target.partition(":")
         try:
-            found = getattr(importlib.import_module(module), attribute)
-        except Exception as error:
+            with contextlib.redirect_stdout(sys.stderr):  # where a command's result goes, no plugin prints
+                found = getattr(importlib.import_module(module), attribute)
+        except (Exception, SystemExit) as error:
             raise GankitError(
                 f"'{self.name}' from {self.owner} could not be loaded: {type(error).__name__}: {error}"
             ) from error
@@ -62,6 +65,30 @@ class Entry(NamedTuple):
             return str(tomllib.loads(self.target.read_text(encoding="utf-8-sig"))["question"])
         except (OSError, ValueError, LookupError, RecursionError) as error:
             return f"cannot be read: {type(error).__name__}: {error}"
+
+
+class PluginError(GankitError):
+    """A plugin failed, or broke a rule, while it was used."""
+
+
+@contextlib.contextmanager
+def blame(whose: str, doing: str) -> Iterator[None]:
+    """Within it a plugin's code runs: PluginError naming ``whose`` it is and what it was ``doing`` where it raises
+    anything but our own errors, a lack of memory, or an interruption; also where it would end the process.
+    """
+    try:
+        yield
+    except (GankitError, MemoryError):
+        raise
+    except (Exception, SystemExit) as error:
+        if lacks_memory(error):
+            raise
+        raise PluginError(f"{whose} failed in {doing}: {type(error).__name__}: {error}") from error
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether ``error`` is PyTorch's lack of memory, on a GPU or on a CPU, where it is a RuntimeError."""
+    return type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
 
 
 class Broken(NamedTuple):
@@ -93,6 +120,10 @@ class Registry:
             raise UsageError(f"unknown {_SINGULAR[kind]} '{name}': {closest(name, self.entries[kind])}")
         return found.load()
 
+    def whose(self, kind: str, name: str) -> str:
+        """What is registered under ``name``, in words: variant 'hinge' of gankit-hinge 0.1.0."""
+        return f"{_SINGULAR[kind]} '{name}' of {self.entries[kind][name].owner}"
+
     def names(self, kind: str) -> list[str]:
         """The registered names of ``kind``, in the order they were registered."""
         return list(self.entries[kind])
@@ -109,7 +140,7 @@ class Registry:
             self.manager.check_pending()
             staged = [(kind, entry) for kind in KINDS for entry in self._collect(plugin, kind, owner)]
             self._check_duplicates(staged)
-        except Exception:
+        except (Exception, SystemExit):
             if self.manager.is_registered(plugin):
                 self.manager.unregister(plugin)
             raise
@@ -146,12 +177,12 @@ class Registry:
                 taken = [name for name, command in before.items() if cli.commands.get(name) is not command]
                 if taken:
                     raise UsageError(f"command '{taken[0]}' is already registered")
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 cli.commands.clear()
                 cli.commands.update(before)
                 self._fail(owner, error)
 
-    def _fail(self, owner: str, error: Exception) -> None:
+    def _fail(self, owner: str, error: BaseException) -> None:
         cause = str(error) if isinstance(error, GankitError) else f"{type(error).__name__}: {error}"
         if os.environ.get("GANKIT_STRICT") == "1":
             raise GankitError(f"plugin {owner} failed to load: {cause}") from error
@@ -178,7 +209,7 @@ class Registry:
             hook = self.manager.subset_hook_caller("log", remove_plugins=others)
             try:
                 hook(run=run, step=step, values=types.MappingProxyType(values))
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 self._silenced.append(listener)
                 name = self.manager.get_name(listener)
                 warn(f"plugin {name} hears no more: {type(error).__name__}: {error}")
@@ -219,7 +250,8 @@ def registry() -> Registry:
         if owner in found.plugins:
             owner = f"{owner} ({point.name})"
         try:
-            found.add(point.load(), owner)
-        except Exception as error:
+            with contextlib.redirect_stdout(sys.stderr):
+                found.add(point.load(), owner)
+        except (Exception, SystemExit) as error:
             found._fail(owner, error)
     return found

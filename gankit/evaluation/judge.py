@@ -21,7 +21,7 @@ from gankit.evaluation.metric import NEEDS, Extractor, Metric, Seen, Source, Sta
 from gankit.evaluation.moments_file import MomentsFile
 from gankit.evaluation.reference import kept_name, of_real
 from gankit.evaluation.statistics import Moments
-from gankit.registry import registry
+from gankit.registry import blame, registry
 
 BATCH = 500
 """Images that are looked at together."""
@@ -150,7 +150,8 @@ class Judge:
                     "with --extractor the one that the statistics were made by"
                 )
             note = caution(fake, count, len(self.real) if self.given is None else None)
-            values.append((metric.value(fake, real), note))
+            with blame(registry().whose("metrics", metric.name), "value"):
+                values.append((float(metric.value(fake, real)), note))
         return values
 
     def protocol(self, metric: Metric) -> dict[str, Any]:

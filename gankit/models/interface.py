@@ -65,6 +65,8 @@ class Model(nn.Module):
     ``noise`` drew, no Python number that changes from step to step.
     """
 
+    plugin: str = ""
+    """Whose it is, in words, for an error; set where it is built."""
     phases: tuple[Phase, ...]
     ema_networks: tuple[str, ...] = ("generator",)
     """The networks that ``sample`` needs, averaged over training where the run asks for it."""

@@ -19,6 +19,7 @@ from gankit.data.batches import UpdateKey
 from gankit.models.interface import Model, Phase
 from gankit.training import optimizers
 from gankit.training.reduction import Reduction
+from gankit.training.rules import blamed, check_terms, unused
 
 Vector = Tensor
 
@@ -99,21 +100,30 @@ def compute(
     Of several ranks each computes its share of the gradients; ``apply_gradients`` adds them up.
     """
     dtype, reduction = arithmetic.dtype, state.reduction
-    with torch.autocast(arithmetic.device, torch.bfloat16, enabled=arithmetic.autocast):
-        terms = model.terms(state.phase.name, batch, noise, carry)
+    phase, first = state.phase.name, not state.recorded
+    with (
+        torch.autocast(arithmetic.device, torch.bfloat16, enabled=arithmetic.autocast),
+        blamed(model, phase, first),
+    ):
+        terms = model.terms(phase, batch, noise, carry)
+    if first:
+        check_terms(model, phase, terms)
     loss = torch.stack([value.to(dtype) for value in terms.losses.values()]).sum()
-    grads = [
-        in_strides_of(parameter, grad)
-        for parameter, grad in zip(
-            parameters,
-            torch.autograd.grad(loss if reduction is None else loss * reduction.share, parameters),
-            strict=True,
-        )
-    ]
+    weighted = loss if reduction is None else loss * reduction.share
+    found = reached(model, state, torch.autograd.grad(weighted, parameters, allow_unused=True))
+    grads = [in_strides_of(parameter, grad) for parameter, grad in zip(parameters, found, strict=True)]
     watched = {**terms.losses, "loss": loss, **terms.watch, **norms_of(state, grads)}
     state.recorded = tuple(f"{state.phase.name}/{name}" for name in watched)
     values = torch.stack([value.detach().to(dtype) for value in watched.values()])
     return Computed(grads, values, dict(terms.carry))
+
+
+def reached(model: Model, state: PhaseState, grads: Sequence[Tensor | None]) -> list[Tensor]:
+    """``grads``, all there. PluginError naming the parameters that have none."""
+    found = [grad for grad in grads if grad is not None]
+    if len(found) < len(grads):
+        raise unused(model, state.phase.name, [name for name, g in zip(state.names, grads, strict=True) if g is None])
+    return found
 
 
 def norms_of(state: PhaseState, grads: Sequence[Tensor]) -> dict[str, Tensor]:
