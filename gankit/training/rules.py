@@ -57,5 +57,5 @@ def check_terms(model: Model, phase: str, terms: Terms) -> None:
 def unused(model: Model, phase: str, names: Sequence[str]) -> PluginError:
     """The error for parameters of ``phase`` called ``names`` that its losses do not reach."""
     return PluginError(
-        f"{whose(model)}: the losses of terms('{phase}') do not reach {', '.join(names)}, which that phase trains; {CHECK}"
+        f"{whose(model)}: the losses of terms('{phase}') do not reach {', '.join(names)}, which it trains; {CHECK}"
     )
