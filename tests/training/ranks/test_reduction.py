@@ -66,6 +66,14 @@ def test_a_parameter_used_twice_is_sent_once_it_is_whole():
         torch.testing.assert_close(total, grad)
 
 
+def test_statistics_are_averaged_in_the_same_message_by_the_shares_of_the_batch():
+    net, link, statistics = layers(1), Link(), torch.tensor([2.0, 4.0]).double()
+    own = Reduction(list(net.parameters()), [statistics], link, 0.5)
+    own.finish([torch.ones_like(p) for p in net.parameters()])
+    assert statistics.tolist() == [2, 4], "two ranks that hold the same hold their mean"
+    assert link.messages == [64 * 65 + 2]
+
+
 class Rerun:
     """Records nothing: a replay computes anew, into the tensors of the first time."""
 
