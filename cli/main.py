@@ -111,7 +111,10 @@ class Root(click.Group):
             refused = isinstance(error, MemoryError | OSError) or lacks_memory(error)
             if not refused or ctx.params.get("debug"):
                 raise
-            ctx.exit(failed(error, f"{type(error).__name__}: {error}", 1))
+            first = f"{type(error).__name__}: {error}".partition("\n")[0]
+            if isinstance(error, MemoryError) or lacks_memory(error):
+                first = f"out of memory ({first}); a smaller --batch-size, --size, --ngf or --ndf takes less"
+            ctx.exit(failed(error, first, 1))
         except KeyboardInterrupt:
             show("Stopped.")
             ctx.exit(130)

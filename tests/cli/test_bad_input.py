@@ -224,3 +224,18 @@ def test_an_impl_asked_for_by_name_is_what_the_ops_run(tmp_path, tiny, monkeypat
     monkeypatch.setattr(op, "choose", lambda *args: ran.append(choose(*args)) or ran[-1])
     gankit.train("wgan-gp", out=tmp_path / "run", impl="ref", steps=1, **tiny)
     assert ran == ["ref"] * 5
+
+
+def test_a_lack_of_memory_is_one_line_that_says_what_takes_less(tmp_path):
+    """PyTorch's own allocator refuses with a RuntimeError of many lines."""
+    words = ["train", "wgan-gp", "--data", "shapes", "--limit", 4, "--arch", "mlp", "--size", 512, "--ngf", 4096]
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_AS, (9 << 30, 9 << 30))"
+    code = f"{limit}; from gankit.cli import main; main()"
+    command = [sys.executable, "-c", code, *map(str, words), "--out", str(tmp_path / "run")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
+    assert line.startswith("Error: out of memory (")
+    assert "a smaller --batch-size" in line
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "run").exists()
