@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -77,23 +78,32 @@ def modules(root: Path) -> dict[str, Path]:
     return found
 
 
+@cache
+def written(text: str) -> tuple[tuple[int, str, tuple[str, ...], bool], ...]:
+    """(line, module of a "from" or "", names, whether within a function) of each import in ``text``."""
+    tree = ast.parse(text)
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    within = {id(child) for function in functions for child in ast.walk(function)}
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            start = (node.module or "") if isinstance(node, ast.ImportFrom) else ""
+            if start or isinstance(node, ast.Import):
+                names = tuple(alias.name for alias in node.names)
+                found.append((node.lineno, start, names, id(node) in within))
+    return tuple(found)
+
+
 def imports(root: Path) -> Iterator[Import]:
     """Every import of the package's own modules."""
     known = modules(root)
     for owner, path in known.items():
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-        within = {id(child) for function in functions for child in ast.walk(function)}
-        for node in ast.walk(tree):
-            found: list[str] = []
-            if isinstance(node, ast.Import):
-                found = [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom) and node.module:
-                joined = [f"{node.module}.{alias.name}" for alias in node.names]
-                found = [name if name in known else node.module for name in joined]
+        for line, start, names, inside in written(path.read_text(encoding="utf-8")):
+            joined = [f"{start}.{name}" for name in names]
+            found = [name if name in known else start for name in joined] if start else list(names)
             for name in dict.fromkeys(found):
                 if name == "gankit" or name.startswith("gankit."):
-                    yield Import(path.relative_to(root).as_posix(), node.lineno, owner, name, id(node) in within)
+                    yield Import(path.relative_to(root).as_posix(), line, owner, name, inside)
 
 
 def room(module: str) -> str:

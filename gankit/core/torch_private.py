@@ -23,7 +23,7 @@ __all__ = [
     "BatchNorm", "FakeTensorMode", "PrefixStore", "TCPStore", "TorchDispatchMode", "dispatch_modes", "foreach_add",
     "foreach_add_",
     "foreach_addcdiv_", "foreach_addcmul_", "foreach_div_", "foreach_mul_", "foreach_norm", "foreach_sqrt",
-    "foreach_sub", "functorch_transforms_active", "fused_adam_", "fused_sgd_", "inductor", "is_proxied", "pytree",
+    "foreach_sub", "functorch_transforms_active", "fused_adam_", "fused_sgd_", "inductor", "is_proxied", "local_scalar", "pytree",
     "reparametrize", "will_execute",
 ]  # fmt: skip
 
@@ -32,6 +32,8 @@ foreach_addcdiv_, foreach_addcmul_ = torch._foreach_addcdiv_, torch._foreach_add
 foreach_div_, foreach_mul_ = torch._foreach_div_, torch._foreach_mul_
 foreach_norm, foreach_sqrt, foreach_sub = torch._foreach_norm, torch._foreach_sqrt, torch._foreach_sub
 fused_adam_, fused_sgd_ = torch._fused_adam_, torch._fused_sgd_
+local_scalar: Any = torch.ops.aten._local_scalar_dense.default
+"""What reads a value back from the device."""
 
 
 def is_proxied() -> bool:

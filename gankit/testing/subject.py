@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from gankit.config import configure, variant_class
 from gankit.core.errors import UsageError
 from gankit.core.options import fields
+from gankit.core.torch_private import TorchDispatchMode, local_scalar
 from gankit.core.types import Batch, Carry, Noise
 from gankit.testing.checks import CheckFailed
 from gankit.training.engines.inductor import InductorEngine
@@ -73,7 +73,7 @@ class NoReadBack(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """CheckFailed for an operation that reads a value back from the device, or whose shape depends on values."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func is torch.ops.aten._local_scalar_dense.default:
+        if func is local_scalar:
             raise CheckFailed("a phase reads a value back from the device (.item(), float(), if on a tensor)")
         chosen = args[1] if func is torch.ops.aten.index.Tensor else ()
         masks = any(index is not None and index.dtype == torch.bool for index in chosen)
