@@ -3,7 +3,8 @@
     python benchmarks/defaults.py dcgan --data fashion-mnist --axis rates
 
 For each variant each axis is swept by itself over three seeds on two data sets, equal steps for all of its cells, and
-held against the paper's cell by `gankit compare`: Welch's test, corrected over the cells. The sweeps lie in
+held against the paper's cell by `gankit compare`: Welch's test, corrected over the cells. The axis "preset" holds all
+that a variant is tuned to, but for widths, against the paper's at once. The sweeps lie in
 runs/defaults and go on where they were stopped; rows go to benchmarks/defaults.csv, where those of the same variant,
 data and axis are replaced. A variant or option that this version lacks is named and left out.
 """
@@ -21,7 +22,7 @@ import torch
 from table import Row, keep
 
 import gankit
-from gankit.config import configure
+from gankit.config import configure, defaults, variant_class
 from gankit.core.errors import UsageError
 from gankit.lab.comparison.compare import Comparison
 from gankit.models import AVERAGED
@@ -46,6 +47,7 @@ class Sweeps:
     flags: Mapping[str, Any]
 
 
+PRESET: Grid = {"preset": ["paper", "tuned"]}
 RATES = [1e-4, 5e-4]
 HALFLIVES = [0, 5000, 20000]
 NARROW = {"ngf": 16, "ndf": 16}
@@ -88,6 +90,8 @@ SWEEPS = {
 
 def grid_of(sweeps: Sweeps, axis: str) -> dict[str, list[Any]]:
     """The grid of an axis, the paper's value in it."""
+    if axis == "preset":
+        return {name: list(values) for name, values in PRESET.items()}
     grid = {name: list(values) for name, values in sweeps.axes[axis].items()}
     for name, values in grid.items():
         if sweeps.paper[name] not in values:
@@ -99,11 +103,21 @@ def flags_of(sweeps: Sweeps, axis: str, data: str, judged: int, steps: int | Non
     """The flags that all cells of an axis have: the paper's values of the other axes, but an averaged generator: what
     is chosen is chosen for the pictures that are shown.
     """
-    count = steps or sweeps.steps[data]
-    others = {name: value for name, value in {**sweeps.paper, **AVERAGED}.items() if name not in sweeps.axes[axis]}
+    count, swept = steps or sweeps.steps[data], grid_of(sweeps, axis)
+    held = {} if swept == PRESET else {**sweeps.paper, **AVERAGED}
+    others = {name: value for name, value in held.items() if name not in swept}
     return {**DATA[data], **sweeps.flags, **others, "steps": count, "evaluate_every": count, "metric": "fid",
             "extractor": "classifier", "evaluate_images": judged, "sample_every": count,
             "checkpoint_every": count}  # fmt: skip
+
+
+def papers(variant: str, sweeps: Sweeps, grid: Grid) -> dict[str, Any]:
+    """What the paper's cell is known by in `gankit compare`, to which a preset is the options that it sets."""
+    if grid != PRESET:
+        return {name: sweeps.paper[name] for name in grid}
+    kind = variant_class(variant)
+    values = defaults(kind, "paper")
+    return {name: values[name] for name in kind.tuned if name not in sweeps.flags}
 
 
 def lacking(variant: str, flags: Mapping[str, Any], grid: Grid) -> str:
@@ -151,7 +165,7 @@ def verdict(pair: Mapping[str, Any] | None, less: float | None, better: str) -> 
 @click.command(help=__doc__)
 @click.argument("variants", nargs=-1, type=click.Choice(list(SWEEPS)))
 @click.option("--data", "datas", multiple=True, type=click.Choice(list(DATA)), help="[default: both]")
-@click.option("--axis", "axes", multiple=True, help="rates, norms, average.  [default: all]")
+@click.option("--axis", "axes", multiple=True, help="rates, norms, average, preset.  [default: all]")
 @click.option("--seeds", default=3, show_default=True)
 @click.option("--steps", type=int, help="In place of the table's.")
 @click.option("--judged", default=5000, show_default=True, help="Samples.")
@@ -164,7 +178,7 @@ def main(
 ) -> None:  # fmt: skip
     for variant, data in itertools.product(variants or SWEEPS, datas or DATA):
         sweeps = SWEEPS[variant]
-        for axis in [one for one in sweeps.axes if one in (axes or sweeps.axes)]:
+        for axis in [one for one in (*sweeps.axes, *PRESET) if not axes or one in axes]:
             grid, flags = grid_of(sweeps, axis), flags_of(sweeps, axis, data, judged, steps)
             if why := lacking(variant, flags, grid):
                 click.echo(f"{variant} {axis}: left out: {why}")
@@ -177,7 +191,7 @@ def main(
             seconds = {group.name: [run.clock.values[-1] for run in group.runs] for group in found.groups}
             rows = [
                 {**about, **row, "seconds": float(sum(seconds[row["cell"]]) / len(seconds[row["cell"]]))}
-                for row in rows_of(found, {name: sweeps.paper[name] for name in grid})
+                for row in rows_of(found, papers(variant, sweeps, grid))
             ]
             keep(table, COLUMNS, rows, KEY)
             for row in rows:
