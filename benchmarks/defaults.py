@@ -4,7 +4,7 @@
 
 For each variant each axis is swept by itself over three seeds on two data sets, equal steps for all of its cells, and
 held against the paper's cell by `gankit compare`: Welch's test, corrected over the cells. The axis "preset" holds all
-that a variant is tuned to, but for widths, against the paper's at once. The sweeps lie in
+that a variant is tuned to, but for widths, against the paper's at once, over as many images. The sweeps lie in
 runs/defaults and go on where they were stopped; rows go to benchmarks/defaults.csv, where those of the same variant,
 data and axis are replaced. A variant or option that this version lacks is named and left out.
 """
@@ -47,6 +47,8 @@ class Sweeps:
     flags: Mapping[str, Any]
 
 
+IMAGES = {"fashion-mnist": 60_000, "shapes": 10_000}
+PAPERS_BATCH = 64
 PRESET: Grid = {"preset": ["paper", "tuned"]}
 RATES = [1e-4, 5e-4]
 HALFLIVES = [0, 5000, 20000]
@@ -106,7 +108,8 @@ def flags_of(sweeps: Sweeps, axis: str, data: str, judged: int, steps: int | Non
     count, swept = steps or sweeps.steps[data], grid_of(sweeps, axis)
     held = {} if swept == PRESET else {**sweeps.paper, **AVERAGED}
     others = {name: value for name, value in held.items() if name not in swept}
-    return {**DATA[data], **sweeps.flags, **others, "steps": count, "evaluate_every": count, "metric": "fid",
+    length = {"epochs": count * PAPERS_BATCH / IMAGES[data]} if swept == PRESET else {"steps": count}
+    return {**DATA[data], **sweeps.flags, **others, **length, "evaluate_every": count, "metric": "fid",
             "extractor": "classifier", "evaluate_images": judged, "sample_every": count,
             "checkpoint_every": count}  # fmt: skip
 
@@ -185,7 +188,7 @@ def main(
                 continue
             root = out / f"{variant}-{data}-{axis}"
             gankit.sweep(variant, grid, seeds, out=root, jobs=jobs, threads=1, **flags)
-            about = {"variant": variant, "data": data, "axis": axis, "steps": flags["steps"], "seconds": "",
+            about = {"variant": variant, "data": data, "axis": axis, "steps": flags.get("steps", ""), "seconds": "",
                      "processor": processor(), "torch": torch.__version__}  # fmt: skip
             found = gankit.compare(root)
             seconds = {group.name: [run.clock.values[-1] for run in group.runs] for group in found.groups}
