@@ -3,7 +3,8 @@
     python benchmarks/defaults.py dcgan --data fashion-mnist --axis rates
 
 For each variant each axis is swept by itself over three seeds on two data sets, equal steps for all of its cells, and
-held against the paper's cell by `gankit compare`: Welch's test, corrected over the cells. The sweeps lie in
+held against the paper's cell by `gankit compare`: Welch's test, corrected over the cells. The axis "preset" holds all
+that a variant is tuned to, but for widths, against the paper's at once, over as many images. The sweeps lie in
 runs/defaults and go on where they were stopped; rows go to benchmarks/defaults.csv, where those of the same variant,
 data and axis are replaced. A variant or option that this version lacks is named and left out.
 """
@@ -21,9 +22,10 @@ import torch
 from table import Row, keep
 
 import gankit
-from gankit.config import configure
+from gankit.config import configure, defaults, variant_class
 from gankit.core.errors import UsageError
 from gankit.lab.comparison.compare import Comparison
+from gankit.models import AVERAGED
 from gankit.runs.folder import processor
 
 ROOT = Path(__file__).parent.parent
@@ -36,7 +38,7 @@ Grid = Mapping[str, Sequence[Any]]
 @dataclass(frozen=True)
 class Sweeps:
     """``paper``: the paper's values of all options of ``axes``, which are swept one axis at a time; ``steps`` by data
-    set, for 20 to 30 s a run on one thread.
+    set, for 10 to 20 s a run on one thread.
     """
 
     paper: Mapping[str, Any]
@@ -45,7 +47,10 @@ class Sweeps:
     flags: Mapping[str, Any]
 
 
-RATES = [1e-4, 2e-4, 5e-4]
+IMAGES = {"fashion-mnist": 60_000, "shapes": 10_000}
+PAPERS_BATCH = 64
+PRESET: Grid = {"preset": ["paper", "tuned"]}
+RATES = [1e-4, 5e-4]
 HALFLIVES = [0, 5000, 20000]
 NARROW = {"ngf": 16, "ndf": 16}
 DATA: dict[str, Mapping[str, Any]] = {
@@ -56,7 +61,7 @@ ADAM = {"lr_g": 2e-4, "lr_d": 2e-4, "discriminator_norm": "batch", "ema_halflife
 SPECTRAL = {"lr_g": 2e-4, "lr_d": 2e-4, "ema_halflife_images": 0}
 FASTER_CRITIC = {"lr_g": [2e-4, 4e-4], "lr_d": [2e-4, 8e-4]}
 AVERAGE = {"ema_halflife_images": HALFLIVES}
-STEPS = {"fashion-mnist": 500, "shapes": 400}
+STEPS = {"fashion-mnist": 300, "shapes": 250}
 SWEEPS = {
     "dcgan": Sweeps(
         ADAM,
@@ -73,7 +78,7 @@ SWEEPS = {
     "wgan-gp": Sweeps(
         {"lr_g": 1e-4, "lr_d": 1e-4, "ema_halflife_images": 0},
         {"rates": {"lr_g": RATES, "lr_d": RATES}, "average": AVERAGE},
-        {"fashion-mnist": 300, "shapes": 200},
+        {"fashion-mnist": 150, "shapes": 120},
         {"arch": "mlp"},
     ),
     "r3gan": Sweeps(
@@ -87,6 +92,8 @@ SWEEPS = {
 
 def grid_of(sweeps: Sweeps, axis: str) -> dict[str, list[Any]]:
     """The grid of an axis, the paper's value in it."""
+    if axis == "preset":
+        return {name: list(values) for name, values in PRESET.items()}
     grid = {name: list(values) for name, values in sweeps.axes[axis].items()}
     for name, values in grid.items():
         if sweeps.paper[name] not in values:
@@ -95,12 +102,25 @@ def grid_of(sweeps: Sweeps, axis: str) -> dict[str, list[Any]]:
 
 
 def flags_of(sweeps: Sweeps, axis: str, data: str, judged: int, steps: int | None = None) -> dict[str, Any]:
-    """The flags that all cells of an axis have: the paper's values of the other axes."""
-    count = steps or sweeps.steps[data]
-    others = {name: value for name, value in sweeps.paper.items() if name not in sweeps.axes[axis]}
-    return {**DATA[data], **sweeps.flags, **others, "steps": count, "evaluate_every": count, "metric": "fid",
+    """The flags that all cells of an axis have: the paper's values of the other axes, but an averaged generator: what
+    is chosen is chosen for the pictures that are shown.
+    """
+    count, swept = steps or sweeps.steps[data], grid_of(sweeps, axis)
+    held = {} if swept == PRESET else {**sweeps.paper, **AVERAGED}
+    others = {name: value for name, value in held.items() if name not in swept}
+    length = {"epochs": count * PAPERS_BATCH / IMAGES[data]} if swept == PRESET else {"steps": count}
+    return {**DATA[data], **sweeps.flags, **others, **length, "evaluate_every": count, "metric": "fid",
             "extractor": "classifier", "evaluate_images": judged, "sample_every": count,
             "checkpoint_every": count}  # fmt: skip
+
+
+def papers(variant: str, sweeps: Sweeps, grid: Grid) -> dict[str, Any]:
+    """What the paper's cell is known by in `gankit compare`, to which a preset is the options that it sets."""
+    if grid != PRESET:
+        return {name: sweeps.paper[name] for name in grid}
+    kind = variant_class(variant)
+    values = defaults(kind, "paper")
+    return {name: values[name] for name in kind.tuned if name not in sweeps.flags}
 
 
 def lacking(variant: str, flags: Mapping[str, Any], grid: Grid) -> str:
@@ -148,7 +168,7 @@ def verdict(pair: Mapping[str, Any] | None, less: float | None, better: str) -> 
 @click.command(help=__doc__)
 @click.argument("variants", nargs=-1, type=click.Choice(list(SWEEPS)))
 @click.option("--data", "datas", multiple=True, type=click.Choice(list(DATA)), help="[default: both]")
-@click.option("--axis", "axes", multiple=True, help="rates, norms, average.  [default: all]")
+@click.option("--axis", "axes", multiple=True, help="rates, norms, average, preset.  [default: all]")
 @click.option("--seeds", default=3, show_default=True)
 @click.option("--steps", type=int, help="In place of the table's.")
 @click.option("--judged", default=5000, show_default=True, help="Samples.")
@@ -161,20 +181,20 @@ def main(
 ) -> None:  # fmt: skip
     for variant, data in itertools.product(variants or SWEEPS, datas or DATA):
         sweeps = SWEEPS[variant]
-        for axis in [one for one in sweeps.axes if one in (axes or sweeps.axes)]:
+        for axis in [one for one in (*sweeps.axes, *PRESET) if not axes or one in axes]:
             grid, flags = grid_of(sweeps, axis), flags_of(sweeps, axis, data, judged, steps)
             if why := lacking(variant, flags, grid):
                 click.echo(f"{variant} {axis}: left out: {why}")
                 continue
             root = out / f"{variant}-{data}-{axis}"
             gankit.sweep(variant, grid, seeds, out=root, jobs=jobs, threads=1, **flags)
-            about = {"variant": variant, "data": data, "axis": axis, "steps": flags["steps"], "seconds": "",
+            about = {"variant": variant, "data": data, "axis": axis, "steps": flags.get("steps", ""), "seconds": "",
                      "processor": processor(), "torch": torch.__version__}  # fmt: skip
             found = gankit.compare(root)
             seconds = {group.name: [run.clock.values[-1] for run in group.runs] for group in found.groups}
             rows = [
                 {**about, **row, "seconds": float(sum(seconds[row["cell"]]) / len(seconds[row["cell"]]))}
-                for row in rows_of(found, {name: sweeps.paper[name] for name in grid})
+                for row in rows_of(found, papers(variant, sweeps, grid))
             ]
             keep(table, COLUMNS, rows, KEY)
             for row in rows:

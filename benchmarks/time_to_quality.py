@@ -79,20 +79,20 @@ NARROW = {"ngf": 32, "ndf": 32}
 FAST = {"ngf": 16, "ndf": 16, "lr_g": 4e-4, "lr_d": 4e-4, "batch_size": 32, "ema_halflife_images": 20000}
 FEW = ("folder",)
 COMPETITORS = {
-    "dcgan": Competitor("dcgan", NARROW),
-    "dcgan, textbook": Competitor("dcgan", NARROW, "textbook"),
+    "dcgan": Competitor("dcgan", {}),
+    "dcgan, textbook": Competitor("dcgan", {**NARROW, "preset": "paper"}, "textbook"),
     "wgan-gp mlp": Competitor("wgan-gp", {"arch": "mlp"}),
     "wgan-gp mlp, textbook": Competitor("wgan-gp", {"arch": "mlp"}, "textbook"),
     "sngan": Competitor("sngan", NARROW),
     "r3gan": Competitor("r3gan", {**NARROW, "arch": "dcgan"}),
+    "dcgan, paper": Competitor("dcgan", {"preset": "paper"}),
     "cdcgan": Competitor("cdcgan", NARROW),
-    "csngan": Competitor("csngan", NARROW),
-    "csngan, fast": Competitor("csngan", {**FAST, "lr_d": 8e-4}),
+    "csngan": Competitor("csngan", {}),
+    "csngan, width 32": Competitor("csngan", NARROW),
     "sngan, fast": Competitor("sngan", {**FAST, "lr_d": 8e-4}),
-    "dcgan, fast": Competitor("dcgan", {**FAST, "lr_g": 5e-4, "lr_d": 5e-4}),
     "wgan-gp mlp, fast": Competitor("wgan-gp", {"arch": "mlp", "lr_g": 5e-4, "lr_d": 5e-4}),
     "cr3gan": Competitor("cr3gan", {**NARROW, "arch": "dcgan"}),
-    "dcgan, diffaug": Competitor("dcgan", {**NARROW, "augment": "diffaug"}, data=FEW),
+    "dcgan, diffaug": Competitor("dcgan", {"augment": "diffaug"}, data=FEW),
     "r3gan, diffaug": Competitor("r3gan", {**NARROW, "arch": "dcgan", "augment": "diffaug"}, data=FEW),
 }
 DATA = {

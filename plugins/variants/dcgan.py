@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gankit import Spec, Variant
-from gankit.models import AVERAGED
 from gankit.plugins.variants.gan import GANModel, GANOptions
 
 
@@ -23,7 +22,7 @@ class DCGAN(Variant):
     paper = "Radford, Metz & Chintala 2016, arXiv:1511.06434"
     Options = DCGANOptions
     defaults = {"batch_size": 64}
-    tuned = AVERAGED
+    tuned = {"ngf": 16, "ndf": 16, "batch_size": 32, "lr_g": 5e-4, "lr_d": 5e-4, "ema_halflife_images": 20000}
 
     def build(self, options: DCGANOptions, spec: Spec) -> GANModel:
         return GANModel(options, spec)

@@ -72,6 +72,16 @@ def test_the_grid_of_an_axis_holds_the_papers_values():
     assert "unknown variant" in defaults.lacking("no such", {}, {})
 
 
+def test_presets_are_compared_by_the_options_that_they_set():
+    sweeps = defaults.SWEEPS["csngan"]
+    flags = defaults.flags_of(sweeps, "preset", "shapes", 100)
+    assert not {"lr_g", "lr_d", "ema_halflife_images"} & set(flags)
+    known = defaults.papers("csngan", sweeps, defaults.grid_of(sweeps, "preset"))
+    assert known["ema_halflife_images"] == 0
+    assert "ngf" not in known
+    assert defaults.papers("csngan", sweeps, defaults.grid_of(sweeps, "rates")) == {"lr_g": 2e-4, "lr_d": 2e-4}
+
+
 def test_a_cell_is_better_than_the_papers_only_where_that_is_called_whichever_is_named_first():
     def cell(name, lr, mean):
         return {"metric": "fid", "better": "lower", "at": "end", "rank": 1, "group": name, "n": 3, "of": 3,

@@ -110,7 +110,7 @@ def test_the_docs_name_a_command_for_each_network_in_print():
 
 
 def built(variant, flags, spec):
-    return registry().get("variants", variant)().build(configure(variant, flags).options, spec)
+    return registry().get("variants", variant)().build(configure(variant, {"preset": "paper", **flags}).options, spec)
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -9,7 +9,7 @@ from gankit.report import write
 
 
 def test_a_report_marks_where_a_leg_starts_and_lists_what_it_changed(tmp_path, tiny):
-    run = gankit.train("dcgan", out=tmp_path / "run", steps=6, decay_start=0.5, **tiny)
+    run = gankit.train("dcgan", out=tmp_path / "run", steps=6, decay_start=0.5, preset="paper", **tiny)
     without = write([run.root], tmp_path / "one.html").read_text()
     gankit.resume(run.root, steps=8, lr_g=2e-5, quiet=True)
     text = write([run.root], tmp_path / "two.html").read_text()
@@ -21,8 +21,8 @@ def test_a_report_marks_where_a_leg_starts_and_lists_what_it_changed(tmp_path, t
 
 
 def test_a_report_of_several_runs_shows_the_legs_of_each(tmp_path, tiny):
-    one = gankit.train("dcgan", out=tmp_path / "one", steps=4, **tiny)
-    two = gankit.train("dcgan", out=tmp_path / "two", steps=4, **tiny)
+    one = gankit.train("dcgan", out=tmp_path / "one", steps=4, preset="paper", **tiny)
+    two = gankit.train("dcgan", out=tmp_path / "two", steps=4, preset="paper", **tiny)
     gankit.resume(two.root, steps=5, quiet=True)
     gankit.resume(two.root, steps=6, lr_d=1e-5, quiet=True)
     text = write([one.root, two.root], tmp_path / "both.html").read_text()

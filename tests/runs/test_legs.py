@@ -12,7 +12,8 @@ import gankit
 from gankit.core import checkpoint
 from gankit.training.schedule import rate
 
-DECAYING = {"decay_start": 0.5, "checkpoint_every": 2, "milestone_every": 2, "log_every": 1, "ema_halflife_images": 50}
+DECAYING = {"preset": "paper", "decay_start": 0.5, "checkpoint_every": 2, "milestone_every": 2, "log_every": 1,
+            "ema_halflife_images": 50}  # fmt: skip
 
 
 def config(root):

@@ -23,7 +23,10 @@ PARAMETERS = {"onehot": 0, "embedding": 1, "text": 2, "latent": 4}
 def tiny_trainer(variant, **flags):
     images = RandomStream(0, "test images").integers(256, 17, 1, 4, 4).to(torch.uint8)
     labels = RandomStream(0, "test labels").integers(CLASSES, 17)
-    return Trainer(configure(variant, {**TINY, **flags}), ImageSet(images, labels, ("Coat", "T-shirt/top", "Bag")))
+    return Trainer(
+        configure(variant, {"preset": "paper", **TINY, **flags}),
+        ImageSet(images, labels, ("Coat", "T-shirt/top", "Bag")),
+    )
 
 
 def arrays(module):

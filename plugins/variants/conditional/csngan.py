@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gankit import ConditionalModel, ConditionalOptions, Spec, Variant
-from gankit.models import AVERAGED
 from gankit.plugins.variants.sngan import SNGANModel, SNGANOptions
 
 
@@ -28,7 +27,7 @@ class CSNGAN(Variant):
     paper = "Miyato & Koyama 2018, arXiv:1802.05637; Miyato et al. 2018, arXiv:1802.05957"
     Options = CSNGANOptions
     defaults = {"batch_size": 64}
-    tuned = AVERAGED
+    tuned = {"ngf": 16, "ndf": 16, "batch_size": 32, "lr_g": 4e-4, "lr_d": 8e-4, "ema_halflife_images": 20000}
 
     def build(self, options: CSNGANOptions, spec: Spec) -> CSNGANModel:
         return CSNGANModel(options, spec)

@@ -17,7 +17,7 @@ TINY = {"arch": "mlp", "ngf": 1, "ndf": 1, "nz": 3, "batch_size": 5, "steps": 3,
 
 def tiny_trainer(variant, **flags):
     images = RandomStream(0, "test images").integers(256, 17, 1, 4, 4).to(torch.uint8)
-    return Trainer(configure(variant, {**TINY, **flags}), ImageSet(images))
+    return Trainer(configure(variant, {"preset": "paper", **TINY, **flags}), ImageSet(images))
 
 
 def arrays(module):
