@@ -23,7 +23,8 @@ __all__ = [
     "BatchNorm", "FakeTensorMode", "PrefixStore", "TCPStore", "TorchDispatchMode", "dispatch_modes", "foreach_add",
     "foreach_add_",
     "foreach_addcdiv_", "foreach_addcmul_", "foreach_div_", "foreach_mul_", "foreach_norm", "foreach_sqrt",
-    "foreach_sub", "functorch_transforms_active", "fused_adam_", "fused_sgd_", "inductor", "is_proxied", "local_scalar", "pytree",
+    "foreach_sub", "functorch_transforms_active", "fused_adam_", "fused_sgd_", "inductor", "is_proxied", "local_scalar",
+    "pytree",
     "reparametrize", "will_execute",
 ]  # fmt: skip
 
