@@ -21,11 +21,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 __all__ = [
     "BatchNorm", "FakeTensorMode", "PrefixStore", "TCPStore", "TorchDispatchMode", "dispatch_modes", "foreach_add",
-    "foreach_add_",
-    "foreach_addcdiv_", "foreach_addcmul_", "foreach_div_", "foreach_mul_", "foreach_norm", "foreach_sqrt",
-    "foreach_sub", "functorch_transforms_active", "fused_adam_", "fused_sgd_", "inductor", "is_proxied", "local_scalar",
-    "pytree",
-    "reparametrize", "will_execute",
+    "foreach_add_", "foreach_addcdiv_", "foreach_addcmul_", "foreach_div_", "foreach_mul_", "foreach_norm",
+    "foreach_sqrt", "foreach_sub", "functorch_transforms_active", "fused_adam_", "fused_sgd_", "inductor", "is_proxied",
+    "local_scalar", "pytree", "reparametrize", "will_execute",
 ]  # fmt: skip
 
 foreach_add, foreach_add_ = torch._foreach_add, torch._foreach_add_
