@@ -122,7 +122,8 @@ class Registry:
 
     def whose(self, kind: str, name: str) -> str:
         """What is registered under ``name``, in words: variant 'hinge' of gankit-hinge 0.1.0."""
-        return f"{_SINGULAR[kind]} '{name}' of {self.entries[kind][name].owner}"
+        entry = self.entries[kind].get(name)
+        return f"{_SINGULAR[kind]} '{name}'" + (f" of {entry.owner}" if entry else ", which is not registered")
 
     def names(self, kind: str) -> list[str]:
         """The registered names of ``kind``, in the order they were registered."""
