@@ -4,9 +4,12 @@
 
 For each variant each axis is swept by itself over three seeds on two data sets, equal steps for all of its cells, and
 held against the paper's cell by `gankit compare`: Welch's test, corrected over the cells. The axis "preset" holds all
-that a variant is tuned to, but for widths, against the paper's at once, over as many images. The sweeps lie in
-runs/defaults and go on where they were stopped; rows go to benchmarks/defaults.csv, where those of the same variant,
-data and axis are replaced. A variant or option that this version lacks is named and left out.
+that a variant is tuned to, but for widths and the average, against the paper's at once, over as many images. The
+sweeps lie in runs/defaults and go on where they were stopped; rows go to benchmarks/defaults.csv, where those of the
+same variant, data and axis are replaced. A variant or option that this version lacks is named and left out.
+
+Scores of averaged weights are not ranked against those of others (protocols differ): of the axis "average" nothing is
+called where a half-life is 0.
 """
 
 from __future__ import annotations
@@ -106,7 +109,7 @@ def flags_of(sweeps: Sweeps, axis: str, data: str, judged: int, steps: int | Non
     is chosen is chosen for the pictures that are shown.
     """
     count, swept = steps or sweeps.steps[data], grid_of(sweeps, axis)
-    held = {} if swept == PRESET else {**sweeps.paper, **AVERAGED}
+    held = AVERAGED if swept == PRESET else {**sweeps.paper, **AVERAGED}
     others = {name: value for name, value in held.items() if name not in swept}
     length = {"epochs": count * PAPERS_BATCH / IMAGES[data]} if swept == PRESET else {"steps": count}
     return {**DATA[data], **sweeps.flags, **others, **length, "evaluate_every": count, "metric": "fid",
@@ -120,7 +123,7 @@ def papers(variant: str, sweeps: Sweeps, grid: Grid) -> dict[str, Any]:
         return {name: sweeps.paper[name] for name in grid}
     kind = variant_class(variant)
     values = defaults(kind, "paper")
-    return {name: values[name] for name in kind.tuned if name not in sweeps.flags}
+    return {name: values[name] for name in kind.tuned if name not in (*sweeps.flags, *AVERAGED)}
 
 
 def lacking(variant: str, flags: Mapping[str, Any], grid: Grid) -> str:
