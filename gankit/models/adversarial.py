@@ -18,7 +18,7 @@ from gankit.models.networks import Architecture, Discriminator, Generator, Netwo
 from gankit.registry import registry
 
 AVERAGED: Mapping[str, object] = {"ema_halflife_images": 5000}
-"""What every adversarial variant is tuned to: pictures and scores of averaged weights (``Variant.tuned``)."""
+"""What adversarial variants are tuned to at least: pictures and scores of averaged weights (``Variant.tuned``)."""
 
 
 @dataclass(frozen=True)
