@@ -247,7 +247,7 @@ def test_a_run_of_an_earlier_version_goes_on(again, tmp_path):
     from gankit.core.options import fields
 
     values = config(again)
-    for new in ("init_from", "roll_back", "preset"):
+    for new in ("init_from", "roll_back", "preset", "sync_batchnorm", "rank_timeout"):
         del values["train"][new]
     for field in fields(configure("dcgan", {}).options.__class__):
         if field.described.later:
