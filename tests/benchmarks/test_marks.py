@@ -107,7 +107,7 @@ def test_every_variant_but_the_translator_has_a_mark_and_a_command_that_can_be_t
         words = marks.command(variant, {**marks.COMMON, **task.options}).split()
         context = variant_command(variant).make_context(variant, words[3:])
         typed = {name: value for name, value in context.params.items() if value is not None}
-        assert configure(variant, {name: typed[name] for name in task.options}).options == config.options
+        assert configure(variant, {name: typed[name] for name in ("preset", *task.options)}).options == config.options
 
 
 def test_a_run_with_other_options_is_not_taken_for_the_marks_own(tmp_path):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
+import inspect
 import multiprocessing
 import os
 import pickle
@@ -41,7 +43,7 @@ def start_ranks(count, work, *args):
         values = (str(rank), str(rank), str(count), "127.0.0.1", str(store.port), "True")
         environment = dict(zip(ENVIRONMENT, values, strict=True)) if count > 1 else {}
         environment |= {"OMP_NUM_THREADS": "1", "GANKIT_CACHE": os.environ["GANKIT_CACHE"]}
-        process = context.Process(target=_run, args=(theirs, environment, work, args))
+        process = context.Process(target=_run, args=(theirs, environment, inspect.getfile(work), work.__name__, args))
         with mock.patch.dict(sys.modules, {"__main__": types.ModuleType("__main__")}):  # else each imports pytest
             process.start()
         theirs.close()
@@ -63,8 +65,14 @@ def ended(running, seconds=60):
     return result
 
 
-def _run(pipe, environment, work, args):
+def _run(pipe, environment, file, name, args):
     os.environ.update(environment)
+    # By its file: pytest imports test modules under names that another process does not find.
+    spec = importlib.util.spec_from_file_location("work_of_ranks", file)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["work_of_ranks"] = module
+    spec.loader.exec_module(module)
+    work = getattr(module, name)
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     code = 0
