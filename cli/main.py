@@ -147,7 +147,7 @@ def main(ctx: click.Context, debug: bool) -> None:
     gankit study RECIPE                         repeat a published study; which of its claims hold?
     """  # noqa: D301 -- click reads the control character as "do not rewrap"
     warnings.showwarning = _show_warning
-    if RANKED.isdisjoint([ctx.invoked_subcommand]) and os.environ.get("WORLD_SIZE", "1") != "1":
+    if ctx.invoked_subcommand not in RANKED and os.environ.get("WORLD_SIZE", "1") != "1":
         from gankit.core.ranks import launched
 
         if launched():

@@ -237,15 +237,16 @@ def joined(patience: float = PATIENCE) -> Iterator[Ranks]:
         _current = ALONE
 
 
-def run_of_restart(ranks: Ranks, root: str | None = None) -> str | None:
-    """Keep the name of the run for ranks that are started again, or say, without ``root``, what was kept."""
-    if ranks.alone or not hasattr(ranks.store, "underlying_store"):
-        return None
+def keep_run(ranks: Ranks, root: str) -> None:
+    """Tell ranks that are started again which run these are training."""
+    if not ranks.alone:
+        ranks.store.underlying_store.set(RUN_KEY, root)
+
+
+def kept_run(ranks: Ranks) -> str | None:
+    """The run that the ranks before a restart were training; None where they came to none."""
     store = ranks.store.underlying_store
-    if root is not None:
-        store.set(RUN_KEY, root)
-        return root
-    return str(store.get(RUN_KEY).decode()) if restarts() and store.check([RUN_KEY]) else None
+    return str(store.get(RUN_KEY).decode()) if store.check([RUN_KEY]) else None
 
 
 def _store(rank: int, world: int, limit: timedelta) -> Any:
@@ -289,11 +290,7 @@ def told(error: Exception, text: str) -> str | None:
     rank, world = os.environ["RANK"], os.environ["WORLD_SIZE"]
     if getattr(error, "everywhere", False):
         return text if is_first() else None
-    if not met() and isinstance(error, UsageError):  # most likely a wrong command line, which all ranks of a host have
+    # Before they have met it is most likely a wrong command line, which all ranks of a host have.
+    if not dist.is_initialized() and isinstance(error, UsageError):
         return text if os.environ.get("LOCAL_RANK", "0") == "0" else None
     return f"rank {rank} of {world} on {socket.gethostname()}: {text}"
-
-
-def met() -> bool:
-    """Whether the ranks had met when something failed."""
-    return dist.is_initialized()

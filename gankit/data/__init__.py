@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from gankit.data.order import Order
     from gankit.data.sources import Pictures, Pixels, Unpacked
     from gankit.data.tree import Tree, is_run
-    from gankit.data.unpacking import Bounded, checked_shape, most_bytes, npz_array, plain_file
+    from gankit.data.unpacking import Bounded, checked_shape, most_bytes, npz_array, npz_member, plain_file
 
 __getattr__ = lazy(
     __name__,
@@ -62,7 +62,7 @@ __getattr__ = lazy(
             "Unpacked",
         ),
         "tree": ("Tree", "is_run"),
-        "unpacking": ("Bounded", "checked_shape", "most_bytes", "npz_array", "plain_file"),
+        "unpacking": ("Bounded", "checked_shape", "most_bytes", "npz_array", "npz_member", "plain_file"),
     },
 )
 
@@ -96,6 +96,7 @@ __all__ = [
     "labels_in",
     "most_bytes",
     "npz_array",
+    "npz_member",
     "pixel_set",
     "plain_file",
     "unpaired_set",

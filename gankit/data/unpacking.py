@@ -9,7 +9,8 @@ import math
 import os
 import stat
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, BinaryIO
 
@@ -46,7 +47,8 @@ def plain_file(path: Path) -> BinaryIO:
 
 
 def unpacked_member(archive: zipfile.ZipFile, name: str) -> bytes:
-    """The bytes of file ``name`` in a zip. ValueError where they are more than its entry says, or than may be.
+    """The bytes of file ``name`` in a zip. ValueError where its entry says more than may be; where there are more than
+    it says these are left out, and the checksum fails.
 
     Piece by piece: `ZipFile.read` unpacks all there is before it looks at the entry.
     """
@@ -61,17 +63,17 @@ def unpacked_member(archive: zipfile.ZipFile, name: str) -> bytes:
 
 
 class Bounded(io.RawIOBase):
-    """Of ``file`` no more than so many bytes together, nor more than a part of them at once; ValueError beyond."""
+    """Of ``file`` no more than ``most`` bytes together; ValueError where more are asked for at once, or in all."""
 
     def __init__(self, file: IO[bytes] | io.BufferedIOBase, most: int) -> None:
-        self.file, self.left = file, most
+        self.file, self.most, self.left = file, most, most
 
     def readable(self) -> bool:
         return True
 
     def read(self, size: int = -1, /) -> bytes:
         if size < 0 or size > self.left:
-            raise ValueError(too_large(max(size, self.left)))
+            raise ValueError(f"unpacks to more than {self.most:,} bytes")
         found = self.file.read(size)
         self.left -= len(found)
         return found
@@ -88,14 +90,22 @@ def checked_shape(shape: Iterable[int], itemsize: int) -> int:
     return size
 
 
-def npz_array(path: Path, name: str) -> NDArray[np.generic]:
-    """Array ``name`` of an .npz file. Raises what NumPy and zipfile do; ValueError where its header is not to be
-    believed, or its values are pickled.
+@contextmanager
+def npz_member(path: Path, name: str) -> Iterator[tuple[tuple[int, ...], bool, np.dtype[np.generic], IO[bytes]]]:
+    """(shape, whether in Fortran's order, type, the file where its values begin) of array ``name`` in an .npz. Raises
+    what NumPy and zipfile do.
     """
     with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as file:
         version = np.lib.format.read_magic(file)
         header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, dtype = header(file)
+        yield *header(file), file
+
+
+def npz_array(path: Path, name: str) -> NDArray[np.generic]:
+    """Array ``name`` of an .npz file. Raises what ``npz_member`` does; ValueError where its header is not to be
+    believed, or its values are pickled.
+    """
+    with npz_member(path, name) as (shape, _, dtype, file):
         checked_shape(shape, dtype.itemsize)
         file.seek(0)
         found: NDArray[np.generic] = np.lib.format.read_array(file, allow_pickle=False)

@@ -62,6 +62,26 @@ def parametrize_checks(*checks: Sequence[Check]) -> Callable[[Any], Any]:
     return pytest.mark.parametrize("check", every, ids=[f"{check.of}: {check.name}" for check in every])
 
 
+Rule = tuple[str, str, str, Callable[[Any], str | None]]
+"""A check's name, why it matters, what to change, and what finds out, which is shown the plugin."""
+
+
+def checks_of(
+    kind: str, plugin: str | type[Any], rules: Sequence[Rule], shown: Callable[[str], Any]
+) -> tuple[Check, ...]:
+    """A check for each of ``rules``; ``shown`` makes what they look at of the name that the plugin is known by."""
+    of = plugin if isinstance(plugin, str) else str(getattr(plugin, "name", plugin.__name__))
+
+    def finder(find: Callable[[Any], str | None]) -> Callable[[], str | None]:
+        def run() -> str | None:
+            with known(kind, plugin) as name:
+                return find(shown(name))
+
+        return run
+
+    return tuple(Check(of, name, why, change, finder(find)) for name, why, change, find in rules)
+
+
 @contextlib.contextmanager
 def known(kind: str, plugin: str | type[Any]) -> Iterator[str]:
     """The name that ``plugin``, a registered one's or a class, is known by within this block."""

@@ -17,9 +17,12 @@ from gankit.data.dataset import ImageSet
 from gankit.evaluation.metric import NEEDS, Seen, Source
 from gankit.models.networks import NetworkOptions, uses_batch_statistics
 from gankit.registry import registry
-from gankit.testing.checks import Check, ensure, known
+from gankit.testing.checks import Check, checks_of, ensure
 
-Find = Callable[[Any], str | None]
+
+def _made(kind: str) -> Callable[[str], Any]:
+    """What makes the plugin of ``kind`` that is known by a name."""
+    return lambda name: registry().get(kind, name)()
 
 
 def check_architecture(
@@ -36,10 +39,11 @@ def check_architecture(
                 _discriminator(made, spec, given)
         return None
 
-    return _checks(
+    return checks_of(
         "architectures", architecture,
         [("networks", "variants put them together without knowing them", "take inputs, spec and what else is asked for",
           networks)],
+        _made("architectures"),
     )  # fmt: skip
 
 
@@ -112,11 +116,12 @@ def check_dataset(dataset: str | type[Any], **options: Any) -> tuple[Check, ...]
             ensure(found.sides == (size, size), f"--size {size} gives images of {found.sides}")
         return None
 
-    return _checks(
+    return checks_of(
         "datasets", dataset,
         [("images", "networks and metrics read them as they are", "give uint8 [N,C,H,W], labels int64 [N]", images),
          ("the same each time", "a run could not be resumed", "let the order follow from names", same),
          ("size and limit", "the options say so to every data set", "use gankit.data's image_set or pixel_set", asked)],
+        _made("datasets"),
     )  # fmt: skip
 
 
@@ -161,11 +166,12 @@ def check_metric(metric: str | type[Any]) -> tuple[Check, ...]:
         ensure(one == other, f"{one}, and {other} with statistics that were stored and read again")
         return None
 
-    return _checks(
+    return checks_of(
         "metrics", metric,
         [("value", "curves, the best checkpoint and comparisons are made of it", "return a finite Python float", value),
          ("batches", "a score would depend on how images were split", "keep sums, or rows by Seen.first", parts),
          ("stored statistics", "those of real images are cached", "give all that is kept in state()", cached)],
+        _made("metrics"),
     )  # fmt: skip
 
 
@@ -186,35 +192,9 @@ def check_extractor(extractor: str | type[Any], real: ImageSet, data: DataOption
         ensure(isinstance(made.digest, str) and made.digest, "it has no digest of its weights")
         return None
 
-    def build(kind: Any) -> Any:
-        return kind(Source(real, data, None, "cpu"))
-
-    rules: list[tuple[str, str, str, Find]] = [
-        (
-            "features",
-            "scores are made of them, and protocols name their digest",
-            "run in eval mode, give [n,F]",
-            features,
-        )
-    ]
-    return _checks("extractors", extractor, rules, build)
-
-
-def _checks(
-    kind: str,
-    plugin: str | type[Any],
-    rules: list[tuple[str, str, str, Find]],
-    build: Callable[[Any], Any] | None = None,
-) -> tuple[Check, ...]:
-    """A check for each (name, why, change, find) of ``rules``, which are shown the plugin, made by ``build``."""
-    of = plugin if isinstance(plugin, str) else str(getattr(plugin, "name", plugin.__name__))
-
-    def finder(find: Find) -> Callable[[], str | None]:
-        def run() -> str | None:
-            with known(kind, plugin) as name:
-                found = registry().get(kind, name)
-                return find(build(found) if build else found())
-
-        return run
-
-    return tuple(Check(of, name, why, change, finder(find)) for name, why, change, find in rules)
+    why, change = "scores are made of them, and protocols name their digest", "run in eval mode, give [n,F]"
+    source = Source(real, data, None, "cpu")
+    return checks_of(
+        "extractors", extractor, [("features", why, change, features)],
+        lambda name: registry().get("extractors", name)(source),
+    )  # fmt: skip

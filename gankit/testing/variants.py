@@ -15,34 +15,25 @@ from gankit.core.options import fields
 from gankit.core.rng import RandomStream
 from gankit.models.interface import Conditional, Terms, Translator
 from gankit.models.networks import uses_batch_statistics
-from gankit.testing.checks import Check, ensure, known
+from gankit.testing.checks import Check, Rule, checks_of, ensure
 from gankit.testing.subject import NoReadBack, Retraced, Subject, plainly, saved
+from gankit.training.rules import check_terms
 from gankit.training.trainer import Trainer
-from gankit.training.update import Update
+from gankit.training.update import Update, reached
 
-RULES: dict[str, tuple[str, str]] = {}
-FINDERS: dict[str, Callable[[Subject], str | None]] = {}
+RULES: list[Rule] = []
 
 
 def check_variant(variant: str | type[Any], **flags: Any) -> tuple[Check, ...]:
     """The checks of ``variant``, a registered name or a class; ``flags``: options that its networks are small with."""
-    of = variant if isinstance(variant, str) else str(getattr(variant, "name", variant.__name__))
-
-    def finder(find: Callable[[Subject], str | None]) -> Callable[[], str | None]:
-        def run() -> str | None:
-            with known("variants", variant) as name:
-                return find(Subject(name, flags))
-
-        return run
-
-    return tuple(Check(of, name, *RULES[name], finder(find)) for name, find in FINDERS.items())
+    return checks_of("variants", variant, RULES, lambda name: Subject(name, flags))
 
 
 def rule(name: str, why: str, change: str) -> Callable[[Callable[[Subject], str | None]], object]:
     """Make the function a check called ``name``."""
 
     def add(find: Callable[[Subject], str | None]) -> object:
-        RULES[name], FINDERS[name] = (why, change), find
+        RULES.append((name, why, change, find))
         return find
 
     return add
@@ -70,17 +61,12 @@ def _losses(subject: Subject) -> str | None:
     trainer = subject.trainer(precision="fp64")
     for state, batch, noise, carry in subject.phases(trainer):
         terms, phase = trainer.model.terms(state.phase.name, batch, noise, carry), state.phase.name
-        ensure(isinstance(terms, Terms), f"terms('{phase}') returns {type(terms).__name__}, not Terms")
-        ensure(terms.losses, f"phase '{phase}' has no loss")
+        check_terms(trainer.model, phase, terms)
         for name, value in {**terms.losses, **terms.watch}.items():
-            ensure(isinstance(value, Tensor), f"'{phase}/{name}' is {type(value).__name__}, no tensor")
-            ensure(value.dim() == 0, f"'{phase}/{name}' is {list(value.shape)}, no scalar")
             ensure(value.dtype == torch.float64, f"'{phase}/{name}' is {value.dtype} in a float64 run")
             ensure(torch.isfinite(value), f"'{phase}/{name}' is {value.item()}")
         for name, value in terms.losses.items():
             ensure(value.requires_grad, f"loss '{phase}/{name}' depends on no parameter")
-        for name, value in terms.carry.items():
-            ensure(isinstance(value, Tensor), f"'{name}' carried by '{phase}' is {type(value).__name__}, no tensor")
     return None
 
 
@@ -93,8 +79,7 @@ def _gradients(subject: Subject) -> str | None:
     for state, batch, noise, carry in subject.phases(trainer):
         loss = loss_of(trainer.model.terms(state.phase.name, batch, noise, carry))
         found = torch.autograd.grad(loss, state.parameters, allow_unused=True, retain_graph=True)
-        unused = [name for name, grad in zip(state.names, found, strict=True) if grad is None]
-        ensure(not unused, f"the loss of phase '{state.phase.name}' does not reach {', '.join(unused)}")
+        reached(trainer.model, state, found)
     return None
 
 
@@ -133,8 +118,8 @@ def _detached(subject: Subject) -> str | None:
         ]
         if others and not any(name.startswith(trainer.model.ema_networks) for name in state.names):
             found = torch.autograd.grad(loss, [p for _, p in others], allow_unused=True)
-            reached = [name for (name, _), grad in zip(others, found, strict=True) if grad is not None]
-            ensure(not reached, f"phase '{state.phase.name}' also computes gradients of {', '.join(reached)}")
+            strange = [name for (name, _), grad in zip(others, found, strict=True) if grad is not None]
+            ensure(not strange, f"phase '{state.phase.name}' also computes gradients of {', '.join(strange)}")
     return None
 
 

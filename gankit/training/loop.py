@@ -15,7 +15,7 @@ from gankit.core import files
 from gankit.core.errors import GankitError, UsageError
 from gankit.core.images import save
 from gankit.core.progress import Clock, Progress, show
-from gankit.core.ranks import RankLost, Ranks, joined, restarts, run_of_restart
+from gankit.core.ranks import RankLost, Ranks, joined, keep_run, kept_run, restarts
 from gankit.core.signals import caught
 from gankit.data.catalogue import DataOptions
 from gankit.data.dataset import ImageSet
@@ -71,9 +71,9 @@ def train(
 
 def _begun(ranks: Ranks, out: str | Path | None) -> str | None:
     """The run that these ranks trained before `torchrun` started them again, if they came to make its folder."""
-    if not ranks.first or not restarts():
+    if ranks.alone or not ranks.first or not restarts():
         return None
-    root = run_of_restart(ranks) if out is None else str(out)
+    root = kept_run(ranks) if out is None else str(out)
     return root if root is not None and (Path(root) / "config.json").exists() else None
 
 
@@ -94,7 +94,7 @@ def _train_anew(
         root = Path(out) if out is not None else claim(settings.variant, settings.data.name)
         with locked(root):
             run = RunFolder.create(root, pinned(settings, trainer), recorded(trainer, root, place, start))
-            run_of_restart(ranks, str(root))
+            keep_run(ranks, str(root))
             if start is not None and trainer.taken is not None:
                 run.save_checkpoint(trainer.tensors(), 0, 0)  # what it starts from may be gone when it is resumed
                 if not quiet:
@@ -276,9 +276,8 @@ def _train(trainer: Trainer, run: RunFolder, judging: Evaluator | None, *, quiet
         while trainer.done < trainer.steps:
             trainer.step()
             collapsed = options.stop_on_collapse and watch is not None and watch.collapse is not None
-            stopping = stop.asked(
-                COLLAPSED if collapsed else 0
-            )  # asked once: a signal from here on ends the step after
+            # Asked once: a signal from here on ends the step after.
+            stopping = stop.asked(COLLAPSED if collapsed else 0)
             checkpoint_due = trainer.done == trainer.steps or stopping or trainer.done % options.checkpoint_every == 0
             sample_due = trainer.done == trainer.steps or trainer.done % options.sample_every == 0
             every = options.evaluate_every or trainer.steps

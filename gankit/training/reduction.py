@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from gankit.core.ranks import Ranks
+from gankit.core.torch_private import BatchNorm
 
 BUCKET = 4 * 2**20
 """Bytes that are sent together, at least: of fewer the delay of a message is most of the time."""
@@ -85,16 +86,13 @@ class Reduction:
                 self.views[i].copy_(grad)
         for mean, tensor in zip(self.averaged, self.statistics, strict=True):
             torch.mul(tensor, self.share, out=mean)
-        left = self.buckets[len(self.waiting)].start if len(self.waiting) < len(self.buckets) else len(self.flat)
-        if left < len(self.flat):
-            self.waiting.append(self.ranks.sum_later(self.flat[left:]))
+        self.waiting.append(self.ranks.sum_later(self.flat[self.buckets[len(self.waiting)].start :]))
         waiting, self.waiting = self.waiting, []
         for wait in waiting:
             wait()
         for mean, tensor in zip(self.averaged, self.statistics, strict=True):
-            tensor.data.copy_(
-                mean
-            )  # unseen by autograd: a carried graph holds it, and a backward pass does not read it
+            # Unseen by autograd: a carried graph holds it, and a backward pass does not read it.
+            tensor.data.copy_(mean)
         return self.views
 
     def _hook(self, i: int) -> Callable[[Tensor], None]:
@@ -112,12 +110,12 @@ class Reduction:
         return take
 
 
-def statistics_of(model: nn.Module, kinds: tuple[type[nn.Module], ...]) -> list[Tensor]:
-    """The floating buffers of the layers of ``kinds`` in ``model``."""
+def statistics_of(model: nn.Module) -> list[Tensor]:
+    """The running means and variances of the batch norms in ``model``."""
     return [
         buffer
         for layer in model.modules()
-        if isinstance(layer, kinds)
+        if isinstance(layer, BatchNorm)
         for buffer in layer.buffers(recurse=False)
         if buffer.is_floating_point()
     ]

@@ -20,7 +20,7 @@ from gankit.core import checkpoint
 from gankit.core.cores import Load
 from gankit.core.errors import GankitError, UsageError
 from gankit.core.ranks import Ranks, current
-from gankit.core.torch_private import BatchNorm, foreach_norm
+from gankit.core.torch_private import foreach_norm
 from gankit.core.types import Carry
 from gankit.cpu import prepare
 from gankit.data.batches import ALL, BatchSource
@@ -64,9 +64,10 @@ class Trainer:
         self.model.to(self.device, self.dtype).train()
         if self.device.type == "cpu":
             prepare(self.model)
-        self.ranks, self.own = current(), current().part(config.train.batch_size)
-        self.share = (self.own.stop - self.own.start) / config.train.batch_size
-        """Of each batch, this process's part, and what share of the batch that is."""
+        self.ranks = current()
+        own = self.ranks.part(config.train.batch_size)
+        self.share = (own.stop - own.start) / config.train.batch_size
+        """The share of each batch that is this process's part."""
         self.batches = BatchSource(
             self.images,
             self.model.noise,
@@ -76,14 +77,14 @@ class Trainer:
             flip=config.data.flip,
             device=self.device,
             dtype=self.dtype,
-            part=ALL if self.ranks.alone else self.own,
+            part=ALL if self.ranks.alone else own,
             whole_noise=self.model.whole_noise,
         )
         check_phases(self.model.phases)
         check_batches(config, self.model, self.ranks, self.device)
         self.phases = [PhaseState.of(phase, self.model) for phase in self.model.phases]
         if not self.ranks.alone:
-            statistics = [] if config.train.sync_batchnorm else statistics_of(self.model, (BatchNorm,))
+            statistics = [] if config.train.sync_batchnorm else statistics_of(self.model)
             for state in self.phases:
                 state.reduction = Reduction(state.parameters, statistics, self.ranks, self.share)
         self.ema: EMA | None = None

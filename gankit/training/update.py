@@ -97,7 +97,7 @@ def compute(
 ) -> Computed:
     """The loss of ``state`` and its gradients by ``parameters``, which are those of ``state`` or stand for them.
 
-    Of several ranks each computes its share of the gradients; ``apply_gradients`` adds them up.
+    Of several ranks each computes its share of the gradients; ``summed`` adds them up.
     """
     dtype, reduction = arithmetic.dtype, state.reduction
     phase, first = state.phase.name, not state.recorded

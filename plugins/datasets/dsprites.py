@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gankit import DamagedFile, DataOptions, Dataset, ImageSet
-from gankit.data import Pixels, Unpacked, check_split, fetched, pixel_set
+from gankit.data import Pixels, Unpacked, check_split, fetched, npz_member, pixel_set
 from gankit.plugins.datasets import about
 
 FACTORS = ("color", "shape", "scale", "orientation", "position x", "position y")
@@ -71,10 +71,7 @@ def _member(path: Path, name: str) -> Iterator[tuple[tuple[int, ...], np.dtype[n
     or its values are objects, that is pickled.
     """
     try:
-        with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as file:
-            version = np.lib.format.read_magic(file)
-            header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            shape, fortran, dtype = header(file)
+        with npz_member(path, name) as (shape, fortran, dtype, file):
             if dtype.hasobject or fortran:
                 raise ValueError("its values are pickled" if dtype.hasobject else "its axes are in another order")
             yield shape, dtype, file

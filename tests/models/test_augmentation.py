@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from static import NoReadBack
 from tiny import fitted, options_of
 
 from gankit import RandomStream, Trainer, UsageError
@@ -13,6 +12,7 @@ from gankit.config import configure
 from gankit.models import augmented, draw_augmentation
 from gankit.models.augmentation import cut_out, recoloured, translated
 from gankit.registry import registry
+from gankit.testing.subject import NoReadBack
 
 VARIANTS = [name for name in registry().names("variants") if "augment" in options_of(name)]
 CLOSE = {"rtol": 0, "atol": 1e-12}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 from dataclasses import replace
 
 import pytest
 import torch
+from recorder import Rerun
 from tiny import fitted, options_of
 from torch import nn
 
@@ -19,6 +19,7 @@ from gankit.cpu import Unsupported, strided_winograd, winograd
 from gankit.kernels import cpu, selected
 from gankit.models.interface import Phase
 from gankit.registry import registry
+from gankit.testing.subject import Retraced
 from gankit.training import optimizers
 from gankit.training.engines import choose, planned
 from gankit.training.engines.cuda_graph import CudaGraphEngine
@@ -40,7 +41,7 @@ def trainer(variant, tiny, **flags):
 @pytest.fixture
 def interpreted(monkeypatch):
     """Run traced updates as they were traced: in a moment, where Inductor takes half a minute."""
-    monkeypatch.setattr(InductorEngine, "make", lambda self, piece: piece.graph)
+    monkeypatch.setattr(InductorEngine, "make", Retraced.make)
 
 
 def assert_agree(one, other, tolerance):
@@ -306,24 +307,6 @@ def test_an_engine_that_cannot_run_here_is_named_with_the_way_out(tiny, monkeypa
     monkeypatch.setattr(cpu, "REASON", "the C extension is missing")
     with pytest.raises(UsageError, match="the C extension is missing; use compiled or eager"):
         trainer("dcgan", tiny, engine="planned", device="cpu")
-
-
-class Rerun:
-    """Stands for a CUDA graph where there is no GPU: a replay runs again and writes into the first run's outputs."""
-
-    def capture(self, run):
-        values, carry = run()
-
-        def replay():
-            again, carried = run()
-            values.copy_(again)
-            for name, tensor in carry.items():
-                tensor.copy_(carried[name])
-
-        return replay, (values, carry)
-
-    def aside(self):
-        return contextlib.nullcontext()
 
 
 @pytest.mark.parametrize("variant", ["wgan", "wgan-gp", "cyclegan"])

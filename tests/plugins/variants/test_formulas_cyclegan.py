@@ -9,7 +9,6 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from static import NoReadBack
 from torch.nn import functional as F
 from written_out import Adam
 
@@ -17,6 +16,7 @@ from gankit import ImageSet, RandomStream, Spec, Trainer, UsageError
 from gankit.config import configure
 from gankit.models.image_pool import ImagePool
 from gankit.registry import registry
+from gankit.testing.subject import NoReadBack
 
 CLOSE = {"rtol": 1e-10, "atol": 1e-12}
 N = 2

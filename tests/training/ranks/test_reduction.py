@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-
 import pytest
 import torch
+from recorder import Rerun
 from several import in_ranks
 from tiny import TINY, fitted
 
 from gankit.config import configure
 from gankit.core.errors import UsageError
 from gankit.core.ranks import Ranks, joined
+from gankit.testing.subject import Retraced
 from gankit.training.engines.cuda_graph import CudaGraphEngine
 from gankit.training.engines.inductor import InductorEngine
 from gankit.training.reduction import Reduction
@@ -74,27 +74,9 @@ def test_statistics_are_averaged_in_the_same_message_by_the_shares_of_the_batch(
     assert link.messages == [64 * 65 + 2]
 
 
-class Rerun:
-    """Records nothing: a replay computes anew, into the tensors of the first time."""
-
-    def capture(self, run):
-        values, carry = run()
-
-        def replay():
-            again, carried = run()
-            values.copy_(again)
-            for name, tensor in carry.items():
-                tensor.copy_(carried[name])
-
-        return replay, (values, carry)
-
-    def aside(self):
-        return contextlib.nullcontext()
-
-
 def trained(engine, **more):
     """The weights after ten steps by ``engine``."""
-    InductorEngine.make = lambda self, piece: piece.graph  # as traced: compiling takes half a minute
+    InductorEngine.make = Retraced.make
     flags = fitted("wgan-gp", {**TINY, "precision": "fp64", "steps": 10, "data": "shapes", "threads": 1, **more})
     flags.pop("quiet")
     with joined(30):
