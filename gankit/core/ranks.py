@@ -222,7 +222,7 @@ def joined(patience: float = PATIENCE) -> Iterator[Ranks]:
         own = PrefixStore(f"gankit/attempt {restarts()}", store)
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
         dist.init_process_group(backend, store=own, rank=rank, world_size=world, timeout=limit)
-        ended = _beating(own, rank)
+        stop = _beating(own, rank)
         hosts = Ranks(rank, world, local, ("another host",) * world, own).all_of(socket.gethostname())
     except RuntimeError as error:
         where = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
@@ -231,9 +231,9 @@ def joined(patience: float = PATIENCE) -> Iterator[Ranks]:
     try:
         yield _current
         _current.wait()
-        ended.set()
         dist.destroy_process_group()
     finally:
+        stop()
         _current = ALONE
 
 
@@ -263,8 +263,8 @@ def _beat(rank: int) -> str:
     return f"beat {rank}"
 
 
-def _beating(store: Any, rank: int) -> threading.Event:
-    """Give signs of life from now on, until the event that is returned is set."""
+def _beating(store: Any, rank: int) -> Callable[[], None]:
+    """Give signs of life from now on, until what is returned is called."""
     ended = threading.Event()
     own = store.clone()  # a connection of its own: another may be waiting in a long call
 
@@ -277,8 +277,14 @@ def _beating(store: Any, rank: int) -> threading.Event:
                 if ended.wait(BEAT):
                     return
 
-    threading.Thread(target=beat, daemon=True, name="gankit signs of life").start()
-    return ended
+    thread = threading.Thread(target=beat, daemon=True, name="gankit signs of life")
+    thread.start()
+
+    def stop() -> None:
+        ended.set()
+        thread.join(ANSWER)  # one that Python's end finds within PyTorch's store would abort the process
+
+    return stop
 
 
 def told(error: Exception, text: str) -> str | None:

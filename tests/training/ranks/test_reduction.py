@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+import time
+
 import pytest
 import torch
 from recorder import Rerun
@@ -9,6 +12,7 @@ from several import in_ranks
 from tiny import TINY, fitted
 
 from gankit.config import configure
+from gankit.core import ranks
 from gankit.core.errors import UsageError
 from gankit.core.ranks import Ranks, joined
 from gankit.testing.subject import Retraced
@@ -105,6 +109,20 @@ def test_every_engine_sums_over_the_ranks(engine):
             torch.testing.assert_close(other[name], tensor, rtol=1e-9, atol=1e-10)
         for row, its in zip(rows, its_rows, strict=True):
             assert its == pytest.approx(row, rel=1e-8)
+
+
+def threads_left():
+    """The threads after the ranks have parted, where a sign of life takes its time."""
+    told = ranks._beat
+    ranks._beat = lambda rank: time.sleep(0.3) or told(rank)
+    with joined(30):
+        pass
+    return [thread.name for thread in threading.enumerate()]
+
+
+def test_no_thread_is_left_that_the_end_of_the_process_would_find_in_the_middle_of_something():
+    for names in in_ranks(2, threads_left):
+        assert names == ["MainThread"]
 
 
 def trained_in_step(engine):
